@@ -1,0 +1,428 @@
+//! What to do next: desired × observed × memory × now → ordered actions with reasons. Pure: no runtime, no clock.
+//!
+//! Semantics: reference edge-runtime §3.3–3.7 with the repairs of design §10: every image is there before anything stops,
+//! one failing module never holds up another, failed commands are retried for ever with a capped pause.
+//! Not here: carrying the actions out (`reconcile/execute.rs`).
+
+mod chain;
+pub mod memory;
+pub mod restart;
+pub mod spec_hash;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::module::{EngineStatus, Health, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen};
+use chain::{
+    CLEAR, CLEAR_AND_RUN, Chain, MAKE, MAKE_AND_RUN, REMAKE, REMAKE_AND_RUN, TAKE_AWAY, TAKE_AWAY_STOPPED,
+};
+pub use memory::{Failure, Memory, Remembered};
+pub use restart::RestartPolicy;
+
+/// A module that has run that long gets its restart count cleared (reference edge-runtime §3.4).
+const HEALTHY_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// A health check that is still undecided after that long no longer holds up later startup orders.
+const GATE_AT_MOST: SignedDuration = SignedDuration::from_mins(5);
+
+/// The part of a desired module that a decision depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Name and runtime.
+    pub key: ModuleKey,
+    /// Spec hash.
+    pub hash: String,
+    /// `status`
+    pub goal: Goal,
+    /// `restartPolicy`
+    pub policy: RestartPolicy,
+    /// `startupOrder`: lower starts first.
+    pub order: u32,
+    /// `imagePullPolicy`
+    pub pull: PullPolicy,
+}
+
+/// Desired `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Keep it running.
+    Running,
+    /// Keep it stopped.
+    Stopped,
+}
+
+/// Where images are, by spec hash.
+#[derive(Debug, Clone, Default)]
+pub struct Images {
+    /// Pulled since the spec came.
+    pub ready: BTreeSet<String>,
+    /// On their way.
+    pub pulling: BTreeSet<String>,
+}
+
+/// All that a decision depends on.
+#[derive(Debug)]
+pub struct Situation<'a> {
+    /// Desired modules.
+    pub wanted: &'a [Wanted],
+    /// Modules found, of every runtime that answered.
+    pub seen: &'a [Seen],
+    /// Runtimes that did not answer: their modules are left alone and reported as unknown.
+    pub silent: &'a BTreeSet<ModuleKind>,
+    /// What the agent remembers.
+    pub memory: &'a Memory,
+    /// Where images are.
+    pub images: &'a Images,
+    /// The instant of the decision.
+    pub now: Timestamp,
+    /// When the machine booted, if known: what stopped before that did not stop by itself.
+    pub booted: Option<Timestamp>,
+}
+
+/// The outcome of one decision.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Decision {
+    /// In order. After a failure the later actions on the same module are skipped, no others.
+    pub actions: Vec<Action>,
+    /// `runtimeStatus` per desired module as of now.
+    pub status: BTreeMap<String, RuntimeStatus>,
+    /// Modules whose restart count has to be forgotten, because they were healthy for long.
+    pub healthy: Vec<ModuleKey>,
+    /// What is not done now, and until when.
+    pub waiting: Vec<Waiting>,
+    /// Images are still being fetched, so the new configuration is not in force yet.
+    pub pulls_outstanding: bool,
+    /// A later startup order waits only for this pass to end.
+    pub again: bool,
+}
+
+impl Decision {
+    /// The next instant at which waiting ends.
+    #[must_use]
+    pub fn wake(&self) -> Option<Timestamp> {
+        self.waiting.iter().filter_map(|waiting| waiting.until).min()
+    }
+}
+
+/// One step for a runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The module.
+    pub key: ModuleKey,
+    /// The step.
+    pub step: Step,
+    /// Why.
+    pub reason: Reason,
+    /// Under which a failure is remembered; a new goal or spec starts afresh.
+    pub attempt: String,
+}
+
+/// Steps a runtime can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Fetch the image.
+    Pull,
+    /// Make the module, not started.
+    Create,
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Take it away, running or not.
+    Remove,
+    /// Stop and start because its policy says so; counted.
+    Restart,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pull => "pull",
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Remove => "remove",
+            Self::Restart => "restart",
+        })
+    }
+}
+
+/// Why something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Not there.
+    Added,
+    /// Made from another spec.
+    SpecChanged,
+    /// The engine calls it dead.
+    Dead,
+    /// No longer desired.
+    NotDesired,
+    /// Desired stopped, but it runs.
+    DesiredStopped,
+    /// Made, but never started.
+    NeverStarted,
+    /// Stopped by this agent earlier, desired running now.
+    DesiredRunning,
+    /// Went down with the machine.
+    MachineRestarted,
+    /// Restart number n of its policy.
+    Policy {
+        /// Counted from 1.
+        restart: u32,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added => f.write_str("desired and not there"),
+            Self::SpecChanged => f.write_str("its settings changed"),
+            Self::Dead => f.write_str("the engine calls it dead"),
+            Self::NotDesired => f.write_str("no longer desired"),
+            Self::DesiredStopped => f.write_str("desired stopped"),
+            Self::NeverStarted => f.write_str("created but never started"),
+            Self::DesiredRunning => f.write_str("desired running again"),
+            Self::MachineRestarted => f.write_str("stopped with the machine"),
+            Self::Policy { restart } => write!(f, "restart {restart} by its restart policy"),
+        }
+    }
+}
+
+/// Something that is not done now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The module.
+    pub key: ModuleKey,
+    /// Until when, if it ends by time.
+    pub until: Option<Timestamp>,
+    /// For what.
+    pub why: WaitingFor,
+}
+
+/// What a module waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitingFor {
+    /// The pause before a restart by policy.
+    RestartPause,
+    /// The pause after a failed command.
+    RetryPause,
+    /// Images, its own or another module's.
+    Images,
+    /// Modules of an earlier startup order.
+    EarlierModules,
+    /// A runtime that does not answer.
+    Runtime,
+}
+
+/// Decides. Calling it again with the same situation gives the same answer.
+#[must_use]
+pub fn decide(situation: &Situation<'_>) -> Decision {
+    let mut decision = Decision::default();
+    let seen: BTreeMap<&ModuleKey, &Seen> = situation.seen.iter().map(|seen| (&seen.key, seen)).collect();
+    let mut chains = removals(situation);
+    for wanted in situation.wanted {
+        let change = judge(situation, wanted, seen.get(&wanted.key).copied(), &mut decision);
+        chains.extend(change.map(|(steps, reason)| Chain::of(wanted, steps, reason)));
+    }
+    chains.retain(|chain| chain.is_due(situation, &mut decision));
+    emit(situation, chains, &mut decision);
+    decision
+}
+
+/// Attempt under which the removal of a module is made.
+pub const REMOVAL: &str = "remove";
+
+/// Under which attempt the steps towards a desired module are made: another goal or spec starts afresh.
+#[must_use]
+pub fn attempt(wanted: &Wanted) -> String {
+    match wanted.goal {
+        Goal::Running => format!("run {}", wanted.hash),
+        Goal::Stopped => format!("hold {}", wanted.hash),
+    }
+}
+
+impl Decision {
+    fn wait(&mut self, key: &ModuleKey, until: Option<Timestamp>, why: WaitingFor) {
+        self.waiting.push(Waiting { key: key.clone(), until, why });
+    }
+}
+
+fn removals(situation: &Situation<'_>) -> Vec<Chain> {
+    let wanted: BTreeSet<&ModuleKey> = situation.wanted.iter().map(|wanted| &wanted.key).collect();
+    let gone = situation.seen.iter().filter(|seen| !wanted.contains(&seen.key));
+    gone.map(|seen| Chain {
+        key: seen.key.clone(),
+        hash: seen.hash.clone().unwrap_or_default(),
+        order: None,
+        steps: if seen.status.is_up() { TAKE_AWAY } else { TAKE_AWAY_STOPPED },
+        reason: Reason::NotDesired,
+        attempt: REMOVAL.to_owned(),
+        pull: PullPolicy::Never,
+    })
+    .collect()
+}
+
+type Change = Option<(&'static [Step], Reason)>;
+
+fn judge(situation: &Situation<'_>, wanted: &Wanted, seen: Option<&Seen>, decision: &mut Decision) -> Change {
+    let run = wanted.goal == Goal::Running;
+    let name = wanted.key.name.clone();
+    if situation.silent.contains(&wanted.key.kind) {
+        decision.status.insert(name, RuntimeStatus::Unknown);
+        decision.wait(&wanted.key, None, WaitingFor::Runtime);
+        return None;
+    }
+    let Some(seen) = seen else {
+        let failed = situation.memory.retry_at(&wanted.key, &attempt(wanted));
+        let status = if failed.is_some() { RuntimeStatus::Backoff } else { RuntimeStatus::Stopped };
+        decision.status.insert(name, status);
+        return Some((if run { MAKE_AND_RUN } else { MAKE }, Reason::Added));
+    };
+    let (status, change) = match wanted.goal {
+        Goal::Running => should_run(situation, wanted, seen, decision),
+        Goal::Stopped => should_stand(seen),
+    };
+    decision.status.insert(name, status);
+    if seen.hash.as_deref() != Some(wanted.hash.as_str()) {
+        let steps = match (seen.status.is_up(), run) {
+            (true, true) => REMAKE_AND_RUN,
+            (true, false) => REMAKE,
+            (false, true) => CLEAR_AND_RUN,
+            (false, false) => CLEAR,
+        };
+        return Some((steps, Reason::SpecChanged));
+    }
+    match seen.status {
+        EngineStatus::Dead => Some((if run { CLEAR_AND_RUN } else { CLEAR }, Reason::Dead)),
+        EngineStatus::Running
+        | EngineStatus::Stopped
+        | EngineStatus::Failed
+        | EngineStatus::Unhealthy
+        | EngineStatus::Unknown => change,
+    }
+}
+
+fn should_stand(seen: &Seen) -> (RuntimeStatus, Change) {
+    match seen.status {
+        EngineStatus::Running => (RuntimeStatus::Running, Some((&[Step::Stop], Reason::DesiredStopped))),
+        EngineStatus::Unhealthy => (RuntimeStatus::Unhealthy, Some((&[Step::Stop], Reason::DesiredStopped))),
+        // A module that we stopped often ends with a signal's exit code: it stands, and that is what was asked for.
+        EngineStatus::Stopped | EngineStatus::Failed => (RuntimeStatus::Stopped, None),
+        EngineStatus::Dead => (RuntimeStatus::Dead, None),
+        EngineStatus::Unknown => (RuntimeStatus::Unknown, None),
+    }
+}
+
+fn should_run(
+    situation: &Situation<'_>,
+    wanted: &Wanted,
+    seen: &Seen,
+    decision: &mut Decision,
+) -> (RuntimeStatus, Change) {
+    let remembered = situation.memory.of(&wanted.key);
+    let restarts = remembered.map_or(0, |remembered| remembered.restarts);
+    if !seen.status.is_up() && matches!(seen.status, EngineStatus::Stopped | EngineStatus::Failed) {
+        let start = if remembered.is_some_and(|remembered| remembered.held) {
+            Some(Reason::DesiredRunning)
+        } else if seen.started.is_none() {
+            Some(Reason::NeverStarted)
+        } else if wanted.policy > RestartPolicy::Never && went_down_with_machine(situation, seen) {
+            Some(Reason::MachineRestarted)
+        } else {
+            None
+        };
+        if let Some(reason) = start {
+            let failed = situation.memory.retry_at(&wanted.key, &attempt(wanted)).is_some();
+            let status = if failed { RuntimeStatus::Backoff } else { RuntimeStatus::Stopped };
+            return (status, Some((&[Step::Start], reason)));
+        }
+    }
+    let status = restart::compute(seen.status, wanted.policy, restarts);
+    match status {
+        RuntimeStatus::Backoff => {
+            let due = restart::due(restarts, seen.exited, situation.now);
+            if due > situation.now {
+                decision.wait(&wanted.key, Some(due), WaitingFor::RestartPause);
+                return (status, None);
+            }
+            (status, Some((&[Step::Restart], Reason::Policy { restart: restarts + 1 })))
+        }
+        RuntimeStatus::Running => {
+            let long = seen.started.is_some_and(|at| situation.now.duration_since(at) > HEALTHY_AFTER);
+            if long && remembered.is_some_and(Remembered::counts) {
+                decision.healthy.push(wanted.key.clone());
+            }
+            (status, None)
+        }
+        RuntimeStatus::Unknown
+        | RuntimeStatus::Unhealthy
+        | RuntimeStatus::Stopped
+        | RuntimeStatus::Failed
+        | RuntimeStatus::Dead => (status, None),
+    }
+}
+
+fn went_down_with_machine(situation: &Situation<'_>, seen: &Seen) -> bool {
+    situation.booted.is_some_and(|booted| seen.started.is_some_and(|started| started < booted))
+}
+
+// === Ordering ===
+
+fn emit(situation: &Situation<'_>, chains: Vec<Chain>, decision: &mut Decision) {
+    decision.pulls_outstanding = fetch(situation, &chains, decision);
+    let (mut ready, later): (Vec<Chain>, Vec<Chain>) =
+        chains.into_iter().partition(|chain| !(decision.pulls_outstanding && chain.waits_for_images()));
+    for chain in later {
+        decision.wait(&chain.key, None, WaitingFor::Images);
+    }
+    ready.sort_by(|a, b| (a.order, &a.key).cmp(&(b.order, &b.key)));
+    let gate = undecided_order(situation);
+    let mut started: Option<u32> = None;
+    for chain in ready {
+        if let Some(order) = chain.order.filter(|_| chain.starts_something()) {
+            if gate.is_some_and(|gate| gate < order) {
+                decision.wait(&chain.key, None, WaitingFor::EarlierModules);
+                continue;
+            }
+            // One startup order per pass, so that the next pass sees how the earlier modules are.
+            if started.is_some_and(|earlier| earlier < order) {
+                decision.wait(&chain.key, None, WaitingFor::EarlierModules);
+                decision.again = true;
+                continue;
+            }
+            started = Some(order);
+        }
+        let actions = chain.steps.iter().map(|step| chain.action(*step));
+        decision.actions.extend(actions);
+    }
+}
+
+/// Asks for missing images; true while any is on its way.
+fn fetch(situation: &Situation<'_>, chains: &[Chain], decision: &mut Decision) -> bool {
+    let mut outstanding = false;
+    for chain in chains.iter().filter(|chain| chain.needs_image(situation.images)) {
+        outstanding = true;
+        if !situation.images.pulling.contains(&chain.hash) {
+            decision.actions.push(chain.action(Step::Pull));
+        }
+    }
+    outstanding
+}
+
+/// The lowest startup order that holds a running module whose health check is still undecided.
+fn undecided_order(situation: &Situation<'_>) -> Option<u32> {
+    let undecided = |seen: &&Seen| {
+        seen.health == Health::Starting
+            && seen.started.is_none_or(|at| situation.now.duration_since(at) < GATE_AT_MOST)
+    };
+    let orders = situation.seen.iter().filter(undecided).filter_map(|seen| {
+        let wanted = situation.wanted.iter().find(|wanted| wanted.key == seen.key)?;
+        (wanted.goal == Goal::Running).then_some(wanted.order)
+    });
+    orders.min()
+}

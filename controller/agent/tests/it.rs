@@ -1,0 +1,13 @@
+//! Tests of the agent against real processes, sockets and engines, and of its decisions as tables.
+
+#[cfg(test)]
+mod it {
+    mod adopt;
+    mod agent;
+    mod decide_model;
+    mod decide_tables;
+    mod docker;
+    mod fake_hub;
+    mod process;
+    mod workload;
+}

@@ -1,0 +1,61 @@
+//! One conversion from outcomes to HTTP answers.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use hemline_hub_core::service::ServiceError;
+use serde_json::json;
+
+/// Why a call of this API was not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The hub said no.
+    #[error(transparent)]
+    Hub(#[from] ServiceError),
+    /// The controller has not started yet.
+    #[error("the controller is starting; ask again in a moment")]
+    Starting,
+    /// There is nothing of that name.
+    #[error("there is no {what} {name:?}")]
+    NotFound {
+        /// For example "policy".
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = match &self {
+            Self::Hub(error) => hub_status(error),
+            Self::Starting => (StatusCode::SERVICE_UNAVAILABLE, "Starting"),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, "NotFound"),
+        };
+        let body = Json(json!({ "Message": format!("ErrorCode:{code};{self}"), "ExceptionMessage": "" }));
+        (status, [("iothub-errorcode", code)], body).into_response()
+    }
+}
+
+fn hub_status(error: &ServiceError) -> (StatusCode, &'static str) {
+    match error {
+        ServiceError::Unauthorised(_) => (StatusCode::UNAUTHORIZED, "IotHubUnauthorizedAccess"),
+        ServiceError::DeviceNotFound(_) => (StatusCode::NOT_FOUND, "DeviceNotFound"),
+        ServiceError::ModuleNotFound(_) => (StatusCode::NOT_FOUND, "ModuleNotFound"),
+        ServiceError::ArgumentInvalid(_) | ServiceError::ArgumentNull(_) => {
+            (StatusCode::BAD_REQUEST, "ArgumentInvalid")
+        }
+        ServiceError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+        ServiceError::DeviceAlreadyExists(_)
+        | ServiceError::ModuleAlreadyExists(_)
+        | ServiceError::PreconditionFailed
+        | ServiceError::TooManyModules(_)
+        | ServiceError::SystemModule(_)
+        | ServiceError::NotOnline { .. }
+        | ServiceError::ConnectionClosed(_)
+        | ServiceError::NoAnswer { .. }
+        | ServiceError::BadAnswer(_) => (StatusCode::CONFLICT, "Conflict"),
+    }
+}

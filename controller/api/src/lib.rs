@@ -1,0 +1,18 @@
+//! The HTTPS API of Hemline itself, beside the IoT Hub REST API: fleets, status, live messages, health.
+//!
+//! Not here: the calls that Azure service SDKs make (they are the hub's HTTP head), and the listener.
+
+mod access;
+mod devices;
+mod error;
+mod health;
+mod messages;
+mod metrics;
+mod policies;
+mod router;
+mod status;
+
+pub use devices::{DeviceRow, ModuleRow, device_rows, module_rows};
+pub use messages::MessageRow;
+pub use router::{ApiState, router};
+pub use status::StatusDocument;

@@ -1,0 +1,129 @@
+//! `/metrics`: the hub's counters as Prometheus text, under the IoT Edge names where those exist (reference edge-runtime §7.1).
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, header::CONTENT_TYPE},
+    response::IntoResponse,
+};
+use hemline_hub_core::{counters::Counters, write::Permission};
+
+use crate::{access, error::ApiError, router::ApiState};
+
+/// `GET /metrics`: ServiceConnect.
+pub(crate) async fn text(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    access::allow(&state.hub, &headers, Permission::ServiceConnect).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], render(&state.hub.counters())))
+}
+
+/// One line per counter; refusals one line per reason.
+fn render(counters: &Counters) -> String {
+    let Counters {
+        messages_accepted,
+        messages_accepted_bytes,
+        messages_to_events,
+        messages_no_route,
+        messages_expired,
+        messages_sent,
+        messages_redelivered,
+        messages_delivered,
+        messages_refused_full,
+        messages_refused_large,
+        connects,
+        refusals,
+        unauthorised,
+        take_overs,
+        tokens_expired,
+        twin_gets,
+        reported_patches,
+        reported_refused,
+        desired_patches,
+        method_calls,
+        method_failures,
+        connected,
+        waiting,
+        waiting_bytes,
+    } = counters;
+    let mut page = Page(String::new());
+    page.counter("edgehub_messages_received_total", &[("", *messages_accepted)]);
+    page.counter("hemline_messages_received_bytes_total", &[("", *messages_accepted_bytes)]);
+    page.counter(
+        "edgehub_messages_sent_total",
+        &[("to=\"events\"", *messages_to_events), ("to=\"module\"", *messages_sent)],
+    );
+    page.counter("hemline_messages_redelivered_total", &[("", *messages_redelivered)]);
+    page.counter("hemline_messages_delivered_total", &[("", *messages_delivered)]);
+    page.counter(
+        "edgehub_messages_dropped_total",
+        &[("reason=\"no_route\"", *messages_no_route), ("reason=\"ttl_expiry\"", *messages_expired)],
+    );
+    page.counter(
+        "edgehub_messages_unack_total",
+        &[
+            ("reason=\"queue_full\"", *messages_refused_full),
+            ("reason=\"too_large\"", *messages_refused_large),
+        ],
+    );
+    page.counter("hemline_connects_total", &[("", *connects)]);
+    let reasons = |list: &std::collections::BTreeMap<_, u64>| -> Vec<(String, u64)> {
+        list.iter()
+            .map(|(reason, count): (&hemline_hub_core::effect::AuthFailure, _)| {
+                (format!("reason=\"{reason}\""), *count)
+            })
+            .collect()
+    };
+    page.labelled("hemline_connects_refused_total", &reasons(refusals));
+    page.labelled("hemline_requests_unauthorised_total", &reasons(unauthorised));
+    page.counter("hemline_take_overs_total", &[("", *take_overs)]);
+    page.counter("hemline_tokens_expired_total", &[("", *tokens_expired)]);
+    page.counter("edgehub_gettwin_total", &[("", *twin_gets)]);
+    page.counter("edgehub_reported_properties_total", &[("", *reported_patches)]);
+    page.counter("hemline_reported_properties_refused_total", &[("", *reported_refused)]);
+    page.counter("hemline_desired_patches_total", &[("", *desired_patches)]);
+    page.counter("edgehub_direct_methods_total", &[("", *method_calls)]);
+    page.counter("hemline_direct_methods_failed_total", &[("", *method_failures)]);
+    page.gauge("edgehub_connected_clients", *connected);
+    page.gauge("edgehub_queue_length", *waiting);
+    page.gauge("hemline_queue_bytes", *waiting_bytes);
+    page.0
+}
+
+/// The text being written.
+struct Page(String);
+
+impl Page {
+    fn counter(&mut self, name: &str, values: &[(&str, u64)]) {
+        let owned: Vec<(String, u64)> =
+            values.iter().map(|(label, value)| ((*label).to_owned(), *value)).collect();
+        self.labelled(name, &owned);
+    }
+
+    fn labelled(&mut self, name: &str, values: &[(String, u64)]) {
+        self.0.push_str(&format!("# TYPE {name} counter\n"));
+        for (label, value) in values {
+            let braces = if label.is_empty() { String::new() } else { format!("{{{label}}}") };
+            self.0.push_str(&format!("{name}{braces} {value}\n"));
+        }
+    }
+
+    fn gauge(&mut self, name: &str, value: u64) {
+        self.0.push_str(&format!("# TYPE {name} gauge\n{name} {value}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hemline_hub_core::counters::Counters;
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample() {
+        let text = super::render(&Counters { messages_accepted: 3, ..Counters::default() });
+        assert!(text.contains("edgehub_messages_received_total 3\n"));
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (_, value) = line.rsplit_once(' ').expect("a name and a value");
+            value.parse::<u64>().expect("a number");
+        }
+    }
+}

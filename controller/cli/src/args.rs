@@ -1,0 +1,449 @@
+//! What was typed. Meaning is given to it in `commands/`.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Keeps fleets of edge devices at what the documents say.
+#[derive(Debug, Parser)]
+#[command(name = "hem", version, propagate_version = true, max_term_width = 120)]
+pub(crate) struct Args {
+    /// Where hub, keys and agents keep their state; also tells the other commands which hub to talk to.
+    #[arg(long, global = true, env = "HEM_DATA_DIR", default_value = ".hem", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Talk to this hub instead: a service connection string, as `hem connection-string` prints.
+    #[arg(long, global = true, env = "HEM_SERVER", value_name = "CONNECTION-STRING", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+    /// Certificate authority of that hub (PEM file); without it the one in the data directory.
+    #[arg(long, global = true, env = "HEM_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    /// Log more; twice for even more. `HEM_LOG` takes a filter such as `hemline_hub=debug`.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// One JSON value.
+    Json,
+    /// One YAML document.
+    Yaml,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring a fleet up: hub, controller, agents and modules, until Ctrl-C.
+    Up(Up),
+    /// Check documents and say what is wrong, where, and how to mend it.
+    Validate(Validate),
+    /// Show what a change of the documents would do to which device.
+    Plan(Plan),
+    /// Say where each value of a device comes from: document, layer, file and line.
+    Why(Why),
+    /// Turn an Azure IoT Edge deployment manifest into documents.
+    Import(Import),
+    /// Print what a device should run as an Azure IoT Edge deployment manifest.
+    Export(Export),
+    /// What runs, what is off, and why.
+    Status,
+    /// Make the controller look at its source now.
+    Sync,
+    /// List devices, modules or deployments.
+    Get {
+        /// What to list.
+        #[arg(value_enum)]
+        kind: Kind,
+        /// Only this one (a device id or a deployment's name).
+        name: Option<String>,
+    },
+    /// Ask the hub in its query language: `SELECT * FROM devices WHERE tags.site = 'lyon'`.
+    Query {
+        /// The query.
+        text: String,
+    },
+    /// Try out routes and their conditions.
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Read or change a twin.
+    #[command(subcommand)]
+    Twin(Twin),
+    /// Call a direct method.
+    #[command(subcommand)]
+    Method(Method),
+    /// See what devices send.
+    #[command(subcommand)]
+    Message(Message),
+    /// Print a connection string for an SDK or a tool.
+    ConnectionString(ConnectionString),
+    /// Print the certificate authority that clients must trust, as PEM.
+    Ca,
+    /// Print the log of a module.
+    Logs(Logs),
+    /// Run the agent of one device against a hub elsewhere.
+    Agent(Agent),
+    /// Print the JSON Schemas of the documents.
+    Schema,
+    /// Print the Kubernetes custom resource definitions of the documents.
+    Crd,
+    /// The modules of the quickstart.
+    #[command(hide = true)]
+    Demo {
+        /// Which.
+        #[arg(value_enum)]
+        module: Demo,
+    },
+    /// Supervises one process module; started by the agent.
+    #[command(hide = true)]
+    Shim {
+        /// What to run.
+        spec: PathBuf,
+    },
+}
+
+/// `hem validate`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Validate {
+    /// Files or folders.
+    #[arg(required_unless_present = "explain", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How findings are printed; the default is what people read.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<FindingFormat>,
+    /// Warnings are errors.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Explain a rule, with an example; `all` lists them.
+    #[arg(long, value_name = "RULE", conflicts_with = "paths")]
+    pub(crate) explain: Option<String>,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FindingFormat {
+    /// For people, with the line and carets.
+    Human,
+    /// One JSON list.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Annotations of a GitHub workflow.
+    Github,
+    /// JUnit XML, for test reports.
+    Junit,
+}
+
+/// `hem route`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Say what a route makes of a message: true, false or undefined.
+    Test(RouteTest),
+}
+
+/// `hem route test`
+#[derive(Debug, clap::Args)]
+pub(crate) struct RouteTest {
+    /// `FROM … [WHERE …] INTO …`, or a condition alone.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) route: String,
+    /// The message: JSON `{"properties": {}, "systemProperties": {}, "body": …}`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) message: PathBuf,
+    /// The twin of the sender, for `$twin` in conditions.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) twin: Option<PathBuf>,
+}
+
+/// `hem up`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    /// A folder of documents, or a Git repository (path or URL).
+    #[arg(value_name = "PATH|URL")]
+    pub(crate) source: String,
+    /// Read the source as a Git repository, at this branch, tag or commit.
+    #[arg(long, value_name = "REF")]
+    pub(crate) branch: Option<String>,
+    /// Only the documents below this folder of the repository.
+    #[arg(long, default_value = "", value_name = "FOLDER")]
+    pub(crate) folder: String,
+    /// How often a Git repository is looked at.
+    #[arg(long, default_value = "15s", value_parser = seconds, value_name = "DURATION")]
+    pub(crate) interval: Duration,
+    /// Address to listen on. Loopback unless told otherwise; with container modules also the engine's bridge.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
+    pub(crate) listen: IpAddr,
+    /// Port for MQTT over TLS. Azure SDKs dial 8883 and nothing else.
+    #[arg(long, default_value_t = 8883, value_name = "PORT")]
+    pub(crate) mqtt_port: u16,
+    /// Port for HTTPS; without it 443 where that is allowed and free, else 8443.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) https_port: Option<u16>,
+    /// Name that clients dial and that stands in connection strings. Must contain a dot.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host_name: Option<String>,
+    /// Start no agents: the devices are elsewhere.
+    #[arg(long)]
+    pub(crate) no_agents: bool,
+    /// Docker or Podman socket for container modules.
+    #[arg(long, env = "DOCKER_HOST", value_name = "SOCKET")]
+    pub(crate) docker: Option<String>,
+}
+
+/// `hem plan`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    /// A folder of documents.
+    pub(crate) path: PathBuf,
+    /// Compare with the documents of this Git revision (of the merge base, if `--head` is given too).
+    #[arg(long, value_name = "REV")]
+    pub(crate) base: Option<String>,
+    /// Plan the documents of this Git revision instead of those on disk.
+    #[arg(long, value_name = "REV", requires = "base")]
+    pub(crate) head: Option<String>,
+    /// How the plan is printed; `-o json` means `--format json`.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<PlanFormat>,
+    /// Exit with 2 when there is something to do.
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// One screen, for a terminal.
+    Human,
+    /// A comment for a pull request, never more than 60 000 characters.
+    Markdown,
+    /// Everything, with the digest.
+    Json,
+}
+
+/// `hem why`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Why {
+    /// A folder of documents.
+    pub(crate) folder: PathBuf,
+    /// Device id.
+    pub(crate) device: String,
+    /// Only this value and those below it: `modules.camera.env`, `tags`; `modules.` may be left out.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<String>,
+}
+
+/// `hem import`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// A deployment manifest, template (`….template.json`) or configuration of the hub.
+    pub(crate) file: PathBuf,
+    /// Name of the document; without it the configuration's id, or the name of the file.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Which devices get it, for example `tags.site = 'lyon'`; without it the configuration's condition.
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) target: Option<String>,
+    /// Priority of the document; without it the configuration's.
+    #[arg(long, value_name = "N")]
+    pub(crate) priority: Option<u32>,
+    /// Value for `${NAME}` of a template. Can be given many times.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+/// `hem export`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// A folder of documents.
+    pub(crate) path: PathBuf,
+    /// Device id.
+    pub(crate) device: String,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Devices.
+    #[value(alias = "device")]
+    Devices,
+    /// Modules.
+    #[value(alias = "module")]
+    Modules,
+    /// Deployments.
+    #[value(alias = "deployment")]
+    Deployments,
+}
+
+/// `hem twin`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Twin {
+    /// Print a twin as the service sees it.
+    Get {
+        /// Device id.
+        device: String,
+        /// Module id.
+        module: Option<String>,
+    },
+    /// Merge into desired properties or tags; `null` deletes.
+    Patch {
+        /// Device id.
+        device: String,
+        /// Module id.
+        module: Option<String>,
+        /// JSON object to merge into the desired properties.
+        #[arg(long, value_name = "JSON", required_unless_present = "tags")]
+        desired: Option<String>,
+        /// JSON object to merge into the tags.
+        #[arg(long, value_name = "JSON")]
+        tags: Option<String>,
+    },
+}
+
+/// `hem method`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Method {
+    /// Call and wait for the answer.
+    Invoke {
+        /// Device id.
+        device: String,
+        /// Module id and method name, or the method name alone.
+        #[arg(num_args = 1..=2, required = true, value_names = ["MODULE", "NAME"])]
+        target: Vec<String>,
+        /// JSON to send along.
+        #[arg(long, value_name = "JSON", default_value = "null")]
+        payload: String,
+        /// Seconds to wait for the answer.
+        #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+        timeout: u32,
+        /// Seconds to wait for the client to connect.
+        #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+        connect_timeout: u32,
+    },
+}
+
+/// `hem message`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Message {
+    /// Print messages as they reach the hub's event log.
+    Watch {
+        /// Only of this device.
+        device: Option<String>,
+        /// Stop after so many.
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+        /// Begin with the oldest message kept.
+        #[arg(long, conflicts_with = "after")]
+        from_start: bool,
+        /// Begin after this sequence number.
+        #[arg(long, value_name = "SEQUENCE")]
+        after: Option<u64>,
+    },
+}
+
+/// `hem connection-string`
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("whose").required(true))]
+pub(crate) struct ConnectionString {
+    /// Of a policy: iothubowner, service, device, registryRead, registryReadWrite.
+    #[arg(long, group = "whose", value_name = "POLICY")]
+    pub(crate) policy: Option<String>,
+    /// Of a device.
+    #[arg(long, group = "whose", value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Of this module of the device.
+    #[arg(long, requires = "device", value_name = "MODULE")]
+    pub(crate) module: Option<String>,
+}
+
+/// `hem logs`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Logs {
+    /// Device id.
+    pub(crate) device: String,
+    /// Module id.
+    pub(crate) module: String,
+    /// How many lines from the end.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) tail: u32,
+}
+
+/// `hem agent`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Agent {
+    /// The device's connection string.
+    #[arg(
+        long,
+        env = "HEM_DEVICE_CONNECTION_STRING",
+        hide_env_values = true,
+        value_name = "CONNECTION-STRING"
+    )]
+    pub(crate) connection_string: String,
+    /// Port for MQTT over TLS.
+    #[arg(long, default_value_t = 8883, value_name = "PORT")]
+    pub(crate) mqtt_port: u16,
+    /// Port for HTTPS.
+    #[arg(long, default_value_t = 443, value_name = "PORT")]
+    pub(crate) https_port: u16,
+    /// Docker or Podman socket for container modules.
+    #[arg(long, env = "DOCKER_HOST", value_name = "SOCKET")]
+    pub(crate) docker: Option<String>,
+}
+
+/// The modules of the quickstart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Demo {
+    /// Sends temperatures.
+    Sensor,
+    /// Lets the high ones through.
+    Filter,
+}
+
+/// `NAME=VALUE`.
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write it like TAG=1.3".to_owned()),
+    }
+}
+
+/// `15s`, `2m`, `1h`, or seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 =
+        digits.parse().map_err(|_| format!("{text:?} is not a duration such as 15s, 2m or 1h"))?;
+    let factor = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        unit => return Err(format!("{unit:?} is not a unit; use s, m or h")),
+    };
+    match number.checked_mul(factor) {
+        Some(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        Some(_) | None => Err("between 1 s and 24 h, please".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_argument_tree_is_consistent() {
+        super::Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(super::seconds("15s").unwrap().as_secs(), 15);
+        assert_eq!(super::seconds("2m").unwrap().as_secs(), 120);
+        assert!(super::seconds("0").is_err());
+        assert!(super::seconds("3w").is_err());
+    }
+}

@@ -1,0 +1,56 @@
+//! Reads the documents that `validate` and `plan` are pointed at, and shows findings.
+
+use std::{io::Write as _, path::PathBuf};
+
+use hemline_model::{
+    finding::{Finding, Severity},
+    valid::SourceFile,
+};
+
+use crate::error::CommandError;
+
+/// All documents below these paths, in a stable order. A file that is named is read whatever its name is.
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CommandError> {
+    let files = hemline_sources::read_paths(paths, hemline_sources::Limits::default())
+        .map_err(|error| CommandError::part("reading documents", error))?;
+    if files.is_empty() {
+        return Err(CommandError::Usage("no *.yaml, *.yml or *.json below the given path".to_owned()));
+    }
+    Ok(files)
+}
+
+/// Prints findings to standard error, and a last line that counts them. Returns whether one is an error.
+pub(crate) fn show(findings: &[Finding]) -> bool {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let mut text = String::new();
+    for finding in findings {
+        text.push_str(&coloured(finding));
+        text.push('\n');
+    }
+    if errors + warnings > 0 {
+        text.push_str(&format!("{}, {}\n", plural(errors, "error"), plural(warnings, "warning")));
+    }
+    drop(anstream::stderr().write_all(text.as_bytes()));
+    errors > 0
+}
+
+/// The rendered finding with its first word in colour; anstream drops the colour where it does not belong.
+fn coloured(finding: &Finding) -> String {
+    let colour = match finding.severity {
+        Severity::Error => anstyle::AnsiColor::Red,
+        Severity::Warning => anstyle::AnsiColor::Yellow,
+        Severity::Note => anstyle::AnsiColor::Cyan,
+    };
+    let style = anstyle::Style::new().bold().fg_color(Some(colour.into()));
+    let text = finding.render();
+    match text.split_once(':') {
+        Some((head, rest)) => format!("{style}{head}{style:#}:{rest}"),
+        None => text,
+    }
+}
+
+/// `1 error`, `2 errors`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,104 @@
+//! `hem status`: is everything all right? Exit code 1 when it is not, so that scripts can ask too.
+
+use std::process::ExitCode;
+
+use hemline_api::StatusDocument;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{documents::plural, get};
+use crate::{
+    args::{Args, Output},
+    client::HubClient,
+    error::{CommandError, exit},
+    output,
+};
+
+/// Prints the state of the fleet.
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, CommandError> {
+    let hub = HubClient::find(args)?;
+    let found = hub.call(Method::GET, &["api", "v1", "status"], None).await?;
+    let status: StatusDocument = serde_json::from_value(found.clone())
+        .map_err(|error| CommandError::BadAnswer { url: hub.host().to_owned(), what: error.to_string() })?;
+    match args.output {
+        Output::Table => output::text(&as_text(&status))?,
+        Output::Json | Output::Yaml => output::value(&found, args.output, |_| String::new())?,
+    }
+    Ok(ExitCode::from(if healthy(&status) { exit::SUCCESS } else { exit::FAILURE }))
+}
+
+fn healthy(status: &StatusDocument) -> bool {
+    let errors =
+        list(&status.controller, "errors").is_empty() && error_findings(&status.controller).next().is_none();
+    errors
+        && status.devices.iter().all(|device| !device.edge || device.modules_running == device.modules_wanted)
+}
+
+/// The first line is for a tired person; the rest says why.
+fn as_text(status: &StatusDocument) -> String {
+    let controller = &status.controller;
+    let mut text = format!("{}\n", headline(status));
+    let revision = short(controller.get("revision"));
+    let attempted = short(controller.get("attempted"));
+    line(&mut text, "source", &output::cell(controller.get("source")));
+    line(&mut text, "revision", &revision);
+    if attempted != revision {
+        line(&mut text, "refused", &attempted);
+    }
+    for finding in list(controller, "findings") {
+        let place =
+            finding.get("position").filter(|position| !position.is_null()).map_or_else(String::new, |at| {
+                format!(
+                    "{}:{}:{}: ",
+                    output::cell(at.get("file")),
+                    output::cell(at.get("line")),
+                    output::cell(at.get("column"))
+                )
+            });
+        let what = format!("{place}{}", output::cell(finding.get("message")));
+        line(&mut text, &output::cell(finding.get("severity")), &what);
+    }
+    for error in list(controller, "errors") {
+        line(&mut text, "error", &output::cell(Some(error)));
+    }
+    text.push('\n');
+    text.push_str(&get::device_table(&status.devices));
+    text
+}
+
+fn headline(status: &StatusDocument) -> String {
+    let (running, wanted) = status.devices.iter().fold((0, 0), |(running, wanted), device| {
+        (running + device.modules_running, wanted + device.modules_wanted)
+    });
+    let devices = plural(status.devices.len(), "device");
+    let revision = short(status.controller.get("revision"));
+    let refused = error_findings(&status.controller).count();
+    let mut text = format!("{running} of {wanted} modules run on {devices} at {revision}");
+    if refused > 0 {
+        let attempted = short(status.controller.get("attempted"));
+        text.push_str(&format!(
+            "; {attempted} was refused ({}), the fleet stays as it was",
+            plural(refused, "error")
+        ));
+    }
+    text
+}
+
+fn error_findings(controller: &Value) -> impl Iterator<Item = &Value> {
+    list(controller, "findings")
+        .iter()
+        .filter(|finding| finding.get("severity").and_then(Value::as_str) == Some("error"))
+}
+
+fn list<'a>(value: &'a Value, member: &str) -> &'a [Value] {
+    value.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn short(revision: Option<&Value>) -> String {
+    let text = output::cell(revision);
+    hemline_model::id::Revision::new(&text).map_or(text, |revision| revision.short().to_owned())
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    text.push_str(&format!("  {name:<10} {value}\n"));
+}

@@ -1,0 +1,75 @@
+//! `hem validate PATH…`: all findings at once, exit code 1 when one is an error.
+
+use std::process::ExitCode;
+
+use hemline_model::{
+    Finding,
+    finding::{github, junit, sarif},
+    rules,
+};
+use hemline_plan::{Facts, resolve};
+
+use super::documents;
+use crate::{
+    args::{Args, FindingFormat, Output, Validate},
+    error::{CommandError, exit},
+    output,
+};
+
+/// Checks documents, or explains a rule.
+pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandError> {
+    if let Some(rule) = &typed.explain {
+        output::text(&explain(rule)?)?;
+        return Ok(ExitCode::from(exit::SUCCESS));
+    }
+    let files = documents::read(&typed.paths)?;
+    let loaded = hemline_model::load(&files);
+    let mut findings = loaded.findings;
+    let mut summary = String::new();
+    if let Some(fleet) = &loaded.fleet {
+        findings.extend(resolve(fleet, &Facts::default()).findings);
+        summary = format!(
+            "{} and {} in {}: nothing wrong\n",
+            documents::plural(fleet.devices.len(), "device"),
+            documents::plural(fleet.deployments.len(), "deployment"),
+            documents::plural(files.len(), "file"),
+        );
+    }
+    if typed.strict {
+        findings = findings.into_iter().map(Finding::strictly).collect();
+    }
+    print(args, typed, &findings, &summary)?;
+    let failed = findings.iter().any(Finding::is_error);
+    Ok(ExitCode::from(if failed { exit::FAILURE } else { exit::SUCCESS }))
+}
+
+fn print(args: &Args, typed: &Validate, findings: &Vec<Finding>, summary: &str) -> Result<(), CommandError> {
+    let format = match (typed.format, args.output) {
+        (Some(format), _) => format,
+        (None, Output::Table) => FindingFormat::Human,
+        (None, Output::Json) => FindingFormat::Json,
+        (None, Output::Yaml) => return output::value(findings, Output::Yaml, |_| String::new()),
+    };
+    match format {
+        FindingFormat::Human => {
+            documents::show(findings);
+            if findings.is_empty() { output::text(summary) } else { Ok(()) }
+        }
+        FindingFormat::Json => output::value(findings, Output::Json, |_| String::new()),
+        FindingFormat::Sarif => output::text(&sarif::print(findings, env!("CARGO_PKG_VERSION"))),
+        FindingFormat::Github => output::text(&github::print(findings)),
+        FindingFormat::Junit => output::text(&junit::print(findings)),
+    }
+}
+
+fn explain(id: &str) -> Result<String, CommandError> {
+    if id == "all" {
+        let row =
+            |rule: &rules::Rule| vec![rule.id.to_owned(), rule.severity.to_string(), rule.summary.to_owned()];
+        return Ok(output::table(&["rule", "severity", "what"], rules::all().map(row)));
+    }
+    rules::find(id).map(rules::Rule::explain).ok_or_else(|| {
+        let near = rules::near(id).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        CommandError::Usage(format!("there is no rule {id:?}; {near}`hem validate --explain all` lists them"))
+    })
+}

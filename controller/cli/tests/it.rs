@@ -1,0 +1,39 @@
+//! The `hem` binary from outside: real processes, real sockets, real clients.
+//!
+//! Every test has an address, a folder and a hub of its own and needs no other test. What a machine may lack (the SDK,
+//! an engine) is asked for with `hemline_testkit::require`.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests say what went wrong that way"
+)]
+
+#[path = "it/azure.rs"]
+mod azure;
+#[path = "it/bad_clients.rs"]
+mod bad_clients;
+#[path = "it/bad_documents.rs"]
+mod bad_documents;
+#[path = "it/engines.rs"]
+mod engines;
+#[path = "it/git_source.rs"]
+mod git_source;
+#[path = "it/hem.rs"]
+mod hem;
+#[path = "it/kill.rs"]
+mod kill;
+#[path = "it/plan.rs"]
+mod plan;
+#[path = "it/pull_request.rs"]
+mod pull_request;
+#[path = "it/quickstart.rs"]
+mod quickstart;
+#[path = "it/route_test.rs"]
+mod route_test;
+#[path = "it/sdk.rs"]
+mod sdk;
+#[path = "it/why.rs"]
+mod why;
+#[path = "it/wire.rs"]
+mod wire;

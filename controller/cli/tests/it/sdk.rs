@@ -1,0 +1,306 @@
+//! The unchanged Azure SDKs for Python: connection string and certificate authority, nothing else.
+
+use std::{
+    collections::VecDeque,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::hem::{Hem, eventually, lines_of};
+
+/// Python starts slowly on a busy machine, and the SDK tries a lost connection again after 10 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const FLEET: &str = "\
+apiVersion: hemline.dev/v1alpha1
+kind: Device
+metadata: {name: meter-1}
+spec:
+  tags: {site: lyon}
+  desired: {interval: 30}
+";
+
+/// A Python script that answers line by line.
+struct Script {
+    child: Child,
+    input: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    /// Events that came while something else was waited for.
+    events: VecDeque<Value>,
+}
+
+impl Script {
+    fn start(python: &Path, name: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(name);
+        let mut child = Command::new(python)
+            .arg("-u")
+            .arg(script)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .env("PYTHONWARNINGS", "ignore")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python starts");
+        let input = child.stdin.take().expect("piped");
+        let lines = lines_of(child.stdout.take().expect("piped"));
+        Self { child, input, lines, events: VecDeque::new() }
+    }
+
+    fn client(python: &Path, hem: &Hem, connection_string: &str) -> Self {
+        let ca = hem.ca_file();
+        Self::start(python, "client.py", &[connection_string.trim(), &ca.to_string_lossy()], &[])
+    }
+
+    fn service(python: &Path, hem: &Hem) -> Self {
+        let mut owner = hem.text(&["connection-string", "--policy", "iothubowner"]).trim().to_owned();
+        // REST clients take a port; needed only where 443 is not allowed.
+        let port = hem.https_port();
+        let name = format!("HostName={}", hem.address());
+        if port != 443 && owner.starts_with(&format!("{name};")) {
+            owner = owner.replacen(&name, &format!("{name}:{port}"), 1);
+        }
+        let ca = hem.ca_file();
+        Self::start(python, "service.py", &[&owner], &[("REQUESTS_CA_BUNDLE", ca.as_path())])
+    }
+
+    /// What the script said to a command, a failure included.
+    fn answer(&mut self, command: &Value) -> Value {
+        writeln!(self.input, "{command}").expect("the script reads");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.line(deadline, &command.to_string());
+            if line.get("event").is_some() {
+                self.events.push_back(line);
+            } else {
+                return line;
+            }
+        }
+    }
+
+    /// The reply to a command that must succeed.
+    fn ask(&mut self, command: &Value) -> Value {
+        let answer = self.answer(command);
+        assert!(answer.get("failure").is_none(), "{command} failed: {answer}");
+        answer["reply"].clone()
+    }
+
+    /// A service call by name.
+    fn call(&mut self, name: &str, arguments: &Value) -> Value {
+        self.ask(&json!({"do": name, "args": arguments}))
+    }
+
+    /// The first event that fits, already seen or to come; earlier ones are dropped.
+    fn event(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let event = match self.events.pop_front() {
+                Some(event) => event,
+                None => self.line(deadline, what),
+            };
+            if fits(&event) {
+                return event;
+            }
+        }
+    }
+
+    fn line(&self, deadline: Instant, what: &str) -> Value {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let line =
+            self.lines.recv_timeout(left).unwrap_or_else(|error| panic!("waiting for {what}: {error}"));
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"))
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The interpreter that `cargo xtask test` prepared.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("HEM_TEST_PYTHON").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin/python"),
+        PathBuf::from,
+    );
+    let how = "`cargo xtask test` installs it with python3 and its venv module";
+    hemline_testkit::require("azure sdk for python", python.exists(), how).then_some(python)
+}
+
+fn up() -> Hem {
+    let hem = Hem::up(&[("fleet.yaml", FLEET)]);
+    hem.eventually("the device is in the registry", |hem| {
+        hem.command(&["connection-string", "--device", "meter-1"])
+            .output()
+            .ok()?
+            .status
+            .success()
+            .then_some(())
+    });
+    hem
+}
+
+/// Everything a client does in a working day, then a restart of the hub under its feet, then the same again.
+fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>) {
+    let mut whose = vec!["connection-string", "--device", device];
+    whose.extend(module.iter().flat_map(|module| ["--module", *module]));
+    let connection_string = hem.text(&whose);
+    let mut client = Script::client(python, hem, &connection_string);
+    let mut service = Script::service(python, hem);
+    let identity: Vec<&str> = std::iter::once(device).chain(module).collect();
+    let twin = |hem: &Hem| hem.json(&[&["twin", "get"], identity.as_slice()].concat());
+
+    client.ask(&json!({"do": "connect"}));
+    client.event("connected", |event| event["connected"] == true);
+    client.ask(&json!({"do": "watch"}));
+
+    // Twin: read, report, be told. The documents say nothing of these properties, so the controller leaves them.
+    service.call("desired", &json!([device, module, {"pace": 20, "nested": {"a": 1}}]));
+    let patch = client.event("the desired patch", |event| event["event"] == "desired");
+    assert_eq!(patch["patch"]["pace"], 20);
+    assert!(patch["patch"]["$version"].as_u64() > Some(1), "{patch}");
+    let seen = client.ask(&json!({"do": "twin"}));
+    assert_eq!(seen["desired"]["pace"], 20);
+    assert_eq!(seen["desired"]["nested"], json!({"a": 1}));
+    assert!(seen["reported"]["$version"].is_u64(), "{seen}");
+    client.ask(&json!({"do": "report", "patch": {"firmware": "1.0", "gone": null}}));
+    assert_eq!(twin(hem)["properties"]["reported"]["firmware"], "1.0");
+    service.call("desired", &json!([device, module, {"nested": null}]));
+    let patch = client.event("the deletion", |event| event["event"] == "desired");
+    assert_eq!(patch["patch"]["nested"], Value::Null);
+
+    // Method.
+    let answer = service.call("invoke", &json!([device, module, "reboot", {"delay": 3}]));
+    assert_eq!(answer["status"], 200, "{answer}");
+    assert_eq!(answer["payload"], json!({"echo": {"delay": 3}}));
+    let called = client.event("the method", |event| event["event"] == "method");
+    assert_eq!(called["name"], "reboot");
+
+    // Telemetry.
+    client.ask(&json!({"do": "send", "body": {"n": 1}, "properties": {"kind": "first day", "ö": "%&="}}));
+    let mut messages = hem.messages(&[device, "--from-start", "--count", "1"]);
+    let message = messages.next().expect("a message");
+    assert_eq!(message["deviceId"], device);
+    assert_eq!(message.get("moduleId").and_then(Value::as_str), module);
+    assert_eq!(message["body"], json!({"n": 1}), "{message}");
+    assert_eq!(message["properties"], json!({"kind": "first day", "ö": "%&="}));
+    assert_eq!(messages.next(), None, "--count 1 means one");
+
+    // The hub dies and comes back. The client must find it again and its subscriptions must still hold:
+    // this SDK never sends SUBSCRIBE a second time.
+    hem.kill();
+    client.event("disconnected", |event| event["connected"] == false);
+    hem.start_again();
+    client.event("connected again by itself", |event| event["connected"] == true);
+    let mut service = Script::service(python, hem);
+    service.call("desired", &json!([device, module, {"pace": 10}]));
+    client.event("a desired patch after the restart", |event| event["patch"]["pace"] == 10);
+    let answer = service.call("invoke", &json!([device, module, "again", null]));
+    assert_eq!(answer["status"], 200, "{answer}");
+    client.event("a method after the restart", |event| event["name"] == "again");
+    let seen = client.ask(&json!({"do": "twin"}));
+    assert_eq!(seen["reported"]["firmware"], "1.0", "{seen}");
+    client.ask(&json!({"do": "send", "body": {"n": 2}}));
+    let mut messages = hem.messages(&[device, "--from-start", "--count", "2"]);
+    let bodies: Vec<Value> = std::iter::from_fn(|| messages.next()).map(|mut m| m["body"].take()).collect();
+    assert_eq!(bodies, [json!({"n": 1}), json!({"n": 2})]);
+    client.ask(&json!({"do": "shutdown"}));
+}
+
+#[test]
+fn device_client() {
+    let Some(python) = python() else { return };
+    let mut hem = up();
+    a_day_of(&mut hem, &python, "meter-1", None);
+}
+
+#[test]
+fn module_client() {
+    let Some(python) = python() else { return };
+    let mut hem = up();
+    let mut service = Script::service(&python, &hem);
+    // Made by the service, in no document: it must not be taken away either.
+    service.call("create_module_with_sas", &json!(["meter-1", "reader", "a person", null, null]));
+    a_day_of(&mut hem, &python, "meter-1", Some("reader"));
+    let modules = Script::service(&python, &hem).call("get_modules", &json!(["meter-1"]));
+    assert_eq!(modules[0]["module_id"], "reader", "{modules}");
+}
+
+#[test]
+fn service_client_registry() {
+    let Some(python) = python() else { return };
+    let hem = up();
+    let mut service = Script::service(&python, &hem);
+
+    let made = service.call("create_device_with_sas", &json!(["gate-1", null, null, "enabled"]));
+    assert_eq!(made["device_id"], "gate-1");
+    assert_eq!(made["status"], "enabled");
+    let primary = made["authentication"]["symmetric_key"]["primary_key"].as_str().expect("a key").to_owned();
+    assert!(primary.len() >= 40, "{primary}");
+    let read = service.call("get_device", &json!(["gate-1"]));
+    assert_eq!(read["generation_id"], made["generation_id"]);
+    assert_eq!(read["connection_state"], "Disconnected");
+    let again =
+        service.answer(&json!({"do": "create_device_with_sas", "args": ["gate-1", null, null, "enabled"]}));
+    assert_eq!(again["status"], 409, "{again}");
+    let secondary = made["authentication"]["symmetric_key"]["secondary_key"].as_str().expect("a key");
+    let updated = service
+        .call("update_device_with_sas", &json!(["gate-1", made["etag"], primary, secondary, "disabled"]));
+    assert_eq!(updated["status"], "disabled");
+    let stale = service.answer(
+        &json!({"do": "update_device_with_sas", "args": ["gate-1", "AAAAAAAAAAAA", primary, secondary, "enabled"]}),
+    );
+    assert_eq!(stale["status"], 412, "{stale}");
+
+    let module = service.call("create_module_with_sas", &json!(["gate-1", "door", "", null, null]));
+    assert_eq!(module["module_id"], "door");
+    assert_eq!(service.call("get_modules", &json!(["gate-1"])).as_array().map(Vec::len), Some(1));
+    assert_eq!(service.call("get_module", &json!(["gate-1", "door"]))["device_id"], "gate-1");
+
+    let twin = service.call("tags", &json!(["gate-1", {"site": "lyon", "floor": 2}]));
+    assert_eq!(twin["tags"], json!({"site": "lyon", "floor": 2}));
+    let twin = service.call("desired", &json!(["gate-1", "door", {"open": true}]));
+    assert_eq!(twin["properties"]["desired"]["open"], true);
+    let twin = service.call("get_module_twin", &json!(["gate-1", "door"]));
+    assert_eq!(twin["properties"]["desired"]["open"], true, "{twin}");
+    let stale = service.answer(&json!({"do": "desired", "args": ["gate-1", null, {"x": 1}, "AAAAAAAAAAAA"]}));
+    assert_eq!(stale["status"], 412, "{stale}");
+
+    let ids = |found: &Value, field: &str| -> Vec<String> {
+        let mut ids: Vec<String> = found["items"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no items: {found}"))
+            .iter()
+            .map(|item| item[field].as_str().unwrap_or_else(|| panic!("no {field}: {item}")).to_owned())
+            .collect();
+        ids.sort_unstable();
+        ids
+    };
+    let found = service.call("query", &json!(["SELECT * FROM devices WHERE tags.site = 'lyon'"]));
+    assert_eq!(ids(&found, "device_id"), ["gate-1", "meter-1"]);
+    let found =
+        service.call("query", &json!(["SELECT * FROM devices WHERE tags.floor > 1 AND status = 'disabled'"]));
+    assert_eq!(ids(&found, "device_id"), ["gate-1"]);
+    let found = service.call("query", &json!(["SELECT * FROM devices.modules WHERE deviceId = 'gate-1'"]));
+    assert_eq!(ids(&found, "module_id"), ["door"]);
+    let wrong = service.answer(&json!({"do": "query", "args": ["SELECT * FORM devices"]}));
+    assert_eq!(wrong["status"], 400, "{wrong}");
+
+    let nobody = service.answer(&json!({"do": "invoke", "args": ["meter-1", null, "reboot", {}]}));
+    assert_eq!(nobody["status"], 404, "a method on a device that is not connected: {nobody}");
+
+    service.call("delete_module", &json!(["gate-1", "door"]));
+    service.call("delete_device", &json!(["gate-1"]));
+    let gone = service.answer(&json!({"do": "get_device", "args": ["gate-1"]}));
+    assert_eq!(gone["status"], 404, "{gone}");
+    eventually(PATIENCE, "the CLI sees the same registry", || {
+        (hem.json(&["get", "devices"]).as_array().map(Vec::len) == Some(1)).then_some(())
+    });
+}

@@ -1,0 +1,72 @@
+"""A device or module on the unchanged Azure IoT device SDK, driven line by line.
+
+Reads one JSON command per line from standard input, answers each with {"reply": ...}; what happens by itself is printed
+as {"event": ...}. Arguments: connection string, file with the certificate authority. Nothing else is configured.
+"""
+
+import json
+import sys
+import threading
+
+from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
+
+connection_string, ca_file = sys.argv[1:3]
+printing = threading.Lock()
+
+
+def say(**line):
+    with printing:
+        print(json.dumps(line), flush=True)
+
+
+def make_client():
+    kind = IoTHubModuleClient if "ModuleId=" in connection_string else IoTHubDeviceClient
+    with open(ca_file, encoding="ascii") as ca:
+        return kind.create_from_connection_string(connection_string, server_verification_cert=ca.read())
+
+
+def answer_method(request):
+    say(event="method", name=request.name, payload=request.payload)
+    payload = {"echo": request.payload}
+    client.send_method_response(MethodResponse.create_from_method_request(request, 200, payload))
+
+
+def connection_changed():
+    say(event="connection", connected=client.connected)
+
+
+def watch():
+    """Handlers are what makes the SDK subscribe; set once, never again."""
+    client.on_twin_desired_properties_patch_received = lambda patch: say(event="desired", patch=patch)
+    client.on_method_request_received = answer_method
+    client.on_message_received = lambda message: say(event="message", body=message.data.decode())
+
+
+def send(body, properties):
+    message = Message(json.dumps(body))
+    message.content_type = "application/json"
+    message.content_encoding = "utf-8"
+    message.custom_properties.update(properties)
+    client.send_message(message)
+
+
+COMMANDS = {
+    "connect": lambda line: client.connect(),
+    "watch": lambda line: watch(),
+    "twin": lambda line: client.get_twin(),
+    "report": lambda line: client.patch_twin_reported_properties(line["patch"]),
+    "send": lambda line: send(line["body"], line.get("properties", {})),
+    "shutdown": lambda line: client.shutdown(),
+}
+
+client = make_client()
+client.on_connection_state_change = connection_changed
+client.on_background_exception = lambda error: say(event="exception", text=repr(error), cause=repr(error.__cause__))
+for text in sys.stdin:
+    command = json.loads(text)
+    try:
+        say(reply=COMMANDS[command["do"]](command))
+    except Exception as error:  # the test decides what a failure means
+        say(failure=repr(error))
+    if command["do"] == "shutdown":
+        break

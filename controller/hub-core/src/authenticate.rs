@@ -1,0 +1,280 @@
+//! Who may come in, and who may ask for what (reference device-protocol §3.1, service-api §2).
+//!
+//! Keys are compared in constant time (`protocol::sas`). What exactly was wrong goes into logs and counters only.
+
+use hemline_model::id::{ClientId, DeviceId, ModuleId};
+use hemline_protocol::sas::{SasToken, SymmetricKey};
+use jiff::Timestamp;
+
+use crate::{
+    clock::later,
+    effect::AuthFailure,
+    event::Caller,
+    message::AuthMethod,
+    registry::Registry,
+    service::{Authentication, ServiceRequest},
+    write::{Permission, Policy},
+};
+
+/// What a token is checked against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate<'a> {
+    pub(crate) registry: &'a Registry,
+    /// Names of the hub, compared without case.
+    pub(crate) names: &'a [String],
+    pub(crate) skew_seconds: i64,
+    pub(crate) now: Timestamp,
+}
+
+/// A client is who it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Proof {
+    pub(crate) method: AuthMethod,
+    pub(crate) expiry: Timestamp,
+}
+
+/// On whose authority a request is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Authority {
+    Internal,
+    Policy,
+    /// A device or module with a token of its own.
+    Client,
+}
+
+/// What an operation needs of a policy.
+enum Need {
+    All(&'static [Permission]),
+    Any(&'static [Permission]),
+}
+
+impl Gate<'_> {
+    /// Lets a client in, or says why not.
+    pub(crate) fn connect(&self, host: &str, client: &ClientId, token: &str) -> Result<Proof, AuthFailure> {
+        if !self.names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+            return Err(AuthFailure::WrongHost);
+        }
+        if self.registry.identity(client).is_none() {
+            return Err(AuthFailure::UnknownIdentity);
+        }
+        if !self.registry.enabled(client) {
+            return Err(AuthFailure::Disabled);
+        }
+        let token = self.token(token)?;
+        if !token.resource().covers(&identity_path(client)) {
+            return Err(AuthFailure::WrongIdentity);
+        }
+        let method = match token.policy() {
+            Some(name) => {
+                let policy = self.signed_by_policy(&token, name)?;
+                if !policy.permissions.contains(&Permission::DeviceConnect) {
+                    return Err(AuthFailure::Forbidden);
+                }
+                AuthMethod::PolicySas
+            }
+            None => self.signed_by_identity(&token, client)?,
+        };
+        Ok(Proof { method, expiry: token.expiry() })
+    }
+
+    /// Allows an operation, or says why not.
+    pub(crate) fn service(
+        &self,
+        caller: &Caller,
+        operation: &ServiceRequest,
+    ) -> Result<Authority, AuthFailure> {
+        let token = match caller {
+            Caller::Internal => return Ok(Authority::Internal),
+            Caller::Token(text) => self.token(text)?,
+        };
+        match token.policy() {
+            Some(name) => {
+                let policy = self.signed_by_policy(&token, name)?;
+                if !token.resource().covers(&operation_path(operation)) {
+                    return Err(AuthFailure::WrongIdentity);
+                }
+                let has = |permission: &Permission| policy.permissions.contains(permission);
+                let allowed = match need(operation) {
+                    Need::All(needed) => needed.iter().all(has),
+                    Need::Any(needed) => needed.iter().any(has),
+                };
+                if allowed { Ok(Authority::Policy) } else { Err(AuthFailure::Forbidden) }
+            }
+            None => {
+                let client = identity_of(&token).ok_or(AuthFailure::WrongIdentity)?;
+                if self.registry.identity(&client).is_none() {
+                    return Err(AuthFailure::UnknownIdentity);
+                }
+                if !self.registry.enabled(&client) {
+                    return Err(AuthFailure::Disabled);
+                }
+                self.signed_by_identity(&token, &client)?;
+                if self.client_may(&client, operation) {
+                    Ok(Authority::Client)
+                } else {
+                    Err(AuthFailure::Forbidden)
+                }
+            }
+        }
+    }
+
+    /// Reads a token and checks what does not need a key.
+    fn token(&self, text: &str) -> Result<SasToken, AuthFailure> {
+        let token = SasToken::parse(text).map_err(|_| AuthFailure::Malformed)?;
+        if !token.resource().host_is_one_of(self.names) {
+            return Err(AuthFailure::WrongHost);
+        }
+        if self.now > later(token.expiry(), self.skew_seconds) {
+            return Err(AuthFailure::Expired);
+        }
+        Ok(token)
+    }
+
+    fn signed_by_policy(&self, token: &SasToken, name: &str) -> Result<&Policy, AuthFailure> {
+        let policy = self.registry.policy(name).ok_or(AuthFailure::WrongKey)?;
+        if signed_by(token, [&policy.primary_key, &policy.secondary_key]) {
+            Ok(policy)
+        } else {
+            Err(AuthFailure::WrongKey)
+        }
+    }
+
+    /// A module may use its own key for its own resource, or the key of its device for either resource.
+    fn signed_by_identity(&self, token: &SasToken, client: &ClientId) -> Result<AuthMethod, AuthFailure> {
+        let depth = token.resource().path().len();
+        if depth < 2 {
+            return Err(AuthFailure::WrongIdentity);
+        }
+        if client.module.is_some() && depth >= 4 && self.signed_by_own_key(token, client) {
+            return Ok(AuthMethod::ModuleSas);
+        }
+        if self.signed_by_own_key(token, &ClientId::device(client.device.clone())) {
+            return Ok(AuthMethod::DeviceSas);
+        }
+        Err(AuthFailure::WrongKey)
+    }
+
+    fn signed_by_own_key(&self, token: &SasToken, client: &ClientId) -> bool {
+        match self.registry.identity(client).map(|identity| &identity.authentication) {
+            Some(Authentication::Sas { primary, secondary }) => signed_by(token, [primary, secondary]),
+            Some(
+                Authentication::SelfSigned { .. }
+                | Authentication::CertificateAuthority
+                | Authentication::None,
+            )
+            | None => false,
+        }
+    }
+
+    /// What a device or module may ask on its own authority: an edge device looks after its own modules, and whoever
+    /// lives on it calls methods of its neighbours (reference device-protocol §4.7, §8.3).
+    fn client_may(&self, client: &ClientId, operation: &ServiceRequest) -> bool {
+        let own = |device: &DeviceId| *device == client.device;
+        let own_edge = |device: &DeviceId| {
+            client.module.is_none() && own(device) && self.registry.is_edge(&client.device)
+        };
+        match operation {
+            ServiceRequest::GetDevice(device) => client.module.is_none() && own(device),
+            ServiceRequest::ListModules(device) => own_edge(device),
+            ServiceRequest::GetModule(target) | ServiceRequest::PutModule { client: target, .. } => {
+                own_edge(&target.device)
+            }
+            ServiceRequest::DeleteIdentity { client: target, .. } => {
+                target.module.is_some() && own_edge(&target.device)
+            }
+            ServiceRequest::InvokeMethod { client: target, .. } => {
+                let parent =
+                    self.registry.device(&target.device).and_then(|device| device.identity.parent.as_ref());
+                self.registry.is_edge(&client.device) && (own(&target.device) || parent.is_some_and(own))
+            }
+            ServiceRequest::ListDevices { .. }
+            | ServiceRequest::PutDevice { .. }
+            | ServiceRequest::GetTwin(_)
+            | ServiceRequest::PatchTwin { .. }
+            | ServiceRequest::ReplaceTwin { .. }
+            | ServiceRequest::Query { .. }
+            | ServiceRequest::Statistics
+            | ServiceRequest::GetPolicy(_)
+            | ServiceRequest::Snapshot
+            | ServiceRequest::Authorize(_) => false,
+        }
+    }
+}
+
+/// Both keys are tried, whatever the first says: the time taken tells nothing.
+fn signed_by(token: &SasToken, keys: [&String; 2]) -> bool {
+    keys.map(|key| SymmetricKey::from_base64(key).is_ok_and(|key| token.verify(&key))).contains(&true)
+}
+
+/// The identity that a token without a policy speaks for.
+fn identity_of(token: &SasToken) -> Option<ClientId> {
+    match token.resource().path() {
+        [devices, device] if devices == "devices" => Some(ClientId::device(DeviceId::new(device).ok()?)),
+        [devices, device, modules, module] if devices == "devices" && modules == "modules" => {
+            Some(ClientId::module(DeviceId::new(device).ok()?, ModuleId::new(module).ok()?))
+        }
+        _ => None,
+    }
+}
+
+fn identity_path(client: &ClientId) -> Vec<&str> {
+    under("devices", client)
+}
+
+fn under<'a>(root: &'a str, client: &'a ClientId) -> Vec<&'a str> {
+    match &client.module {
+        None => vec![root, client.device.as_str()],
+        Some(module) => vec![root, client.device.as_str(), "modules", module.as_str()],
+    }
+}
+
+/// The REST path of an operation, which the resource of a policy token must lead to. Operations of Hemline's own API
+/// have none: only a token for the whole hub covers them.
+fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
+    match operation {
+        ServiceRequest::GetDevice(device) | ServiceRequest::PutDevice { device, .. } => {
+            vec!["devices", device.as_str()]
+        }
+        ServiceRequest::ListDevices { .. } => vec!["devices"],
+        ServiceRequest::ListModules(device) => vec!["devices", device.as_str(), "modules"],
+        ServiceRequest::DeleteIdentity { client, .. }
+        | ServiceRequest::GetModule(client)
+        | ServiceRequest::PutModule { client, .. } => under("devices", client),
+        ServiceRequest::GetTwin(client)
+        | ServiceRequest::PatchTwin { client, .. }
+        | ServiceRequest::ReplaceTwin { client, .. }
+        | ServiceRequest::InvokeMethod { client, .. } => under("twins", client),
+        ServiceRequest::Query { .. } => vec!["devices", "query"],
+        ServiceRequest::Statistics => vec!["statistics"],
+        ServiceRequest::GetPolicy(_) | ServiceRequest::Snapshot | ServiceRequest::Authorize(_) => Vec::new(),
+    }
+}
+
+fn need(operation: &ServiceRequest) -> Need {
+    use Permission::{DeviceConnect, RegistryRead, RegistryWrite, ServiceConnect};
+    match operation {
+        ServiceRequest::GetDevice(_)
+        | ServiceRequest::ListDevices { .. }
+        | ServiceRequest::ListModules(_)
+        | ServiceRequest::GetModule(_) => Need::All(&[RegistryRead]),
+        ServiceRequest::PutDevice { .. }
+        | ServiceRequest::DeleteIdentity { .. }
+        | ServiceRequest::PutModule { .. } => Need::All(&[RegistryWrite]),
+        ServiceRequest::GetTwin(_)
+        | ServiceRequest::PatchTwin { .. }
+        | ServiceRequest::ReplaceTwin { .. }
+        | ServiceRequest::Query { .. }
+        | ServiceRequest::InvokeMethod { .. } => Need::All(&[ServiceConnect]),
+        ServiceRequest::Statistics => Need::Any(&[RegistryRead, ServiceConnect]),
+        ServiceRequest::GetPolicy(_) => Need::All(&[RegistryWrite, ServiceConnect, DeviceConnect]),
+        // It holds every key: nobody from outside, whatever the token.
+        // No policy is enough: the answer holds the keys of everybody.
+        ServiceRequest::Snapshot => Need::Any(&[]),
+        ServiceRequest::Authorize(permission) => Need::All(match permission {
+            RegistryRead => &[RegistryRead],
+            RegistryWrite => &[RegistryWrite],
+            ServiceConnect => &[ServiceConnect],
+            DeviceConnect => &[DeviceConnect],
+        }),
+    }
+}

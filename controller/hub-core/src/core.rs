@@ -1,0 +1,249 @@
+//! The hub as one value: what is known, and `handle(event, now) -> effects`.
+//!
+//! What one event does stands in `core/`, one file per subject; the pieces of state it works on are the private modules
+//! beside this file.
+
+mod connections;
+mod identities;
+mod messages;
+mod methods;
+mod requests;
+mod tick;
+mod twins;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hemline_model::id::{ClientId, DeviceId, ModuleId};
+use jiff::Timestamp;
+
+use crate::{
+    authenticate::Gate,
+    call::Calls,
+    counters::Counters,
+    effect::{Effect, Refusal},
+    event::{ConnectionId, Entropy, Event},
+    event_log::EventLog,
+    limits::Limits,
+    queue::{Bounds, Queues},
+    registry::{DEFAULT_POLICIES, Registry, keys},
+    route::{RouteTable, reported_in_force},
+    service::ServiceError,
+    session::{Grants, Offline, Presence, Session},
+    write::{Policy, Restored, TwinRecord, Write},
+};
+
+/// What the hub is told about itself.
+#[derive(Debug, Clone, Default)]
+pub struct CoreConfig {
+    /// Host names that user names and tokens may carry; compared without case. The first is the advertised one.
+    pub names: Vec<String>,
+    /// Sizes, counts and times.
+    pub limits: Limits,
+}
+
+/// The hub without sockets.
+#[derive(Debug)]
+pub struct Core {
+    config: CoreConfig,
+    phase: Phase,
+    registry: Registry,
+    twins: BTreeMap<ClientId, TwinRecord>,
+    sessions: BTreeMap<ClientId, Session>,
+    connections: BTreeMap<ConnectionId, ClientId>,
+    /// When each connection's token, grace included, runs out.
+    closing: BTreeSet<(Timestamp, ConnectionId)>,
+    routes: BTreeMap<DeviceId, RouteTable>,
+    queues: Queues,
+    calls: Calls,
+    events: EventLog,
+    last_sequence: u64,
+    counters: Counters,
+}
+
+/// Does the hub take work?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Stopped,
+}
+
+impl Core {
+    /// Takes up where the store left off.
+    #[must_use]
+    pub fn restore(config: CoreConfig, restored: Restored) -> Self {
+        let Restored { identities, twins, sessions, policies, waiting, last_sequence, events } = restored;
+        let registry = Registry::restore(identities, policies);
+        let events = EventLog::new(config.limits.event_messages, config.limits.event_bytes, events);
+        let offline = |grants| Session::Offline(Offline { stored: Some(grants), since: None, active: None });
+        let mut core = Self {
+            config,
+            phase: Phase::Running,
+            registry,
+            twins: twins.into_iter().map(|twin| (twin.client.clone(), twin)).collect(),
+            sessions: sessions.iter().map(|s| (s.client.clone(), offline(Grants::restored(s)))).collect(),
+            connections: BTreeMap::new(),
+            closing: BTreeSet::new(),
+            routes: BTreeMap::new(),
+            queues: Queues::default(),
+            calls: Calls::default(),
+            events,
+            last_sequence,
+            counters: Counters::default(),
+        };
+        for (message, entries) in waiting {
+            core.last_sequence = core.last_sequence.max(message.sequence.0);
+            for entry in entries {
+                core.queues.push(entry, message.clone());
+            }
+        }
+        core.restore_routes();
+        core.refresh_gauges();
+        core
+    }
+
+    /// Makes the five default policies when there are none.
+    pub fn bootstrap(&mut self, entropy: [Entropy; 5]) -> Vec<Effect> {
+        if !self.registry.has_no_policies() {
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        for ((name, permissions), entropy) in DEFAULT_POLICIES.into_iter().zip(entropy) {
+            let (primary_key, secondary_key) = keys(entropy);
+            let policy = Policy {
+                name: name.to_owned(),
+                primary_key,
+                secondary_key,
+                permissions: permissions.to_vec(),
+            };
+            self.registry.put_policy(policy.clone());
+            effects.push(Effect::Persist(Write::PutPolicy(policy)));
+        }
+        effects
+    }
+
+    /// One thing happened. Events of connections that are unknown, or were closed already, do nothing.
+    pub fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let mut out = Vec::new();
+        match self.phase {
+            Phase::Running => self.dispatch(event, now, &mut out),
+            Phase::Stopped => turn_away(event, &mut out),
+        }
+        self.refresh_gauges();
+        out
+    }
+
+    /// No more work is taken; whoever waits is answered. Connections are left to their heads.
+    pub fn stop(&mut self, _now: Timestamp) -> Vec<Effect> {
+        self.phase = Phase::Stopped;
+        let mut out = Vec::new();
+        while let Some(call) = self.calls.pop() {
+            out.push(reply(call.request, Err(ServiceError::Unavailable)));
+        }
+        self.refresh_gauges();
+        out
+    }
+
+    /// What has been counted since start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn dispatch(&mut self, event: Event, now: Timestamp, out: &mut Vec<Effect>) {
+        match event {
+            Event::Connect(connect) => self.connect(connect, now, out),
+            Event::Subscribe { connection, grants, token } => {
+                self.subscribe(connection, grants, token, now, out);
+            }
+            Event::Unsubscribe { connection, filters, token } => {
+                self.unsubscribe(connection, &filters, token, out);
+            }
+            Event::Telemetry { connection, properties, body, token } => {
+                self.telemetry(messages::Incoming { connection, properties, body, token }, now, out);
+            }
+            Event::TwinGet { connection, rid, token } => self.twin_get(connection, rid, token, now, out),
+            Event::ReportedPatch { connection, rid, if_version, patch, token } => {
+                self.reported(twins::Report { connection, rid, if_version, patch, token }, now, out);
+            }
+            Event::MethodResult { connection, rid, status, payload, token } => {
+                self.method_result(methods::Answer { connection, rid, status, payload, token }, now, out);
+            }
+            Event::Delivered { connection, delivery } => self.delivered(connection, delivery, now, out),
+            Event::Disconnected { connection } => self.disconnected(connection, now, out),
+            Event::Service { request, caller, operation, entropy } => {
+                self.service(requests::Asked { request, caller, operation, entropy }, now, out);
+            }
+            Event::Tick => self.tick(now, out),
+        }
+    }
+
+    /// What tokens are checked against at this moment.
+    fn gate(&self, now: Timestamp) -> Gate<'_> {
+        Gate {
+            registry: &self.registry,
+            names: &self.config.names,
+            skew_seconds: self.config.limits.clock_skew_seconds,
+            now,
+        }
+    }
+
+    fn queue_bounds(&self) -> Bounds {
+        Bounds {
+            messages: self.config.limits.queue_messages,
+            bytes: self.config.limits.queue_bytes,
+            bytes_total: self.config.limits.queue_bytes_total,
+        }
+    }
+
+    fn presence(&self, client: &ClientId) -> Presence {
+        self.sessions.get(client).map(Session::presence).unwrap_or_default()
+    }
+
+    fn restore_routes(&mut self) {
+        for device in self.registry.devices().filter(|device| device.identity.edge) {
+            let id = &device.identity.client.device;
+            let Some(twin) = self.twins.get(&ClientId::module(id.clone(), ModuleId::edge_hub())) else {
+                continue;
+            };
+            let table = RouteTable::compile(id, &twin.desired.properties, twin.desired.version)
+                .ok()
+                .or_else(|| reported_in_force(id, &twin.reported.properties));
+            if let Some(table) = table {
+                self.routes.insert(id.clone(), table);
+            }
+        }
+    }
+
+    fn refresh_gauges(&mut self) {
+        self.counters.connected = self.connections.len() as u64;
+        self.counters.waiting = self.queues.messages() as u64;
+        self.counters.waiting_bytes = self.queues.bytes() as u64;
+    }
+}
+
+/// The answer to a service request.
+fn reply(
+    request: crate::event::RequestId,
+    reply: Result<crate::service::ServiceReply, ServiceError>,
+) -> Effect {
+    Effect::Reply { request, reply: Box::new(reply) }
+}
+
+/// A stopped hub answers whoever waits for an answer, and nothing else: what is not acknowledged comes again later.
+fn turn_away(event: Event, out: &mut Vec<Effect>) {
+    match event {
+        Event::Connect(connect) => {
+            out.push(Effect::Refuse { connection: connect.connection, refusal: Refusal::Unavailable });
+        }
+        Event::Service { request, .. } => out.push(reply(request, Err(ServiceError::Unavailable))),
+        Event::Subscribe { .. }
+        | Event::Unsubscribe { .. }
+        | Event::Telemetry { .. }
+        | Event::TwinGet { .. }
+        | Event::ReportedPatch { .. }
+        | Event::MethodResult { .. }
+        | Event::Delivered { .. }
+        | Event::Disconnected { .. }
+        | Event::Tick => {}
+    }
+}

@@ -1,0 +1,194 @@
+//! Clients come, subscribe and go.
+
+use std::collections::BTreeMap;
+
+use hemline_model::id::ClientId;
+use jiff::Timestamp;
+
+use super::Core;
+use crate::{
+    clock::later,
+    effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
+    event::{AckToken, Connect, ConnectionId, Grant},
+    session::{Connected, Grants, Keep, Session},
+    write::Write,
+};
+
+/// Why a connection ends, seen from the core.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    /// The socket is gone.
+    Lost,
+    /// The hub closes it.
+    Closed(CloseReason),
+}
+
+impl Core {
+    pub(super) fn connect(&mut self, connect: Connect, now: Timestamp, out: &mut Vec<Effect>) {
+        let Connect { connection, host, client, token, clean, model_id, peer: _ } = connect;
+        if let Some(known) = self.connections.get(&connection).cloned() {
+            self.end(&known, End::Closed(CloseReason::ProtocolError), now, out);
+            return;
+        }
+        let proof = match self.gate(now).connect(&host, &client, &token) {
+            Ok(proof) => proof,
+            Err(failure) => return self.refuse(connection, failure, out),
+        };
+        let Some(generation) = self.registry.identity(&client).map(|identity| identity.generation.clone())
+        else {
+            return self.refuse(connection, AuthFailure::UnknownIdentity, out);
+        };
+        // Within one event, so nobody ever sees two connections of one identity, or the newcomer refused.
+        self.end(&client, End::Closed(CloseReason::TakenOver), now, out);
+        let stored = match self.sessions.remove(&client) {
+            Some(Session::Offline(offline)) => offline.stored,
+            Some(Session::Connected(_)) | None => None,
+        };
+        let session_present = stored.is_some() && !clean;
+        let stored = stored.unwrap_or_default();
+        let (keep, grants) = if clean {
+            if !stored.is_empty() {
+                out.push(Effect::Persist(Write::DeleteSession(client.clone())));
+            }
+            (Keep::WhileConnected, Grants::default())
+        } else {
+            (Keep::Durable, stored)
+        };
+        let closes = later(proof.expiry, self.config.limits.token_grace_seconds);
+        let connected = Connected {
+            connection,
+            auth: proof.method,
+            generation,
+            closes,
+            grants,
+            keep,
+            flight: BTreeMap::new(),
+            next_delivery: 0,
+            since: now,
+            active: now,
+        };
+        self.sessions.insert(client.clone(), Session::Connected(connected));
+        self.connections.insert(connection, client.clone());
+        self.closing.insert((closes, connection));
+        self.counters.connects += 1;
+        self.announce_model(&client, model_id, out);
+        out.push(Effect::Accept { connection, client: client.clone(), session_present });
+        out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: true }));
+        self.send_calls(&client, now, out);
+        self.pump(&client, now, out);
+    }
+
+    fn refuse(&mut self, connection: ConnectionId, failure: AuthFailure, out: &mut Vec<Effect>) {
+        *self.counters.refusals.entry(failure).or_default() += 1;
+        out.push(Effect::Refuse { connection, refusal: Refusal::NotAuthorised(failure) });
+    }
+
+    fn announce_model(&mut self, client: &ClientId, model_id: Option<String>, out: &mut Vec<Effect>) {
+        if let (Some(model_id), Some(twin)) = (model_id, self.twins.get_mut(client))
+            && twin.model_id != model_id
+        {
+            twin.model_id = model_id;
+            out.push(Effect::Persist(Write::PutTwin(twin.clone())));
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        grants: Vec<Grant>,
+        token: AckToken,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let limit = self.config.limits.grants;
+        let Some((client, connected)) = self.connected(connection) else {
+            return;
+        };
+        let qos = grants.iter().map(|grant| grant.qos).collect();
+        let mut changed = connected.grants.clone();
+        changed.add(grants);
+        if changed.len() > limit {
+            return self.end(&client, End::Closed(CloseReason::ProtocolError), now, out);
+        }
+        connected.active = now;
+        store_grants(&client, connected, changed, out);
+        out.push(Effect::Granted { connection, token, qos });
+        self.send_calls(&client, now, out);
+        self.pump(&client, now, out);
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        connection: ConnectionId,
+        filters: &[String],
+        token: AckToken,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((client, connected)) = self.connected(connection) else {
+            return;
+        };
+        let mut changed = connected.grants.clone();
+        changed.remove(filters);
+        store_grants(&client, connected, changed, out);
+        out.push(Effect::Revoked { connection, token });
+    }
+
+    pub(super) fn disconnected(&mut self, connection: ConnectionId, now: Timestamp, out: &mut Vec<Effect>) {
+        if let Some(client) = self.connections.get(&connection).cloned() {
+            self.end(&client, End::Lost, now, out);
+        }
+    }
+
+    /// Ends the connection of a client, if it has one. What was on its way waits again; calls it was to answer fail.
+    pub(super) fn end(&mut self, client: &ClientId, end: End, now: Timestamp, out: &mut Vec<Effect>) {
+        let connected = match self.sessions.remove(client) {
+            Some(Session::Connected(connected)) => connected,
+            Some(Session::Offline(offline)) => {
+                self.sessions.insert(client.clone(), Session::Offline(offline));
+                return;
+            }
+            None => return,
+        };
+        let connection = connected.connection;
+        self.connections.remove(&connection);
+        self.closing.remove(&(connected.closes, connection));
+        let (offline, flight) = connected.into_offline(now);
+        self.queues.take_back(client, flight);
+        self.sessions.insert(client.clone(), Session::Offline(offline));
+        let replaced = match end {
+            End::Lost => false,
+            End::Closed(reason) => {
+                out.push(Effect::Close { connection, reason });
+                match reason {
+                    CloseReason::TakenOver => self.counters.take_overs += 1,
+                    CloseReason::TokenExpired => self.counters.tokens_expired += 1,
+                    CloseReason::IdentityGone | CloseReason::QueueFull | CloseReason::ProtocolError => {}
+                }
+                reason == CloseReason::TakenOver
+            }
+        };
+        self.fail_calls_on(client, connection, out);
+        if !replaced {
+            out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: false }));
+        }
+    }
+
+    /// The client behind a connection, with its state.
+    pub(super) fn connected(&mut self, connection: ConnectionId) -> Option<(ClientId, &mut Connected)> {
+        let client = self.connections.get(&connection)?;
+        let connected = self.sessions.get_mut(client)?.connected_mut()?;
+        Some((client.clone(), connected))
+    }
+}
+
+/// Keeps subscriptions, on disk too when the session outlives its connection and something has changed.
+fn store_grants(client: &ClientId, connected: &mut Connected, changed: Grants, out: &mut Vec<Effect>) {
+    if changed == connected.grants {
+        return;
+    }
+    connected.grants = changed;
+    match connected.keep {
+        Keep::Durable => out.push(Effect::Persist(Write::PutSession(connected.grants.record(client)))),
+        Keep::WhileConnected => {}
+    }
+}

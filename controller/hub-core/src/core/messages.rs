@@ -1,0 +1,234 @@
+//! A message comes in, is stored, is acknowledged, and goes out to module inputs.
+//!
+//! The order of promises: stored, then acknowledged; delivered and acknowledged by the module, then removed. A crash in
+//! between repeats a message and never loses one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hemline_model::id::ClientId;
+use hemline_protocol::properties::Properties;
+use jiff::Timestamp;
+
+use super::{Core, connections::End};
+use crate::{
+    effect::{CloseReason, Effect, Notice, Outbound},
+    event::{AckToken, ConnectionId, DeliveryId, Feature, Qos},
+    message::{Endpoint, Message, QueueEntry, Sequence},
+    queue::{self, History},
+    route,
+    session::Session,
+    write::Write,
+};
+
+/// Messages sent in one go to a client that wants no acknowledgements; the rest follows at the next tick.
+const UNACKNOWLEDGED_BURST: usize = 256;
+
+/// A message as it arrived.
+pub(super) struct Incoming {
+    pub(super) connection: ConnectionId,
+    pub(super) properties: Properties,
+    pub(super) body: Bytes,
+    pub(super) token: Option<AckToken>,
+}
+
+impl Core {
+    pub(super) fn telemetry(&mut self, incoming: Incoming, now: Timestamp, out: &mut Vec<Effect>) {
+        let Incoming { connection, mut properties, body, token } = incoming;
+        let sequence = Sequence(self.last_sequence + 1);
+        let (limit, limit_properties) =
+            (self.config.limits.message_bytes, self.config.limits.properties_bytes);
+        let Some((client, connected)) = self.connected(connection) else {
+            return;
+        };
+        connected.active = now;
+        let described = queue::properties_bytes(&properties);
+        if described > limit_properties || body.len() + described > limit {
+            self.counters.messages_refused_large += 1;
+            return self.end(&client, End::Closed(CloseReason::ProtocolError), now, out);
+        }
+        stamp(&mut properties, &client);
+        let message = Arc::new(Message {
+            sequence,
+            enqueued: now,
+            generation: connected.generation.clone(),
+            auth: connected.auth,
+            sender: client.clone(),
+            properties,
+            body,
+        });
+        let mut entries = match self.registry.routed_by(&client) {
+            None => route::straight_to_events(&message),
+            Some(device) => match self.routes.get(device) {
+                Some(table) => table.destinations(&message),
+                None => Vec::new(),
+            },
+        };
+        // Nobody could ever fetch it there, and it would wait without an owner.
+        entries.retain(|entry| match &entry.endpoint {
+            Endpoint::Events => true,
+            Endpoint::Module(module) => self.registry.identity(module).is_some(),
+        });
+        if !self.make_room(&message, &entries, now, out) {
+            self.counters.messages_refused_full += 1;
+            return self.end(&client, End::Closed(CloseReason::QueueFull), now, out);
+        }
+        self.counters.messages_accepted += 1;
+        self.counters.messages_accepted_bytes += message.body.len() as u64;
+        if entries.is_empty() {
+            self.counters.messages_no_route += 1;
+        } else {
+            self.append(&message, entries, now, out);
+        }
+        if let Some(token) = token {
+            out.push(Effect::Ack { connection, token });
+        }
+    }
+
+    fn append(
+        &mut self,
+        message: &Arc<Message>,
+        entries: Vec<QueueEntry>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        self.last_sequence = message.sequence.0;
+        out.push(Effect::Persist(Write::Append { message: message.clone(), entries: entries.clone() }));
+        let mut receivers: Vec<ClientId> = Vec::new();
+        for entry in entries {
+            match &entry.endpoint {
+                Endpoint::Events => {
+                    self.counters.messages_to_events += 1;
+                    out.push(Effect::Notify(Notice::Message(message.clone())));
+                    let charge = queue::charge(message) as u64;
+                    if let Some(keep_from) = self.events.push(message.sequence, charge) {
+                        out.push(Effect::Persist(Write::TrimEvents { keep_from }));
+                    }
+                }
+                Endpoint::Module(module) => {
+                    if !receivers.contains(module) {
+                        receivers.push(module.clone());
+                    }
+                    self.queues.push(entry, message.clone());
+                }
+            }
+        }
+        for module in receivers {
+            self.pump(&module, now, out);
+        }
+    }
+
+    /// Is there room for a message at all its places? Makes some by dropping what has expired.
+    fn make_room(
+        &mut self,
+        message: &Message,
+        entries: &[QueueEntry],
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let (bounds, charge) = (self.queue_bounds(), queue::charge(message));
+        let receivers: Vec<&ClientId> =
+            entries.iter().filter_map(|entry| module_of(&entry.endpoint)).collect();
+        for module in &receivers {
+            let places = receivers.iter().filter(|other| *other == module).count();
+            if self.queues.has_room(module, places, charge, bounds) {
+                continue;
+            }
+            self.expire(module, now, out);
+            if !self.queues.has_room(module, places, charge, bounds) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Drops what waited too long for one module.
+    pub(super) fn expire(&mut self, module: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
+        while let Some(write) = self.queues.expire(module, now) {
+            self.counters.messages_expired += 1;
+            out.push(Effect::Persist(write));
+        }
+    }
+
+    /// Sends what waits for a module, as far as its window goes, if it is there and listens.
+    pub(super) fn pump(&mut self, module: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
+        let window = self.config.limits.in_flight;
+        let Some(Session::Connected(connected)) = self.sessions.get_mut(module) else {
+            return;
+        };
+        let Some(qos) = connected.grants.qos(Feature::Inputs) else {
+            return;
+        };
+        let mut room = match qos {
+            Qos::AtLeastOnce => window.saturating_sub(connected.flight.len()),
+            Qos::AtMostOnce => UNACKNOWLEDGED_BURST,
+        };
+        while room > 0 {
+            let Some((place, waiting)) = self.queues.next(module) else {
+                return;
+            };
+            if waiting.expires.is_some_and(|expires| expires <= now) {
+                self.counters.messages_expired += 1;
+                out.push(Effect::Persist(self.queues.done(module, place, &waiting.message)));
+                continue;
+            }
+            room -= 1;
+            let duplicate = match waiting.history {
+                History::Fresh => {
+                    self.counters.messages_sent += 1;
+                    false
+                }
+                History::SentBefore => {
+                    self.counters.messages_redelivered += 1;
+                    true
+                }
+            };
+            let (input, message) = (place.input.clone(), waiting.message.clone());
+            let delivery = match qos {
+                Qos::AtLeastOnce => {
+                    let delivery = connected.delivery();
+                    connected.flight.insert(delivery, (place, waiting));
+                    Some(delivery)
+                }
+                Qos::AtMostOnce => {
+                    out.push(Effect::Persist(self.queues.done(module, place, &message)));
+                    None
+                }
+            };
+            let outbound = Outbound::Input { delivery, input, message, duplicate };
+            out.push(Effect::Send { connection: connected.connection, outbound });
+        }
+    }
+
+    pub(super) fn delivered(
+        &mut self,
+        connection: ConnectionId,
+        delivery: DeliveryId,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((client, connected)) = self.connected(connection) else {
+            return;
+        };
+        connected.active = now;
+        let Some((place, waiting)) = connected.flight.remove(&delivery) else {
+            return;
+        };
+        self.counters.messages_delivered += 1;
+        out.push(Effect::Persist(self.queues.done(&client, place, &waiting.message)));
+        self.pump(&client, now, out);
+    }
+}
+
+/// Writes into the properties what only the hub may say, over whatever the client wrote there.
+fn stamp(properties: &mut Properties, client: &ClientId) {
+    properties.system.connection_device_id = Some(client.device.to_string());
+    properties.system.connection_module_id = client.module.as_ref().map(ToString::to_string);
+}
+
+fn module_of(endpoint: &Endpoint) -> Option<&ClientId> {
+    match endpoint {
+        Endpoint::Events => None,
+        Endpoint::Module(module) => Some(module),
+    }
+}

@@ -1,0 +1,177 @@
+//! Requests of the service side: authority first, then the operation, then exactly one reply.
+
+use hemline_model::id::ClientId;
+use hemline_query::select::{Query, Source};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    Core,
+    identities::How,
+    methods::Invocation,
+    reply,
+    twins::{Patch, Replacement},
+};
+use crate::{
+    authenticate::Authority,
+    effect::Effect,
+    event::{Caller, Entropy, RequestId},
+    query::{self, Cursor},
+    registry::Device,
+    service::{RegistrySnapshot, ServiceError, ServiceReply, ServiceRequest},
+    session::Session,
+    view,
+};
+
+/// A request as it was asked.
+pub(super) struct Asked {
+    pub(super) request: RequestId,
+    pub(super) caller: Caller,
+    pub(super) operation: ServiceRequest,
+    pub(super) entropy: Entropy,
+}
+
+impl Core {
+    pub(super) fn service(&mut self, asked: Asked, now: Timestamp, out: &mut Vec<Effect>) {
+        let Asked { request, caller, operation, entropy } = asked;
+        let authority = match self.gate(now).service(&caller, &operation) {
+            Ok(authority) => authority,
+            Err(failure) => {
+                *self.counters.unauthorised.entry(failure).or_default() += 1;
+                out.push(reply(request, Err(ServiceError::Unauthorised(failure))));
+                return;
+            }
+        };
+        let answer = match operation {
+            ServiceRequest::GetDevice(device) => self.identity_reply(&ClientId::device(device)),
+            ServiceRequest::ListDevices { top } => Ok(self.list_devices(top)),
+            ServiceRequest::PutDevice { device, settings, if_match } => {
+                let how = How { if_match: &if_match, entropy, authority: &authority };
+                self.put_device(&device, settings, how, now, out)
+            }
+            ServiceRequest::DeleteIdentity { client, if_match } => {
+                self.delete_identity(&client, &if_match, now, out)
+            }
+            ServiceRequest::ListModules(device) => self.list_modules(&device),
+            ServiceRequest::GetModule(client) => self.identity_reply(&client),
+            ServiceRequest::PutModule { client, settings, if_match } => {
+                let how = How { if_match: &if_match, entropy, authority: &authority };
+                self.put_module(&client, settings, how, now, out)
+            }
+            ServiceRequest::GetTwin(client) => self.get_twin(&client),
+            ServiceRequest::PatchTwin { client, tags, desired, if_match } => {
+                self.patch_twin(&client, Patch { tags, desired }, &if_match, now, out)
+            }
+            ServiceRequest::ReplaceTwin { client, tags, desired, if_match } => {
+                self.replace_twin(&client, Replacement { tags, desired }, &if_match, now, out)
+            }
+            ServiceRequest::Query { text, page_size, continuation } => {
+                let size = match authority {
+                    Authority::Internal => page_size.max(1),
+                    Authority::Policy | Authority::Client => page_size.clamp(1, self.config.limits.page),
+                };
+                self.query(&text, size, continuation.as_deref())
+            }
+            ServiceRequest::InvokeMethod { client, name, payload, response_timeout, connect_timeout } => {
+                // Replies by itself, now or when the client has answered.
+                let asked = Invocation { request, client, name, payload, response_timeout, connect_timeout };
+                return self.invoke(asked, now, out);
+            }
+            ServiceRequest::Statistics => Ok(self.statistics()),
+            ServiceRequest::GetPolicy(name) => match self.registry.policy(&name) {
+                Some(policy) => Ok(ServiceReply::Policy(policy.clone())),
+                None => Err(ServiceError::ArgumentInvalid(format!("there is no policy {name:?}"))),
+            },
+            ServiceRequest::Snapshot => Ok(ServiceReply::Snapshot(Box::new(self.snapshot()))),
+            ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
+        };
+        out.push(reply(request, answer));
+    }
+
+    fn statistics(&self) -> ServiceReply {
+        let (mut total, mut enabled, mut connected) = (0, 0, 0);
+        let is_connected =
+            |client: &ClientId| self.sessions.get(client).and_then(Session::connected).is_some();
+        for device in self.registry.devices() {
+            total += 1;
+            enabled += u64::from(device.identity.enabled);
+            let any = is_connected(&device.identity.client)
+                || device.modules.values().any(|module| is_connected(&module.client));
+            connected += u64::from(any);
+        }
+        ServiceReply::Statistics { total, enabled, connected }
+    }
+
+    fn snapshot(&self) -> RegistrySnapshot {
+        let devices = self.registry.devices().map(|device| device.identity.clone());
+        let modules = self.registry.devices().flat_map(|device| device.modules.values().cloned());
+        RegistrySnapshot {
+            identities: devices.chain(modules).collect(),
+            twins: self.twins.values().cloned().collect(),
+            connected: self.connections.values().cloned().collect(),
+        }
+    }
+
+    fn query(&self, text: &str, size: usize, token: Option<&str>) -> Result<ServiceReply, ServiceError> {
+        let invalid = |text: String| Err(ServiceError::ArgumentInvalid(text));
+        if text.trim().is_empty() {
+            return Err(ServiceError::ArgumentNull("query"));
+        }
+        let limit = self.config.limits.query_characters;
+        if text.chars().count() > limit {
+            return invalid(format!("the query is longer than {limit} characters"));
+        }
+        let query = match Query::parse(text) {
+            Ok(query) => query,
+            Err(diagnostics) => {
+                let texts: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+                return invalid(texts.join("; "));
+            }
+        };
+        let cursor = match token {
+            None => None,
+            Some(token) => match Cursor::parse(token) {
+                Some(cursor) => Some(cursor),
+                None => return invalid("the continuation token is none of this hub".to_owned()),
+            },
+        };
+        let after = cursor.as_ref().map(|cursor| &cursor.after);
+        let (rows, continuation) = match query.source() {
+            Source::Devices => query::page(&query, self.device_rows(after), size, cursor.as_ref()),
+            Source::Modules => query::page(&query, self.module_rows(after), size, cursor.as_ref()),
+            // There are no jobs yet.
+            Source::Jobs => query::page(&query, std::iter::empty(), size, cursor.as_ref()),
+        };
+        Ok(ServiceReply::Rows { item_type: query::item_type(&query), rows, continuation })
+    }
+
+    fn device_rows<'a>(
+        &'a self,
+        after: Option<&'a ClientId>,
+    ) -> impl Iterator<Item = (ClientId, Value)> + 'a {
+        self.devices_from(after)
+            .map(|device| device.identity.client.clone())
+            .filter(move |client| after.is_none_or(|after| client > after))
+            .filter_map(|client| self.row(client))
+    }
+
+    fn module_rows<'a>(
+        &'a self,
+        after: Option<&'a ClientId>,
+    ) -> impl Iterator<Item = (ClientId, Value)> + 'a {
+        self.devices_from(after)
+            .flat_map(|device| device.modules.values().map(|module| module.client.clone()))
+            .filter(move |client| after.is_none_or(|after| client > after))
+            .filter_map(|client| self.row(client))
+    }
+
+    fn devices_from<'a>(&'a self, after: Option<&'a ClientId>) -> impl Iterator<Item = &'a Device> {
+        self.registry.devices_from(after.map(|client| &client.device))
+    }
+
+    fn row(&self, client: ClientId) -> Option<(ClientId, Value)> {
+        let (identity, twin) = (self.registry.identity(&client)?, self.twins.get(&client)?);
+        let row = view::twin(identity, self.parent_scope(identity), twin, self.presence(&client));
+        Some((client, row))
+    }
+}

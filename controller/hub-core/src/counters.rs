@@ -1,0 +1,58 @@
+//! What has happened since start, as plain numbers. `/metrics` prints them; nothing decides by them.
+
+use std::collections::BTreeMap;
+
+use crate::effect::AuthFailure;
+
+/// Counts since start, and three gauges at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages taken from clients and stored, or dropped for want of a route.
+    pub messages_accepted: u64,
+    /// Bytes of their bodies.
+    pub messages_accepted_bytes: u64,
+    /// Messages that reached the event log.
+    pub messages_to_events: u64,
+    /// Messages acknowledged to the sender that no route wanted.
+    pub messages_no_route: u64,
+    /// Places in queues whose time to live ran out.
+    pub messages_expired: u64,
+    /// Messages sent to module inputs for the first time.
+    pub messages_sent: u64,
+    /// Messages sent again after a reconnect.
+    pub messages_redelivered: u64,
+    /// Messages that modules acknowledged.
+    pub messages_delivered: u64,
+    /// Messages refused because a queue was full; the sender was closed.
+    pub messages_refused_full: u64,
+    /// Messages refused because they were too large; the sender was closed.
+    pub messages_refused_large: u64,
+    /// Clients let in.
+    pub connects: u64,
+    /// Clients turned away, by reason.
+    pub refusals: BTreeMap<AuthFailure, u64>,
+    /// Service requests refused for lack of authority, by reason.
+    pub unauthorised: BTreeMap<AuthFailure, u64>,
+    /// Connections that lost their identity to a newer one.
+    pub take_overs: u64,
+    /// Connections closed because their token ran out.
+    pub tokens_expired: u64,
+    /// Twins sent to clients.
+    pub twin_gets: u64,
+    /// Reported patches taken.
+    pub reported_patches: u64,
+    /// Reported patches refused.
+    pub reported_refused: u64,
+    /// Desired patches sent.
+    pub desired_patches: u64,
+    /// Direct method calls asked for.
+    pub method_calls: u64,
+    /// Direct method calls that failed: not online, gone, no answer.
+    pub method_failures: u64,
+    /// Gauge: clients connected now.
+    pub connected: u64,
+    /// Gauge: messages that wait for modules now.
+    pub waiting: u64,
+    /// Gauge: their bytes.
+    pub waiting_bytes: u64,
+}

@@ -1,0 +1,216 @@
+//! What the hub wants done. Values that print; the hub task executes them.
+//!
+//! The one rule: every `Persist` of a batch is on disk before any other effect of that batch, or of a later batch,
+//! is carried out. That is how nothing acknowledged is ever lost.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hemline_model::id::ClientId;
+
+use crate::{
+    event::{AckToken, ConnectionId, DeliveryId, Qos, RequestId},
+    message::Message,
+    service::{ServiceError, ServiceReply},
+    write::Write,
+};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Put this on disk before anything else of this batch happens.
+    Persist(Write),
+    /// Let the client in (MQTT CONNACK 0).
+    Accept {
+        /// Whom.
+        connection: ConnectionId,
+        /// Who it turned out to be.
+        client: ClientId,
+        /// A stored session was found.
+        session_present: bool,
+    },
+    /// Turn the client away and close.
+    Refuse {
+        /// Whom.
+        connection: ConnectionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Close a connection that was accepted.
+    Close {
+        /// Whom.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Subscriptions are stored (MQTT SUBACK).
+    Granted {
+        /// Whom.
+        connection: ConnectionId,
+        /// Of the request.
+        token: AckToken,
+        /// One per grant, in order.
+        qos: Vec<Qos>,
+    },
+    /// Subscriptions are removed (MQTT UNSUBACK).
+    Revoked {
+        /// Whom.
+        connection: ConnectionId,
+        /// Of the request.
+        token: AckToken,
+    },
+    /// The client's packet is dealt with (MQTT PUBACK).
+    Ack {
+        /// Whom.
+        connection: ConnectionId,
+        /// Of the packet.
+        token: AckToken,
+    },
+    /// Send something to a client.
+    Send {
+        /// Whom.
+        connection: ConnectionId,
+        /// What.
+        outbound: Outbound,
+    },
+    /// Answer a service request.
+    Reply {
+        /// Which.
+        request: RequestId,
+        /// The answer.
+        reply: Box<Result<ServiceReply, ServiceError>>,
+    },
+    /// Tell whoever watches. Never blocks; a slow watcher misses some and re-reads.
+    Notify(Notice),
+}
+
+/// What goes to a client.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outbound {
+    /// Answer to `TwinGet` or `ReportedPatch`.
+    TwinResponse {
+        /// Echo.
+        rid: String,
+        /// 200, 204, 400, 412 …
+        status: u16,
+        /// Reported version after a patch.
+        version: Option<u64>,
+        /// JSON, or empty.
+        body: Bytes,
+    },
+    /// Desired properties changed.
+    DesiredPatch {
+        /// The desired version.
+        version: u64,
+        /// The patch with `$version`.
+        body: Bytes,
+        /// Of the subscription.
+        qos: Qos,
+    },
+    /// Call a direct method.
+    MethodCall {
+        /// Comes back in `MethodResult`.
+        rid: String,
+        /// Method name.
+        name: String,
+        /// JSON.
+        payload: Bytes,
+        /// Of the subscription.
+        qos: Qos,
+    },
+    /// A message for a module input.
+    Input {
+        /// Set when the client must acknowledge.
+        delivery: Option<DeliveryId>,
+        /// Input name.
+        input: String,
+        /// The message.
+        message: Arc<Message>,
+        /// It went out before on an earlier connection.
+        duplicate: bool,
+    },
+}
+
+/// Why a client is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// Unknown, disabled, wrong key, expired, wrong host, somebody else's id: never try again like this (CONNACK 5).
+    #[error("not authorised: {0}")]
+    NotAuthorised(AuthFailure),
+    /// Starting or stopping: try again (CONNACK 3).
+    #[error("not now")]
+    Unavailable,
+}
+
+/// What exactly was wrong, for the log and the counters; never told to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum AuthFailure {
+    /// No such identity.
+    #[error("unknown identity")]
+    UnknownIdentity,
+    /// The device is disabled.
+    #[error("identity is disabled")]
+    Disabled,
+    /// Not a token.
+    #[error("malformed token")]
+    Malformed,
+    /// Neither key made this signature.
+    #[error("wrong key")]
+    WrongKey,
+    /// Too late.
+    #[error("expired token")]
+    Expired,
+    /// Token for another hub.
+    #[error("wrong host")]
+    WrongHost,
+    /// Token for another resource, or the client id differs from the user name.
+    #[error("token is for another identity")]
+    WrongIdentity,
+    /// The policy exists and lacks the permission.
+    #[error("policy lacks the permission")]
+    Forbidden,
+}
+
+/// Why an accepted connection is closed by the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum CloseReason {
+    /// A newer connection of the same identity won.
+    #[error("a newer connection of the same identity took over")]
+    TakenOver,
+    /// The token ran out.
+    #[error("the token expired")]
+    TokenExpired,
+    /// The identity was deleted or disabled.
+    #[error("the identity was deleted or disabled")]
+    IdentityGone,
+    /// A limit was hit and acknowledging would have lost data.
+    #[error("a queue is full")]
+    QueueFull,
+    /// The client broke the protocol.
+    #[error("protocol error")]
+    ProtocolError,
+}
+
+/// Something changed that watchers care about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A message reached the event log.
+    Message(Arc<Message>),
+    /// A client came or went.
+    Connection {
+        /// Who.
+        client: ClientId,
+        /// Is it there now?
+        connected: bool,
+    },
+    /// A client reported something.
+    Reported {
+        /// Who.
+        client: ClientId,
+    },
+    /// An identity or the service-owned part of a twin changed.
+    Registry {
+        /// Whose.
+        client: ClientId,
+    },
+}

@@ -1,0 +1,28 @@
+//! The hub without sockets: `handle(event, now) -> effects`.
+//!
+//! Reading order: `event.rs` (what happens to the hub), `effect.rs` (what the hub wants done), `service.rs` (what
+//! callers ask), `write.rs` (what must be on disk), then `core.rs`.
+//!
+//! Invariants, deliberate absences included: no clock, no randomness, no I/O, no task; time and random bytes come in
+//! with events. The same events give the same effects. Whatever is acknowledged was asked to be persisted in the same
+//! batch or an earlier one. No match has a wildcard arm over our own enums, so a new event or state cannot be forgotten.
+
+mod authenticate;
+mod call;
+mod clock;
+pub mod core;
+pub mod counters;
+pub mod effect;
+pub mod event;
+mod event_log;
+pub mod limits;
+pub mod message;
+mod query;
+mod queue;
+mod registry;
+mod route;
+pub mod service;
+mod session;
+mod twin;
+mod view;
+pub mod write;

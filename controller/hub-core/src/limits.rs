@@ -1,0 +1,62 @@
+//! Every bound of the hub in one place. A hit limit is refused loudly; nothing grows silently.
+
+/// Sizes in bytes, times in seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest message, body and properties (reference device-protocol §4.1).
+    pub message_bytes: usize,
+    /// Largest properties of one message, names and values. Every byte may take three in the topic that carries them on,
+    /// and an MQTT topic ends at 65 535: a message that could be taken in but never sent would be lost.
+    pub properties_bytes: usize,
+    /// A token is good this long after its `se` (reference device-protocol §3.1).
+    pub clock_skew_seconds: i64,
+    /// A connection lives this long after the `se` of its token (reference device-protocol §3.6).
+    pub token_grace_seconds: i64,
+    /// Subscriptions of one session.
+    pub grants: usize,
+    /// Unacknowledged messages towards one client.
+    pub in_flight: usize,
+    /// Messages that wait for one module.
+    pub queue_messages: usize,
+    /// Bytes that wait for one module.
+    pub queue_bytes: usize,
+    /// Bytes that wait for all modules together.
+    pub queue_bytes_total: usize,
+    /// Messages that the event log keeps.
+    pub event_messages: u64,
+    /// Bytes that the event log keeps, counted since start.
+    pub event_bytes: u64,
+    /// Direct method calls that wait for an answer.
+    pub calls: usize,
+    /// Largest payload of a direct method, each way (reference device-protocol §6).
+    pub method_bytes: usize,
+    /// Modules of one device, those of the runtime not counted (reference service-api §4.1).
+    pub modules: usize,
+    /// Characters of a query text (reference service-api §7).
+    pub query_characters: usize,
+    /// Rows of one page for callers from outside (reference service-api §4.4).
+    pub page: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 256 * 1024,
+            properties_bytes: 16 * 1024,
+            clock_skew_seconds: 300,
+            token_grace_seconds: 600,
+            grants: 64,
+            in_flight: 16,
+            queue_messages: 100_000,
+            queue_bytes: 64 << 20,
+            queue_bytes_total: 256 << 20,
+            event_messages: 100_000,
+            event_bytes: 1 << 30,
+            calls: 10_000,
+            method_bytes: 128 * 1024,
+            modules: 50,
+            query_characters: 8192,
+            page: 100,
+        }
+    }
+}

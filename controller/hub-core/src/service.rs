@@ -1,0 +1,297 @@
+//! What the service side asks and gets: the operations behind the IoT Hub REST API (reference service-api §4).
+
+use hemline_model::id::{ClientId, DeviceId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::effect::AuthFailure;
+
+/// How an identity proves who it is. Keys print as `***`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Authentication {
+    /// Two symmetric keys, base64.
+    Sas {
+        /// Tried first.
+        primary: String,
+        /// Tried second.
+        secondary: String,
+    },
+    /// Hash of the leaf certificate, hex.
+    SelfSigned {
+        /// SHA-1 or SHA-256.
+        primary: Option<String>,
+        /// SHA-1 or SHA-256.
+        secondary: Option<String>,
+    },
+    /// A registered authority signed the leaf.
+    CertificateAuthority,
+    /// It cannot authenticate by itself.
+    None,
+}
+
+impl std::fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sas { .. } => f.write_str("Sas(***)"),
+            Self::SelfSigned { primary, secondary } => {
+                f.debug_struct("SelfSigned").field("primary", primary).field("secondary", secondary).finish()
+            }
+            Self::CertificateAuthority => f.write_str("CertificateAuthority"),
+            Self::None => f.write_str("None"),
+        }
+    }
+}
+
+/// `If-Match` of a request (reference service-api §3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// No header: create, never overwrite (identities); any (twins, deletes).
+    Absent,
+    /// `*` or `"*"`: overwrite whatever is there.
+    Any,
+    /// This etag, quotes and `W/` removed.
+    Etag(String),
+}
+
+/// What may be written of a device identity. `None` members keep the value there is, or take the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// `status`
+    pub enabled: Option<bool>,
+    /// `statusReason`
+    pub status_reason: Option<String>,
+    /// Missing: SAS with generated keys. Empty keys inside `Sas`: generated.
+    pub authentication: Option<Authentication>,
+    /// `capabilities.iotEdge`
+    pub edge: Option<bool>,
+    /// Parent device: `Some(None)` removes it.
+    pub parent: Option<Option<DeviceId>>,
+}
+
+/// What may be written of a module identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModuleSettings {
+    /// Missing: SAS with generated keys.
+    pub authentication: Option<Authentication>,
+    /// `managedBy`
+    pub managed_by: Option<String>,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServiceRequest {
+    /// `GET /devices/{id}`
+    GetDevice(DeviceId),
+    /// `GET /devices?top=n`
+    ListDevices {
+        /// 1–1000.
+        top: usize,
+    },
+    /// `PUT /devices/{id}`
+    PutDevice {
+        /// Which.
+        device: DeviceId,
+        /// What.
+        settings: DeviceSettings,
+        /// Condition.
+        if_match: IfMatch,
+    },
+    /// `DELETE /devices/{id}` or `…/modules/{mid}`
+    DeleteIdentity {
+        /// Which.
+        client: ClientId,
+        /// Condition.
+        if_match: IfMatch,
+    },
+    /// `GET /devices/{id}/modules`
+    ListModules(DeviceId),
+    /// `GET /devices/{id}/modules/{mid}`; the id must name a module.
+    GetModule(ClientId),
+    /// `PUT /devices/{id}/modules/{mid}`
+    PutModule {
+        /// Which.
+        client: ClientId,
+        /// What.
+        settings: ModuleSettings,
+        /// Condition.
+        if_match: IfMatch,
+    },
+    /// `GET /twins/…`
+    GetTwin(ClientId),
+    /// `PATCH /twins/…`: merge; `null` deletes.
+    PatchTwin {
+        /// Whose.
+        client: ClientId,
+        /// Absent: tags untouched.
+        tags: Option<Map<String, Value>>,
+        /// Absent: desired untouched.
+        desired: Option<Map<String, Value>>,
+        /// Condition.
+        if_match: IfMatch,
+    },
+    /// `PUT /twins/…`: replace.
+    ReplaceTwin {
+        /// Whose.
+        client: ClientId,
+        /// The new tags.
+        tags: Map<String, Value>,
+        /// The new desired properties.
+        desired: Map<String, Value>,
+        /// Condition.
+        if_match: IfMatch,
+    },
+    /// `POST /devices/query`
+    Query {
+        /// The text.
+        text: String,
+        /// 1–100 (clamped); internal callers may ask for more.
+        page_size: usize,
+        /// Token of the page before.
+        continuation: Option<String>,
+    },
+    /// `POST /twins/…/methods`
+    InvokeMethod {
+        /// Whom.
+        client: ClientId,
+        /// At most 100 characters.
+        name: String,
+        /// Absent: `null`.
+        payload: Option<Value>,
+        /// Seconds, 5–300, default 30.
+        response_timeout: u32,
+        /// Seconds, 0–300, default 0.
+        connect_timeout: u32,
+    },
+    /// `GET /statistics/devices` and `/statistics/service`
+    Statistics,
+    /// Keys of a policy; only for `Caller::Internal` and RegistryWrite + ServiceConnect + DeviceConnect.
+    GetPolicy(String),
+    /// The whole registry with its twins, in one consistent look. Only for `Caller::Internal`: it holds keys.
+    Snapshot,
+    /// Only asks whether the caller may do this; answered by `Done`.
+    Authorize(crate::write::Permission),
+}
+
+/// The answer to one operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServiceReply {
+    /// A device identity as JSON on the wire, with its etag (unquoted).
+    Identity {
+        /// The document.
+        document: Value,
+        /// For the `ETag` header.
+        etag: String,
+    },
+    /// A list of identities.
+    Identities(Vec<Value>),
+    /// A twin as the service sees it.
+    Twin {
+        /// The document.
+        document: Value,
+        /// For the `ETag` header.
+        etag: String,
+    },
+    /// One page of a query.
+    Rows {
+        /// `Twin` or `Raw`.
+        item_type: &'static str,
+        /// The rows.
+        rows: Vec<Value>,
+        /// Present when there is more.
+        continuation: Option<String>,
+    },
+    /// What the client answered.
+    Method {
+        /// Any number.
+        status: i32,
+        /// JSON, `null` when empty.
+        payload: Value,
+    },
+    /// Counts.
+    Statistics {
+        /// Devices in the registry.
+        total: u64,
+        /// Of them enabled.
+        enabled: u64,
+        /// Devices with a connection of their own or of a module.
+        connected: u64,
+    },
+    /// Answer to `Snapshot`.
+    Snapshot(Box<RegistrySnapshot>),
+    /// A policy with its keys.
+    Policy(crate::write::Policy),
+    /// Nothing to say.
+    Done,
+}
+
+/// Everything that the registry holds at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RegistrySnapshot {
+    /// All identities, devices before their modules.
+    pub identities: Vec<crate::write::Identity>,
+    /// Their twins.
+    pub twins: Vec<crate::write::TwinRecord>,
+    /// Clients that hold a connection.
+    pub connected: Vec<ClientId>,
+}
+
+/// Why an operation was refused. Each has one code of reference service-api §3.3.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// 401
+    #[error("unauthorised: {0}")]
+    Unauthorised(AuthFailure),
+    /// 404001
+    #[error("device {0} does not exist")]
+    DeviceNotFound(DeviceId),
+    /// 404010
+    #[error("module {0} does not exist")]
+    ModuleNotFound(ClientId),
+    /// 409001
+    #[error("device {0} exists already")]
+    DeviceAlreadyExists(DeviceId),
+    /// 409301
+    #[error("module {0} exists already")]
+    ModuleAlreadyExists(ClientId),
+    /// 412001
+    #[error("the etag given is not the current one")]
+    PreconditionFailed,
+    /// 400004
+    #[error("{0}")]
+    ArgumentInvalid(String),
+    /// 400005
+    #[error("{0} is missing")]
+    ArgumentNull(&'static str),
+    /// 413003
+    #[error("device {0} has 50 modules already")]
+    TooManyModules(DeviceId),
+    /// 401100
+    #[error("{0} belongs to the runtime")]
+    SystemModule(ClientId),
+    /// 404103
+    #[error("{client} did not connect and listen for methods within {timeout_seconds} s")]
+    NotOnline {
+        /// Whom.
+        client: ClientId,
+        /// The connect timeout.
+        timeout_seconds: u32,
+    },
+    /// 404104
+    #[error("{0} went away before it answered")]
+    ConnectionClosed(ClientId),
+    /// 504101
+    #[error("{client} did not answer within {timeout_seconds} s")]
+    NoAnswer {
+        /// Whom.
+        client: ClientId,
+        /// The response timeout.
+        timeout_seconds: u32,
+    },
+    /// 502
+    #[error("{0} answered something that is not JSON")]
+    BadAnswer(ClientId),
+    /// 503001: starting, stopping, or the store failed.
+    #[error("the hub cannot do this now")]
+    Unavailable,
+}

@@ -1,0 +1,157 @@
+//! Sessions: what a client is subscribed to, and, while it is connected, what is on its way to it.
+//!
+//! One struct per state. An offline session has no connection and nothing on its way, so sending to it does not compile.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hemline_model::id::ClientId;
+use jiff::Timestamp;
+
+use crate::{
+    event::{ConnectionId, DeliveryId, Feature, Grant, Qos},
+    message::AuthMethod,
+    queue::{Place, Waiting},
+    write::SessionRecord,
+};
+
+/// The session of one identity.
+#[derive(Debug)]
+pub(crate) enum Session {
+    Connected(Connected),
+    Offline(Offline),
+}
+
+/// A client that is there.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) connection: ConnectionId,
+    pub(crate) auth: AuthMethod,
+    pub(crate) generation: Arc<str>,
+    /// End of the token plus grace.
+    pub(crate) closes: Timestamp,
+    pub(crate) grants: Grants,
+    pub(crate) keep: Keep,
+    /// Sent and not yet acknowledged, in order of sending.
+    pub(crate) flight: BTreeMap<DeliveryId, (Place, Waiting)>,
+    pub(crate) next_delivery: u64,
+    pub(crate) since: Timestamp,
+    pub(crate) active: Timestamp,
+}
+
+/// A client that was there, or a session read from the store.
+#[derive(Debug, Default)]
+pub(crate) struct Offline {
+    /// What is subscribed when it comes back; `None` after a clean session, of which only the times remain.
+    pub(crate) stored: Option<Grants>,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) active: Option<Timestamp>,
+}
+
+/// Does the session outlive the connection (MQTT clean session 0)?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Durable,
+    WhileConnected,
+}
+
+/// Subscriptions in the order they were asked for, each filter once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Grants(Vec<Grant>);
+
+/// When a client came or went, and when it last did something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Presence {
+    pub(crate) connected: bool,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) active: Option<Timestamp>,
+}
+
+impl Session {
+    /// The state to show.
+    pub(crate) fn presence(&self) -> Presence {
+        match self {
+            Self::Connected(Connected { since, active, .. }) => {
+                Presence { connected: true, since: Some(*since), active: Some(*active) }
+            }
+            Self::Offline(Offline { since, active, .. }) => {
+                Presence { connected: false, since: *since, active: *active }
+            }
+        }
+    }
+
+    /// The connected state, if it is that.
+    pub(crate) fn connected(&self) -> Option<&Connected> {
+        match self {
+            Self::Connected(connected) => Some(connected),
+            Self::Offline(_) => None,
+        }
+    }
+
+    /// The connected state, if it is that.
+    pub(crate) fn connected_mut(&mut self) -> Option<&mut Connected> {
+        match self {
+            Self::Connected(connected) => Some(connected),
+            Self::Offline(_) => None,
+        }
+    }
+}
+
+impl Connected {
+    /// The connection is gone: what remains of the session, and what was on its way.
+    pub(crate) fn into_offline(self, now: Timestamp) -> (Offline, Vec<(Place, Waiting)>) {
+        let stored = match self.keep {
+            Keep::Durable => Some(self.grants),
+            Keep::WhileConnected => None,
+        };
+        let offline = Offline { stored, since: Some(now), active: Some(self.active) };
+        (offline, self.flight.into_values().collect())
+    }
+
+    /// A number for the next message that has to be acknowledged.
+    pub(crate) fn delivery(&mut self) -> DeliveryId {
+        self.next_delivery += 1;
+        DeliveryId(self.next_delivery)
+    }
+}
+
+impl Grants {
+    /// As read from the store.
+    pub(crate) fn restored(record: &SessionRecord) -> Self {
+        Self(record.grants.clone())
+    }
+
+    /// As it goes to the store.
+    pub(crate) fn record(&self, client: &ClientId) -> SessionRecord {
+        SessionRecord { client: client.clone(), grants: self.0.clone() }
+    }
+
+    /// Adds subscriptions; the same filter again replaces the one before.
+    pub(crate) fn add(&mut self, grants: Vec<Grant>) {
+        for grant in grants {
+            match self.0.iter_mut().find(|known| known.filter == grant.filter) {
+                Some(known) => *known = grant,
+                None => self.0.push(grant),
+            }
+        }
+    }
+
+    /// Removes subscriptions by their filter text.
+    pub(crate) fn remove(&mut self, filters: &[String]) {
+        self.0.retain(|grant| !filters.contains(&grant.filter));
+    }
+
+    /// The best guarantee of the subscriptions that cover this, or `None` when none does.
+    pub(crate) fn qos(&self, feature: Feature) -> Option<Qos> {
+        self.0.iter().filter(|grant| grant.features.contains(&feature)).map(|grant| grant.qos).max()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Is there none?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

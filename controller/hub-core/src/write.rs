@@ -1,0 +1,172 @@
+//! What must be on disk, as values. The store applies them in order, all of one batch in one transaction.
+
+use std::sync::Arc;
+
+use hemline_model::id::{ClientId, DeviceId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    event::Grant,
+    message::{Endpoint, Message, QueueEntry, Sequence},
+    service::Authentication,
+};
+
+/// One durable change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Insert or replace an identity.
+    PutIdentity(Identity),
+    /// Remove an identity with its twin, session and queue; a device takes its modules along.
+    DeleteIdentity(ClientId),
+    /// Insert or replace a twin.
+    PutTwin(TwinRecord),
+    /// Insert or replace a session.
+    PutSession(SessionRecord),
+    /// Forget a session.
+    DeleteSession(ClientId),
+    /// Keep a message body and properties, and put it into these queues.
+    Append {
+        /// The message.
+        message: Arc<Message>,
+        /// At least one place.
+        entries: Vec<QueueEntry>,
+    },
+    /// Take a message out of one queue; the body goes with its last place.
+    Remove {
+        /// Which queue.
+        endpoint: Endpoint,
+        /// Which message.
+        sequence: Sequence,
+        /// Which input: one message may wait for several inputs of one module, each place on its own.
+        input: Option<String>,
+    },
+    /// Retention: drop everything below this place from the event log.
+    TrimEvents {
+        /// First place that stays.
+        keep_from: Sequence,
+    },
+    /// Insert or replace a policy.
+    PutPolicy(Policy),
+}
+
+/// A device or module identity as kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Who.
+    pub client: ClientId,
+    /// Changes when the identity is made anew.
+    pub generation: Arc<str>,
+    /// Counter behind the identity etag.
+    pub etag: u64,
+    /// May it connect?
+    pub enabled: bool,
+    /// Why not, in the operator's words.
+    pub status_reason: Option<String>,
+    /// When `enabled` last changed.
+    pub status_updated: Option<Timestamp>,
+    /// How it proves who it is.
+    pub authentication: Authentication,
+    /// IoT Edge capability; modules never have it.
+    pub edge: bool,
+    /// `ms-azure-iot-edge://…` of an edge device itself, or of the parent of a leaf.
+    pub device_scope: Option<String>,
+    /// The parent of a nested edge device or leaf.
+    pub parent: Option<DeviceId>,
+    /// Who manages a module identity (`iotEdge`, `hemline`), as sent by the creator.
+    pub managed_by: Option<String>,
+}
+
+/// A twin as kept. Metadata trees mirror the properties.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TwinRecord {
+    /// Whose.
+    pub client: ClientId,
+    /// Of tags, desired and reported together.
+    pub version: u64,
+    /// Counter behind the twin etag: tags and desired.
+    pub etag: u64,
+    /// Service side only.
+    pub tags: Map<String, Value>,
+    /// Written by the service.
+    pub desired: Collection,
+    /// Written by the client.
+    pub reported: Collection,
+    /// DTDL model announced at connect.
+    pub model_id: String,
+}
+
+/// One property collection of a twin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Collection {
+    /// The properties without `$version` and `$metadata`.
+    pub properties: Map<String, Value>,
+    /// Starts at 1, +1 per accepted patch.
+    pub version: u64,
+    /// The `$metadata` tree.
+    pub metadata: Value,
+}
+
+/// What a client is subscribed to. Survives everything but a clean session and deletion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Whose.
+    pub client: ClientId,
+    /// In the order they were asked for.
+    pub grants: Vec<Grant>,
+}
+
+/// A shared access policy (reference service-api §2.1).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `iothubowner`, `service`, `device`, `registryRead`, `registryReadWrite`, or the user's own.
+    pub name: String,
+    /// Base64.
+    pub primary_key: String,
+    /// Base64.
+    pub secondary_key: String,
+    /// What it may do.
+    pub permissions: Vec<Permission>,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy")
+            .field("name", &self.name)
+            .field("permissions", &self.permissions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a policy may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Permission {
+    /// Read identities.
+    RegistryRead,
+    /// Write identities.
+    RegistryWrite,
+    /// Twins, queries, methods, messages.
+    ServiceConnect,
+    /// Act as any device.
+    DeviceConnect,
+}
+
+/// Everything that a store gives back at start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Restored {
+    /// All identities, devices before their modules.
+    pub identities: Vec<Identity>,
+    /// All twins.
+    pub twins: Vec<TwinRecord>,
+    /// All sessions.
+    pub sessions: Vec<SessionRecord>,
+    /// All policies.
+    pub policies: Vec<Policy>,
+    /// Messages that wait for a module, each with its places; the event log stays in the store.
+    pub waiting: Vec<(Arc<Message>, Vec<QueueEntry>)>,
+    /// Highest sequence ever given out.
+    pub last_sequence: u64,
+    /// First sequence still in the event log, and how many are there.
+    pub events: Option<(Sequence, u64)>,
+}

@@ -1,0 +1,15 @@
+//! The hub core from outside: events in, effects out.
+
+#[cfg(test)]
+mod it {
+    mod access;
+    mod disk;
+    mod identities;
+    mod methods;
+    mod model;
+    mod queries;
+    mod routing;
+    mod sessions;
+    mod twins;
+    mod world;
+}

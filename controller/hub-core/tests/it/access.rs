@@ -1,0 +1,232 @@
+//! Who gets in and who may do what (reference device-protocol §3.1, service-api §2).
+
+use hemline_hub_core::{
+    effect::{AuthFailure, Effect, Refusal},
+    event::{Caller, Connect, ConnectionId, Event},
+    message::AuthMethod,
+    service::{
+        Authentication, DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply, ServiceRequest,
+    },
+    write::{Permission, Write},
+};
+use hemline_protocol::sas::{SasToken, SymmetricKey};
+use jiff::SignedDuration;
+
+use super::world::{World, device, id, key};
+
+/// Device `d` with keys 1 and 2, its module `d/m` with keys 3 and 4, an edge device `e` with keys 5 and 6 and a module.
+fn world() -> World {
+    let mut world = World::new();
+    let sas = |primary: u8, secondary: u8| {
+        let text = |seed| key(seed).expose_base64();
+        Some(Authentication::Sas { primary: text(primary), secondary: text(secondary) })
+    };
+    world.add_device("d", DeviceSettings { authentication: sas(1, 2), ..DeviceSettings::default() });
+    world.add_device(
+        "e",
+        DeviceSettings { authentication: sas(5, 6), edge: Some(true), ..DeviceSettings::default() },
+    );
+    world.add_device(
+        "off",
+        DeviceSettings { authentication: sas(7, 8), enabled: Some(false), ..DeviceSettings::default() },
+    );
+    for (client, authentication) in [("d/m", sas(3, 4)), ("e/m", sas(9, 10)), ("off/m", sas(11, 12))] {
+        let settings = ModuleSettings { authentication, ..ModuleSettings::default() };
+        world
+            .call(ServiceRequest::PutModule { client: id(client), settings, if_match: IfMatch::Absent })
+            .unwrap();
+    }
+    world
+}
+
+fn sign(world: &World, key: &SymmetricKey, resource: &str, seconds: i64, policy: Option<&str>) -> String {
+    SasToken::sign(key, resource, world.now + SignedDuration::from_secs(seconds), policy)
+}
+
+fn connect(world: &mut World, host: &str, client: &str, token: String) -> Result<AuthMethod, AuthFailure> {
+    let connection = ConnectionId(u64::from(world.token().0));
+    let effects = world.handle(Event::Connect(Connect {
+        connection,
+        host: host.to_owned(),
+        client: id(client),
+        token,
+        clean: false,
+        model_id: None,
+        peer: String::new(),
+    }));
+    if let Some(Effect::Refuse { refusal: Refusal::NotAuthorised(failure), .. }) = effects.first() {
+        return Err(*failure);
+    }
+    let effects = world.send(connection, "", "x");
+    let method = effects.iter().find_map(|effect| match effect {
+        Effect::Persist(Write::Append { message, .. }) => Some(message.auth),
+        _ => None,
+    });
+    world.leave(connection);
+    Ok(method.unwrap_or(AuthMethod::DeviceSas))
+}
+
+#[test]
+fn connecting() {
+    use AuthFailure::{Disabled, Expired, Malformed, UnknownIdentity, WrongHost, WrongIdentity, WrongKey};
+    use AuthMethod::{DeviceSas, ModuleSas};
+    let mut world = world();
+    for (client, key_seed, resource, seconds, expected) in [
+        ("d", 1, "hub.local/devices/d", 60, Ok(DeviceSas)),
+        ("d", 2, "hub.local/devices/d", 60, Ok(DeviceSas)),
+        ("d", 1, "HUB.Local/devices/d", 60, Ok(DeviceSas)),
+        ("d", 1, "127.0.0.1/devices/d", 60, Ok(DeviceSas)),
+        ("d", 1, "hub.local/devices/d", -299, Ok(DeviceSas)),
+        ("d", 1, "hub.local/devices/d", -301, Err(Expired)),
+        ("d", 3, "hub.local/devices/d", 60, Err(WrongKey)),
+        ("d", 5, "hub.local/devices/d", 60, Err(WrongKey)),
+        ("d", 5, "hub.local/devices/e", 60, Err(WrongIdentity)),
+        ("d", 1, "hub.local", 60, Err(WrongIdentity)),
+        ("d", 1, "hub.local/devices", 60, Err(WrongIdentity)),
+        ("d", 1, "hub.local/devices/D", 60, Err(WrongIdentity)),
+        ("d", 1, "hub.local/devices/d/modules/m", 60, Err(WrongIdentity)),
+        ("d", 1, "evil.local/devices/d", 60, Err(WrongHost)),
+        ("d/m", 3, "hub.local/devices/d/modules/m", 60, Ok(ModuleSas)),
+        ("d/m", 4, "hub.local/devices/d/modules/m", 60, Ok(ModuleSas)),
+        ("d/m", 1, "hub.local/devices/d/modules/m", 60, Ok(DeviceSas)),
+        ("d/m", 2, "hub.local/devices/d", 60, Ok(DeviceSas)),
+        ("d/m", 3, "hub.local/devices/d", 60, Err(WrongKey)),
+        ("d/m", 5, "hub.local/devices/d", 60, Err(WrongKey)),
+        ("d/m", 3, "hub.local/devices/d/modules/n", 60, Err(WrongIdentity)),
+        ("e/$edgeAgent", 5, "hub.local/devices/e", 60, Ok(DeviceSas)),
+        ("e/$edgeAgent", 9, "hub.local/devices/e/modules/$edgeAgent", 60, Err(WrongKey)),
+        ("off", 7, "hub.local/devices/off", 60, Err(Disabled)),
+        ("off/m", 11, "hub.local/devices/off/modules/m", 60, Err(Disabled)),
+        ("nobody", 1, "hub.local/devices/nobody", 60, Err(UnknownIdentity)),
+        ("d/nobody", 1, "hub.local/devices/d", 60, Err(UnknownIdentity)),
+    ] {
+        let token = sign(&world, &key(key_seed), resource, seconds, None);
+        assert_eq!(
+            connect(&mut world, "hub.local", client, token),
+            expected,
+            "{client} key {key_seed} {resource} {seconds}"
+        );
+    }
+    let token = sign(&world, &key(1), "hub.local/devices/d", 60, None);
+    assert_eq!(connect(&mut world, "other.local", "d", token.clone()), Err(WrongHost));
+    assert_eq!(connect(&mut world, "HUB.LOCAL", "d", token), Ok(DeviceSas));
+    assert_eq!(connect(&mut world, "hub.local", "d", String::new()), Err(Malformed));
+    assert_eq!(connect(&mut world, "hub.local", "d", "Bearer x".to_owned()), Err(Malformed));
+    assert_eq!(world.core.counters().refusals[&Malformed], 2);
+}
+
+#[test]
+fn a_policy_with_device_connect_may_be_anybody() {
+    let mut world = world();
+    for (policy, resource, expected) in [
+        ("iothubowner", "hub.local", Ok(AuthMethod::PolicySas)),
+        ("device", "hub.local/devices", Ok(AuthMethod::PolicySas)),
+        ("device", "hub.local/devices/d", Ok(AuthMethod::PolicySas)),
+        ("device", "hub.local/devices/e", Err(AuthFailure::WrongIdentity)),
+        ("service", "hub.local/devices/d", Err(AuthFailure::Forbidden)),
+        ("registryReadWrite", "hub.local", Err(AuthFailure::Forbidden)),
+    ] {
+        let token = world.policy_token(policy, resource);
+        assert_eq!(connect(&mut world, "hub.local", "d", token), expected, "{policy} {resource}");
+    }
+    let unknown = sign(&world, &key(1), "hub.local/devices/d", 60, Some("nobody"));
+    assert_eq!(connect(&mut world, "hub.local", "d", unknown), Err(AuthFailure::WrongKey));
+    let stolen_name = sign(&world, &key(1), "hub.local/devices/d", 60, Some("device"));
+    assert_eq!(connect(&mut world, "hub.local", "d", stolen_name), Err(AuthFailure::WrongKey));
+}
+
+fn operations() -> Vec<(&'static str, ServiceRequest)> {
+    let put = DeviceSettings::default;
+    vec![
+        ("get device", ServiceRequest::GetDevice(device("d"))),
+        ("list devices", ServiceRequest::ListDevices { top: 1 }),
+        (
+            "put device",
+            ServiceRequest::PutDevice { device: device("d"), settings: put(), if_match: IfMatch::Any },
+        ),
+        ("list modules", ServiceRequest::ListModules(device("e"))),
+        ("get module", ServiceRequest::GetModule(id("e/m"))),
+        (
+            "put module",
+            ServiceRequest::PutModule {
+                client: id("e/m"),
+                settings: ModuleSettings::default(),
+                if_match: IfMatch::Any,
+            },
+        ),
+        ("get twin", ServiceRequest::GetTwin(id("d"))),
+        (
+            "patch twin",
+            ServiceRequest::PatchTwin { client: id("d"), tags: None, desired: None, if_match: IfMatch::Any },
+        ),
+        (
+            "query",
+            ServiceRequest::Query { text: "SELECT * FROM devices".into(), page_size: 1, continuation: None },
+        ),
+        (
+            "invoke",
+            ServiceRequest::InvokeMethod {
+                client: id("e/m"),
+                name: "x".into(),
+                payload: None,
+                response_timeout: 30,
+                connect_timeout: 0,
+            },
+        ),
+        ("statistics", ServiceRequest::Statistics),
+        ("get policy", ServiceRequest::GetPolicy("service".into())),
+        ("snapshot", ServiceRequest::Snapshot),
+        ("own API, reading", ServiceRequest::Authorize(Permission::RegistryRead)),
+        ("delete module", ServiceRequest::DeleteIdentity { client: id("e/m"), if_match: IfMatch::Any }),
+        ("delete device", ServiceRequest::DeleteIdentity { client: id("e"), if_match: IfMatch::Any }),
+    ]
+}
+
+/// One line per operation, one column per caller.
+#[test]
+fn permissions() {
+    let callers =
+        ["owner", "service", "device", "read", "write", "scoped", "key d", "key e", "key e/m", "bearer"];
+    let mut out = format!("{:20}{}\n", "", callers.map(|name| format!("{name:9}")).concat());
+    for (name, operation) in operations() {
+        out.push_str(&format!("{name:20}"));
+        for caller in callers {
+            let mut world = world();
+            let token = match caller {
+                "owner" => world.policy_token("iothubowner", "hub.local"),
+                "service" => world.policy_token("service", "hub.local"),
+                "device" => world.policy_token("device", "hub.local"),
+                "read" => world.policy_token("registryRead", "hub.local"),
+                "write" => world.policy_token("registryReadWrite", "hub.local"),
+                "scoped" => world.policy_token("iothubowner", "hub.local/devices/d"),
+                "key d" => sign(&world, &key(1), "hub.local/devices/d", 60, None),
+                "key e" => sign(&world, &key(5), "hub.local/devices/e", 60, None),
+                "key e/m" => sign(&world, &key(9), "hub.local/devices/e/modules/m", 60, None),
+                _ => "Bearer x".to_owned(),
+            };
+            let word = match world.call_as(Caller::Token(token), operation.clone()) {
+                Err(ServiceError::Unauthorised(_)) => "-",
+                Ok(_) | Err(_) => "yes",
+            };
+            out.push_str(&format!("{word:9}"));
+        }
+        out.push('\n');
+    }
+    let trimmed: Vec<&str> = out.lines().map(str::trim_end).collect();
+    insta::assert_snapshot!(trimmed.join("\n"));
+}
+
+#[test]
+fn policies_are_made_once() {
+    let mut world = world();
+    let Ok(ServiceReply::Policy(before)) = world.call(ServiceRequest::GetPolicy("iothubowner".into())) else {
+        panic!()
+    };
+    world.restart();
+    assert!(world.core.bootstrap([hemline_hub_core::event::Entropy([9; 64]); 5]).is_empty());
+    let Ok(ServiceReply::Policy(after)) = world.call(ServiceRequest::GetPolicy("iothubowner".into())) else {
+        panic!()
+    };
+    assert_eq!(before, after);
+    assert!(!format!("{after:?}").contains(&after.primary_key));
+}

@@ -1,0 +1,94 @@
+//! A store in the simplest words: what `Write` means, for tests that restart the hub.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hemline_hub_core::{
+    message::{Endpoint, Message, QueueEntry, Sequence},
+    write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
+};
+use hemline_model::id::ClientId;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    identities: BTreeMap<ClientId, Identity>,
+    twins: BTreeMap<ClientId, TwinRecord>,
+    sessions: BTreeMap<ClientId, SessionRecord>,
+    policies: BTreeMap<String, Policy>,
+    waiting: BTreeMap<Sequence, (Arc<Message>, Vec<QueueEntry>)>,
+    pub(crate) events: BTreeSet<Sequence>,
+    last_sequence: u64,
+}
+
+impl Disk {
+    pub(crate) fn apply(&mut self, write: &Write) {
+        match write.clone() {
+            Write::PutIdentity(identity) => drop(self.identities.insert(identity.client.clone(), identity)),
+            Write::DeleteIdentity(client) => {
+                let stays = |known: &ClientId| {
+                    *known != client && (client.module.is_some() || known.device != client.device)
+                };
+                self.identities.retain(|known, _| stays(known));
+                self.twins.retain(|known, _| stays(known));
+                self.sessions.retain(|known, _| stays(known));
+                for (_, entries) in self.waiting.values_mut() {
+                    entries.retain(|entry| match &entry.endpoint {
+                        Endpoint::Events => true,
+                        Endpoint::Module(module) => stays(module),
+                    });
+                }
+            }
+            Write::PutTwin(twin) => {
+                assert!(
+                    self.identities.contains_key(&twin.client),
+                    "a twin without an identity: {}",
+                    twin.client
+                );
+                self.twins.insert(twin.client.clone(), twin);
+            }
+            Write::PutSession(session) => drop(self.sessions.insert(session.client.clone(), session)),
+            Write::DeleteSession(client) => drop(self.sessions.remove(&client)),
+            Write::Append { message, entries } => {
+                assert!(!entries.is_empty(), "a message without a place");
+                assert!(message.sequence.0 > self.last_sequence, "a sequence was used twice");
+                self.last_sequence = message.sequence.0;
+                let (events, entries): (Vec<_>, Vec<_>) =
+                    entries.into_iter().partition(|entry| entry.endpoint == Endpoint::Events);
+                self.events.extend(events.iter().map(|entry| entry.sequence));
+                self.waiting.insert(message.sequence, (message, entries));
+            }
+            Write::Remove { endpoint, sequence, input } => {
+                let (_, entries) =
+                    self.waiting.get_mut(&sequence).expect("a message that is there is removed");
+                let before = entries.len();
+                entries.retain(|entry| entry.endpoint != endpoint || entry.input != input);
+                assert_eq!(entries.len() + 1, before, "exactly one place is removed");
+            }
+            Write::TrimEvents { keep_from } => self.events.retain(|sequence| *sequence >= keep_from),
+            Write::PutPolicy(policy) => drop(self.policies.insert(policy.name.clone(), policy)),
+        }
+        self.waiting.retain(|_, (_, entries)| !entries.is_empty());
+    }
+
+    pub(crate) fn load(&self) -> Restored {
+        let first = self.events.first().copied();
+        Restored {
+            identities: self.identities.values().cloned().collect(),
+            twins: self.twins.values().cloned().collect(),
+            sessions: self.sessions.values().cloned().collect(),
+            policies: self.policies.values().cloned().collect(),
+            waiting: self.waiting.values().cloned().collect(),
+            last_sequence: self.last_sequence,
+            events: first.map(|first| (first, self.events.len() as u64)),
+        }
+    }
+
+    /// Sequences that wait for a module, in order of acceptance.
+    pub(crate) fn waiting_for(&self, module: &ClientId) -> Vec<u64> {
+        let waits = |entry: &QueueEntry| entry.endpoint == Endpoint::Module(module.clone());
+        let messages = self.waiting.iter().filter(|(_, (_, entries))| entries.iter().any(waits));
+        messages.map(|(sequence, _)| sequence.0).collect()
+    }
+}

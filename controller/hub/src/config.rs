@@ -1,0 +1,96 @@
+//! What a hub is started with. Every bound of the I/O side stands here, so that "how much" has one answer.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// Everything that `Hub::start` needs.
+#[derive(Debug, Clone)]
+pub struct HubConfig {
+    /// Folder of `hub.sqlite`. Must exist.
+    pub data_dir: PathBuf,
+    /// Hub names accepted in user names and tokens, compared without case; the first is the advertised one.
+    pub names: Vec<String>,
+    /// Addresses of the MQTT listener; port 0 takes a free one. The first is a must; without the others the hub warns
+    /// and goes on.
+    pub mqtt: Vec<SocketAddr>,
+    /// Addresses of the HTTPS listener, likewise.
+    pub https: Vec<SocketAddr>,
+    /// Certificate and key of both listeners, see `pki`.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// Bounds of sockets and queues towards sockets.
+    pub limits: Limits,
+    /// Bounds of everything that the core keeps.
+    pub core: hemline_hub_core::limits::Limits,
+}
+
+/// Bounds of the I/O side. The defaults suit one machine; tests make them smaller.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// MQTT connections at a time; more are closed at once.
+    pub mqtt_connections: usize,
+    /// HTTPS connections at a time; more wait in the backlog of the socket.
+    pub https_connections: usize,
+    /// TLS handshakes at a time, per listener. They cost CPU, so a flood of them must not starve the rest.
+    pub handshakes: usize,
+    /// A TLS handshake takes at most that long.
+    pub handshake: Duration,
+    /// An MQTT CONNECT comes within this time (reference device-protocol §3.3).
+    pub connect: Duration,
+    /// Longest silence of an MQTT client, and that of one with keep-alive 0 (reference device-protocol §3.3).
+    pub keep_alive_cap: Duration,
+    /// A client that takes no bytes for so long is closed.
+    pub write_stall: Duration,
+    /// Packets that wait for one client before it counts as too slow and is closed.
+    pub client_queue: usize,
+    /// Bytes that wait for one client before it counts as too slow and is closed.
+    pub client_queue_bytes: usize,
+    /// Outgoing packets without acknowledgement per connection.
+    pub unacknowledged: usize,
+    /// Largest MQTT packet: 256 KiB of body plus 64 KiB for topic and properties.
+    pub packet_bytes: usize,
+    /// Largest HTTP request body.
+    pub body_bytes: usize,
+    /// An HTTP request head comes within this time.
+    pub head_read: Duration,
+    /// An HTTP request is answered within this time; direct methods add their own timeouts.
+    pub request: Duration,
+    /// Connections get this long to finish at shutdown.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mqtt_connections: 50_000,
+            https_connections: 1_024,
+            handshakes: 64,
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(60),
+            keep_alive_cap: Duration::from_secs(1_767),
+            write_stall: Duration::from_secs(30),
+            client_queue: 512,
+            client_queue_bytes: 8 << 20,
+            unacknowledged: 4_096,
+            packet_bytes: (256 + 64) << 10,
+            body_bytes: 512 << 10,
+            head_read: Duration::from_secs(15),
+            request: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+impl HubConfig {
+    /// A hub that listens nowhere yet.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>, names: Vec<String>, tls: Arc<rustls::ServerConfig>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            names,
+            mqtt: Vec::new(),
+            https: Vec::new(),
+            tls,
+            limits: Limits::default(),
+            core: hemline_hub_core::limits::Limits::default(),
+        }
+    }
+}

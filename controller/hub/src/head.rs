@@ -1,0 +1,10 @@
+//! Heads turn bytes into events and effects into bytes. They decide nothing that the core could decide.
+
+pub(crate) mod counters;
+pub(crate) mod http;
+pub(crate) mod https;
+pub(crate) mod mqtt;
+pub(crate) mod refusals;
+
+pub(crate) use counters::HeadCounters;
+pub use counters::HeadStatistics;

@@ -1,0 +1,55 @@
+//! The REST calls of IoT Hub: identities, twins, methods, queries (reference service-api §3, §4).
+//!
+//! `router.rs` says which path leads where, `call.rs` reads what all calls share, `error.rs` prints refusals; the other
+//! files are one per kind of resource and only translate. Not here: who may do what, which the core decides.
+
+mod call;
+mod devices;
+mod error;
+mod identity;
+mod methods;
+mod query;
+mod reply;
+mod router;
+mod statistics;
+mod twins;
+
+use std::{sync::Arc, time::Duration};
+
+use hemline_hub_core::{
+    event::Caller,
+    service::{ServiceReply, ServiceRequest},
+};
+use tokio::time::timeout;
+
+pub(crate) use router::{complete, normalise, router};
+
+use crate::{config::Limits, handle::HubHandle, head::HeadCounters};
+use error::RestError;
+
+/// What the handlers need.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    pub(crate) hub: HubHandle,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) counters: Arc<HeadCounters>,
+}
+
+impl Rest {
+    /// Asks the core and waits as long as a request may take, plus what the operation itself waits for.
+    async fn ask(
+        &self,
+        caller: Caller,
+        operation: ServiceRequest,
+        more: Duration,
+    ) -> Result<ServiceReply, RestError> {
+        let answer = timeout(self.limits.request + more, self.hub.call_as(caller, operation)).await;
+        match answer {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                self.counters.http_timeouts.add();
+                Err(RestError::timeout())
+            }
+        }
+    }
+}

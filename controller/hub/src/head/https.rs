@@ -1,0 +1,111 @@
+//! The HTTPS listener: connections, handshakes and deadlines. What a request means stands in `http/` and in the extra
+//! router of whoever started the hub.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, response::Response};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use crate::{
+    config::Limits,
+    head::{HeadCounters, http},
+    tls::Handshakes,
+};
+
+/// See the MQTT listener.
+const REST: Duration = Duration::from_millis(100);
+
+/// What every connection needs.
+#[derive(Clone)]
+pub(crate) struct HttpsHead {
+    pub(crate) router: Router,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) counters: Arc<HeadCounters>,
+}
+
+/// Accepts until `stop`. Connections run in `tasks`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    head: HttpsHead,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    loop {
+        // Waiting for a place before accepting leaves the rest in the backlog of the socket. All parts are
+        // cancel-safe: a permit that was not taken is not lost, accept takes a connection or does not.
+        let accepted = tokio::select! {
+            accepted = async {
+                let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+                listener.accept().await.map(|(stream, peer)| (stream, peer, place))
+            } => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer, place)) => {
+                tasks.spawn(one(stream, peer, head.clone(), place, stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the HTTPS listener cannot accept");
+                sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn one(
+    stream: TcpStream,
+    peer: SocketAddr,
+    head: HttpsHead,
+    _place: OwnedSemaphorePermit,
+    stop: CancellationToken,
+) {
+    let counters = head.counters.clone();
+    let _open = counters.https_connections.gauge();
+    // Cancelling a handshake drops the socket, which is what is wanted.
+    let shaken = tokio::select! {
+        shaken = head.handshakes.accept(stream) => shaken,
+        () = stop.cancelled() => return,
+    };
+    let stream = match shaken {
+        Ok(stream) => stream,
+        Err(error) => {
+            counters.handshakes_failed.add();
+            tracing::debug!(%peer, %error, "a TLS handshake failed");
+            return;
+        }
+    };
+    let answer = service_fn(|request| respond(&head, request));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
+    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    // Cancel-safe: the connection is pinned outside and goes on below.
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            timeout(head.limits.drain, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "an HTTPS connection ended early");
+    }
+}
+
+async fn respond(head: &HttpsHead, request: Request<Incoming>) -> Result<Response, Infallible> {
+    head.counters.http_requests.add();
+    let mut request = request.map(Body::new);
+    http::normalise(&mut request);
+    let response = head.router.clone().oneshot(request).await?;
+    Ok(http::complete(response))
+}

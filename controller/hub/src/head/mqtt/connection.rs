@@ -1,0 +1,301 @@
+//! One MQTT connection from the first byte to the last. Works on any byte stream.
+
+use std::time::Duration;
+
+use hemline_hub_core::{
+    effect::Refusal,
+    event::{Connect, ConnectionId, Event},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    MqttHead,
+    closed::{Closed, Fault},
+    codec::{self, ClientPacket, ConnectCode, ConnectPacket, DecodeError},
+    connecting,
+    session::Session,
+    wire::{Moved, Wire},
+};
+use crate::outbox::{Inbox, ToClient};
+
+/// Largest packet before the client is known: a CONNECT with a token and a modest will.
+const FIRST_PACKET_BYTES: usize = 32 << 10;
+
+/// First byte of CONNECT.
+const CONNECT: u8 = 0x10;
+
+/// The core answers at once; this bounds a core that waits for a slow disk.
+const VERDICT: Duration = Duration::from_secs(30);
+
+/// What is left to send at the end is sent within this time.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves one client until either side ends it.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    head: &MqttHead,
+    stream: S,
+    peer: String,
+    stop: CancellationToken,
+) {
+    let mut wire = Wire::new(stream);
+    // Cancelling drops a connection that nobody knows yet, so that is safe.
+    let first = tokio::select! {
+        first = timeout(head.limits.connect, first_packet(&mut wire)) => first,
+        () = stop.cancelled() => return,
+    };
+    let packet = match first {
+        Ok(Ok(packet)) => packet,
+        Ok(Err(Closed::Packet(DecodeError::Level))) => {
+            head.counters.connects_malformed.add();
+            return refuse(wire, ConnectCode::Level).await;
+        }
+        Ok(Err(closed)) => {
+            head.counters.connects_malformed.add();
+            return head.complain(
+                &peer,
+                &closed.to_string(),
+                "an MQTT connection did not begin with CONNECT",
+            );
+        }
+        Err(_) => {
+            head.counters.connects_malformed.add();
+            return head.complain(&peer, "no CONNECT", "an MQTT connection sent no CONNECT in time");
+        }
+    };
+    let keep_alive = silence(packet.keep_alive, head.limits.keep_alive_cap);
+    let connection = head.mailbox.next_connection();
+    match connecting::request(packet, connection, peer) {
+        Ok(request) => admit(head, wire, request, keep_alive, stop).await,
+        Err(error) => {
+            head.counters.connects_malformed.add();
+            head.complain("", &error.to_string(), "an MQTT client was turned away");
+            refuse(wire, ConnectCode::NotAuthorised).await;
+        }
+    }
+}
+
+async fn first_packet<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+) -> Result<ConnectPacket, Closed> {
+    loop {
+        match wire.packet(FIRST_PACKET_BYTES)? {
+            Some(ClientPacket::Connect(connect)) => return Ok(connect),
+            Some(_) => return Err(Closed::OutOfPlace("something else before CONNECT")),
+            None => {}
+        }
+        if wire.step().await? == Moved::End {
+            return Err(Closed::Lost);
+        }
+        if !wire.begins_with(CONNECT) {
+            // An HTTP request, say: its bytes look like the start of a long packet and would wait for the rest.
+            return Err(Closed::OutOfPlace("something else before CONNECT"));
+        }
+    }
+}
+
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>, code: ConnectCode) {
+    codec::connack(&mut wire.output, code, false);
+    // A client that does not even take four bytes is not waited for.
+    drop(timeout(FAREWELL, wire.finish()).await);
+}
+
+/// One and a half times the keep-alive, capped; 0 means the cap (reference device-protocol §3.3).
+fn silence(keep_alive: u16, cap: Duration) -> Duration {
+    match keep_alive {
+        0 => cap,
+        seconds => Duration::from_millis(u64::from(seconds) * 1_500).min(cap),
+    }
+}
+
+/// Asks the core, and if it says yes serves the client; the core hears of the end in any case.
+async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
+    head: &MqttHead,
+    mut wire: Wire<S>,
+    request: Connect,
+    keep_alive: Duration,
+    stop: CancellationToken,
+) {
+    let connection = request.connection;
+    let client = request.client.clone();
+    let name = client.to_string();
+    let mut inbox = head.outbox.connect(connection);
+    if head.mailbox.event(Event::Connect(request)).await.is_err() {
+        return refuse(wire, ConnectCode::Unavailable).await;
+    }
+    match verdict(&mut inbox).await {
+        Verdict::Accepted { session_present } => {
+            codec::connack(&mut wire.output, ConnectCode::Accepted, session_present);
+            wire.begin_output();
+            tracing::debug!(
+                client = name,
+                connection = connection.0,
+                session_present,
+                "an MQTT client connected"
+            );
+            let session = Session::new(connection, client, head.limits.unacknowledged);
+            let slow = inbox.slow.clone();
+            let mut live = Live { head, wire, session, inbox, slow, keep_alive, stop };
+            let closed = live.run().await;
+            head.ended(&name, connection, &closed);
+            // The core first: a successor must not find this one still connected while a slow socket is flushed.
+            drop(head.mailbox.event(Event::Disconnected { connection }).await);
+            drop(live.inbox);
+            drop(timeout(FAREWELL, live.wire.finish()).await);
+        }
+        Verdict::Refused(refusal) => {
+            head.counters.connects_refused.add();
+            head.complain(&name, &refusal.to_string(), "an MQTT client was turned away");
+            drop(head.mailbox.event(Event::Disconnected { connection }).await);
+            let code = match refusal {
+                Refusal::NotAuthorised(_) => ConnectCode::NotAuthorised,
+                Refusal::Unavailable => ConnectCode::Unavailable,
+            };
+            refuse(wire, code).await;
+        }
+    }
+}
+
+enum Verdict {
+    Accepted { session_present: bool },
+    Refused(Refusal),
+}
+
+async fn verdict(inbox: &mut Inbox) -> Verdict {
+    match timeout(VERDICT, inbox.next()).await {
+        Ok(Some(ToClient::Accept { session_present })) => Verdict::Accepted { session_present },
+        Ok(Some(ToClient::Refuse(refusal))) => Verdict::Refused(refusal),
+        // The hub stopped or failed, or a newer connection of the same identity was faster.
+        Ok(_) | Err(_) => Verdict::Refused(Refusal::Unavailable),
+    }
+}
+
+/// A client that is in.
+struct Live<'a, S> {
+    head: &'a MqttHead,
+    wire: Wire<S>,
+    session: Session,
+    inbox: Inbox,
+    slow: CancellationToken,
+    keep_alive: Duration,
+    stop: CancellationToken,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Live<'_, S> {
+    async fn run(&mut self) -> Closed {
+        loop {
+            if let Err(closed) = self.round().await {
+                return closed;
+            }
+        }
+    }
+
+    /// Handles everything that is there, then waits for one thing.
+    async fn round(&mut self) -> Result<(), Closed> {
+        self.incoming().await?;
+        self.outgoing().await?;
+        let deadline = self.deadline();
+        // Every arm is cancel-safe: tokens and timers keep no state, `step` and `next` say so themselves.
+        tokio::select! {
+            moved = self.wire.step() => match moved? {
+                Moved::Bytes => Ok(()),
+                Moved::End => Err(Closed::Lost),
+            },
+            message = self.inbox.next(), if self.wire.has_room() => match message {
+                Some(message) => self.tell(message).await,
+                None => Err(Closed::HubStops),
+            },
+            () = self.slow.cancelled() => {
+                Err(if self.stop.is_cancelled() { Closed::HubStops } else { Closed::Slow })
+            }
+            () = self.stop.cancelled() => Err(Closed::HubStops),
+            () = sleep_until(deadline) => self.overdue(),
+        }
+    }
+
+    async fn incoming(&mut self) -> Result<(), Closed> {
+        while self.wire.has_room() {
+            let Some(packet) = self.wire.packet(self.head.limits.packet_bytes)? else { return Ok(()) };
+            self.wire.begin_output();
+            if let Some(event) = self.session.receive(packet, &mut self.wire.output)? {
+                self.head.mailbox.event(event).await.map_err(|_| Closed::HubStops)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn outgoing(&mut self) -> Result<(), Closed> {
+        while self.wire.has_room() {
+            let Some(message) = self.inbox.ready() else { return Ok(()) };
+            self.tell(message).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, message: ToClient) -> Result<(), Closed> {
+        self.wire.begin_output();
+        if let Some(event) = self.session.send(message, &mut self.wire.output)? {
+            self.head.mailbox.event(event).await.map_err(|_| Closed::HubStops)?;
+        }
+        Ok(())
+    }
+
+    fn silent_at(&self) -> Instant {
+        self.wire.heard + self.keep_alive
+    }
+
+    fn stuck_at(&self) -> Instant {
+        self.wire.stuck_since + self.head.limits.write_stall
+    }
+
+    fn deadline(&self) -> Instant {
+        if self.wire.pending() { self.silent_at().min(self.stuck_at()) } else { self.silent_at() }
+    }
+
+    fn overdue(&self) -> Result<(), Closed> {
+        let now = Instant::now();
+        if self.wire.pending() && now >= self.stuck_at() {
+            return Err(Closed::Slow);
+        }
+        if now >= self.silent_at() { Err(Closed::Silent) } else { Ok(()) }
+    }
+}
+
+// === what is told ===
+
+impl MqttHead {
+    fn complain(&self, identity: &str, reason: &str, what: &'static str) {
+        if self.refusals.first(identity, reason, std::time::Instant::now()) {
+            tracing::warn!(identity, reason, "{what}");
+        }
+    }
+
+    fn ended(&self, client: &str, connection: ConnectionId, closed: &Closed) {
+        match closed.fault() {
+            Fault::None => {
+                tracing::debug!(client, connection = connection.0, reason = %closed, "an MQTT client is gone");
+                return;
+            }
+            Fault::Protocol => self.counters.protocol_errors.add(),
+            Fault::Silence => self.counters.keep_alive_timeouts.add(),
+            Fault::Slowness => self.counters.slow_clients.add(),
+        }
+        self.complain(client, &closed.to_string(), "an MQTT client was closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_allowed() {
+        let cap = Duration::from_secs(1_767);
+        let told: Vec<u64> =
+            [0, 1, 60, 1_177, 1_178, 1_179, u16::MAX].map(|s| silence(s, cap).as_millis() as u64).into();
+        assert_eq!(told, [1_767_000, 1_500, 90_000, 1_765_500, 1_767_000, 1_767_000, 1_767_000]);
+    }
+}

@@ -1,0 +1,23 @@
+//! Sockets, store and the one task that owns hub-core.
+//!
+//! Reading order: `hub.rs` (start and stop), `task.rs` (the owner of the core), `writer.rs` (disk before effects),
+//! `outbox.rs` (effects reach clients), `head/` (bytes become events). What the hub decides stands in `hemline-hub-core`.
+
+pub mod config;
+pub mod error;
+pub mod handle;
+mod head;
+mod hub;
+mod mailbox;
+mod outbox;
+pub mod pki;
+pub mod store;
+mod task;
+mod tls;
+mod writer;
+
+pub use config::{HubConfig, Limits};
+pub use error::HubError;
+pub use handle::HubHandle;
+pub use head::HeadStatistics;
+pub use hub::Hub;

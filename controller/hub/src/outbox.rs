@@ -1,0 +1,264 @@
+//! The way out of the core: effects reach connections, callers and watchers.
+//!
+//! Called by the writer thread after the batch is on disk, so nothing here may block: a client that is too slow for
+//! its bounded queue is closed, a watcher that is too slow misses notices.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use hemline_hub_core::{
+    effect::{CloseReason, Effect, Notice, Outbound, Refusal},
+    event::{AckToken, ConnectionId, Qos, RequestId},
+    service::{ServiceError, ServiceReply},
+};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Limits;
+
+/// Notices that wait for the slowest watcher before it misses some.
+const NOTICES: usize = 1_024;
+
+/// What a connection is told.
+#[derive(Debug, PartialEq)]
+pub(crate) enum ToClient {
+    Accept { session_present: bool },
+    Refuse(Refusal),
+    Close(CloseReason),
+    Granted { token: AckToken, qos: Vec<Qos> },
+    Revoked { token: AckToken },
+    Ack { token: AckToken },
+    Send(Box<Outbound>),
+}
+
+impl ToClient {
+    /// Roughly what it occupies while it waits.
+    fn bytes(&self) -> usize {
+        let content = match self {
+            Self::Send(outbound) => match &**outbound {
+                Outbound::TwinResponse { body, .. } | Outbound::DesiredPatch { body, .. } => body.len(),
+                Outbound::MethodCall { payload, .. } => payload.len(),
+                Outbound::Input { message, .. } => message.body.len(),
+            },
+            Self::Accept { .. }
+            | Self::Refuse(_)
+            | Self::Close(_)
+            | Self::Granted { .. }
+            | Self::Revoked { .. }
+            | Self::Ack { .. } => 0,
+        };
+        content + 64
+    }
+}
+
+/// The answer to one service request.
+pub(crate) type Answer = Result<ServiceReply, ServiceError>;
+
+/// Where effects go.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    clients: Mutex<Clients>,
+    requests: Mutex<Requests>,
+    notices: broadcast::Sender<Notice>,
+    queue: usize,
+    queue_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Client {
+    queue: mpsc::Sender<ToClient>,
+    bytes: Arc<AtomicUsize>,
+    slow: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    connected: HashMap<ConnectionId, Client>,
+    failed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    waiting: HashMap<RequestId, oneshot::Sender<Answer>>,
+    failed: bool,
+}
+
+/// The receiving side of one connection. Dropping it takes the connection out of the table.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    outbox: Arc<Outbox>,
+    connection: ConnectionId,
+    queue: mpsc::Receiver<ToClient>,
+    bytes: Arc<AtomicUsize>,
+    /// Cancelled when the queue was full.
+    pub(crate) slow: CancellationToken,
+}
+
+/// One request that waits. Dropping it forgets the request; a late answer is thrown away.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    outbox: Arc<Outbox>,
+    request: RequestId,
+    answer: oneshot::Receiver<Answer>,
+}
+
+// === impl Outbox ===
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section below leaves the map whole at each step, so a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Outbox {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        let (notices, _) = broadcast::channel(NOTICES);
+        Arc::new(Self {
+            clients: Mutex::default(),
+            requests: Mutex::default(),
+            notices,
+            queue: limits.client_queue,
+            queue_bytes: limits.client_queue_bytes,
+        })
+    }
+
+    /// Enters a connection, before the core hears of it.
+    pub(crate) fn connect(self: &Arc<Self>, connection: ConnectionId) -> Inbox {
+        let (sender, queue) = mpsc::channel(self.queue);
+        let bytes = Arc::<AtomicUsize>::default();
+        let slow = CancellationToken::new();
+        let mut clients = locked(&self.clients);
+        // After the end nothing will come; without a sender the connection notices at once.
+        if !clients.failed {
+            let client = Client { queue: sender, bytes: bytes.clone(), slow: slow.clone() };
+            clients.connected.insert(connection, client);
+        }
+        drop(clients);
+        Inbox { outbox: self.clone(), connection, queue, bytes, slow }
+    }
+
+    /// Enters a request, before the core hears of it. `None` once the hub has failed or stopped.
+    pub(crate) fn expect(self: &Arc<Self>, request: RequestId) -> Option<Pending> {
+        let (sender, answer) = oneshot::channel();
+        let mut requests = locked(&self.requests);
+        if requests.failed {
+            return None;
+        }
+        requests.waiting.insert(request, sender);
+        Some(Pending { outbox: self.clone(), request, answer })
+    }
+
+    pub(crate) fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    /// Carries one effect out. `Persist` was the store's and is ignored.
+    pub(crate) fn release(&self, effect: Effect) {
+        match effect {
+            Effect::Persist(_) => {}
+            Effect::Accept { connection, client: _, session_present } => {
+                self.tell(connection, ToClient::Accept { session_present });
+            }
+            Effect::Refuse { connection, refusal } => self.tell_last(connection, ToClient::Refuse(refusal)),
+            Effect::Close { connection, reason } => self.tell_last(connection, ToClient::Close(reason)),
+            Effect::Granted { connection, token, qos } => {
+                self.tell(connection, ToClient::Granted { token, qos });
+            }
+            Effect::Revoked { connection, token } => self.tell(connection, ToClient::Revoked { token }),
+            Effect::Ack { connection, token } => self.tell(connection, ToClient::Ack { token }),
+            Effect::Send { connection, outbound } => {
+                self.tell(connection, ToClient::Send(Box::new(outbound)));
+            }
+            Effect::Reply { request, reply } => {
+                if let Some(caller) = locked(&self.requests).waiting.remove(&request) {
+                    // The caller may have given up meanwhile.
+                    drop(caller.send(*reply));
+                }
+            }
+            Effect::Notify(notice) => {
+                // An error only says that nobody watches.
+                drop(self.notices.send(notice));
+            }
+        }
+    }
+
+    /// Nothing more will come out of the core: connections are closed, callers are told.
+    pub(crate) fn fail(&self) {
+        let mut clients = locked(&self.clients);
+        clients.failed = true;
+        for (_, client) in clients.connected.drain() {
+            client.slow.cancel();
+        }
+        drop(clients);
+        let mut requests = locked(&self.requests);
+        requests.failed = true;
+        for (_, caller) in requests.waiting.drain() {
+            drop(caller.send(Err(ServiceError::Unavailable)));
+        }
+    }
+
+    fn tell(&self, connection: ConnectionId, message: ToClient) {
+        let mut clients = locked(&self.clients);
+        // A connection that is gone needs nothing; the core hears of its end by `Disconnected`.
+        let Some(client) = clients.connected.get(&connection) else { return };
+        let bytes = message.bytes();
+        let fits = client.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.queue_bytes;
+        if !fits || client.queue.try_send(message).is_err() {
+            client.slow.cancel();
+            clients.connected.remove(&connection);
+        }
+    }
+
+    fn tell_last(&self, connection: ConnectionId, message: ToClient) {
+        self.tell(connection, message);
+        locked(&self.clients).connected.remove(&connection);
+    }
+}
+
+// === impl Inbox ===
+
+impl Inbox {
+    /// The next message; `None` when there will be no more. Cancel-safe: it only waits on the channel.
+    pub(crate) async fn next(&mut self) -> Option<ToClient> {
+        let message = self.queue.recv().await;
+        self.count(message)
+    }
+
+    /// The next message if one is there.
+    pub(crate) fn ready(&mut self) -> Option<ToClient> {
+        let message = self.queue.try_recv().ok();
+        self.count(message)
+    }
+
+    fn count(&self, message: Option<ToClient>) -> Option<ToClient> {
+        if let Some(message) = &message {
+            self.bytes.fetch_sub(message.bytes(), Ordering::Relaxed);
+        }
+        message
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        locked(&self.outbox.clients).connected.remove(&self.connection);
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// The answer; `Unavailable` when the hub ended first.
+    pub(crate) async fn answer(mut self) -> Answer {
+        (&mut self.answer).await.unwrap_or(Err(ServiceError::Unavailable))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        locked(&self.outbox.requests).waiting.remove(&self.request);
+    }
+}

@@ -1,0 +1,160 @@
+//! A store that forgets at the end of the process: tests, and hubs without a disk. Clones share their content, so a
+//! test "restarts" a hub by starting another one on a clone.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use hemline_hub_core::{
+    message::{Endpoint, Message, QueueEntry, Sequence},
+    write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
+};
+use hemline_model::id::ClientId;
+
+use super::{EVENTS_PAGE_BYTES, Store, StoreError};
+
+/// A store in memory.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    content: Arc<Mutex<Content>>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    identities: BTreeMap<ClientId, Identity>,
+    twins: BTreeMap<ClientId, TwinRecord>,
+    sessions: BTreeMap<ClientId, SessionRecord>,
+    policies: BTreeMap<String, Policy>,
+    messages: BTreeMap<Sequence, Kept>,
+    last_sequence: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    message: Arc<Message>,
+    entries: Vec<QueueEntry>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&mut self) -> Result<Restored, StoreError> {
+        let content = self.content();
+        let mut waiting = Vec::new();
+        let mut logged = 0;
+        let mut first = None;
+        for (sequence, kept) in &content.messages {
+            if kept.entries.iter().any(|entry| entry.endpoint == Endpoint::Events) {
+                first.get_or_insert(*sequence);
+                logged += 1;
+            }
+            let entries: Vec<_> =
+                kept.entries.iter().filter(|entry| entry.endpoint != Endpoint::Events).cloned().collect();
+            if !entries.is_empty() {
+                waiting.push((kept.message.clone(), entries));
+            }
+        }
+        Ok(Restored {
+            identities: content.identities.values().cloned().collect(),
+            twins: content.twins.values().cloned().collect(),
+            sessions: content.sessions.values().cloned().collect(),
+            policies: content.policies.values().cloned().collect(),
+            waiting,
+            last_sequence: content.last_sequence,
+            events: first.map(|first| (first, logged)),
+        })
+    }
+
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut content = self.content();
+        for write in writes {
+            content.apply(write);
+        }
+        Ok(())
+    }
+
+    fn events(&self, after: Sequence, limit: usize) -> Result<Vec<Arc<Message>>, StoreError> {
+        let mut bytes = 0;
+        let content = self.content();
+        let logged = content
+            .messages
+            .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))
+            .filter(|(_, kept)| kept.entries.iter().any(|entry| entry.endpoint == Endpoint::Events))
+            .take(limit)
+            .take_while(|(_, kept)| {
+                let fits = bytes == 0 || bytes + kept.message.body.len() <= EVENTS_PAGE_BYTES;
+                bytes += kept.message.body.len().max(1);
+                fits
+            });
+        Ok(logged.map(|(_, kept)| kept.message.clone()).collect())
+    }
+}
+
+impl Content {
+    fn apply(&mut self, write: &Write) {
+        match write {
+            Write::PutIdentity(identity) => {
+                self.identities.insert(identity.client.clone(), identity.clone());
+            }
+            Write::DeleteIdentity(client) => self.delete(client),
+            Write::PutTwin(twin) => {
+                self.twins.insert(twin.client.clone(), twin.clone());
+            }
+            Write::PutSession(session) => {
+                self.sessions.insert(session.client.clone(), session.clone());
+            }
+            Write::DeleteSession(client) => {
+                self.sessions.remove(client);
+            }
+            Write::Append { message, entries } => {
+                self.last_sequence = self.last_sequence.max(message.sequence.0);
+                let kept = Kept { message: message.clone(), entries: entries.clone() };
+                self.messages.insert(message.sequence, kept);
+            }
+            Write::Remove { endpoint, sequence, input } => {
+                self.forget(|at, entry| {
+                    at == *sequence && entry.endpoint == *endpoint && entry.input == *input
+                });
+            }
+            Write::TrimEvents { keep_from } => {
+                self.forget(|at, entry| at < *keep_from && entry.endpoint == Endpoint::Events);
+            }
+            Write::PutPolicy(policy) => {
+                self.policies.insert(policy.name.clone(), policy.clone());
+            }
+        }
+    }
+
+    fn delete(&mut self, client: &ClientId) {
+        let goes = |other: &ClientId| match client.module {
+            Some(_) => other == client,
+            None => other.device == client.device,
+        };
+        self.identities.retain(|other, _| !goes(other));
+        self.twins.retain(|other, _| !goes(other));
+        self.sessions.retain(|other, _| !goes(other));
+        self.forget(|_, entry| match &entry.endpoint {
+            Endpoint::Module(module) => goes(module),
+            Endpoint::Events => false,
+        });
+    }
+
+    /// Takes places away; a message goes with its last place.
+    fn forget(&mut self, gone: impl Fn(Sequence, &QueueEntry) -> bool) {
+        self.messages.retain(|sequence, kept| {
+            kept.entries.retain(|entry| !gone(*sequence, entry));
+            !kept.entries.is_empty()
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! The tables and how an older file becomes a newer one. A step is never edited once it was released; append one.
+//!
+//! `module` is empty for a device itself, so that a device and its modules share one key shape. Documents that the core
+//! reads whole are JSON; messages have columns, because the event log is read in ranges and trimmed.
+
+use rusqlite::{Connection, Transaction};
+
+/// One step per schema version: step 0 makes version 1 of an empty file.
+const STEPS: &[&str] = &[VERSION_1];
+
+/// The newest schema.
+pub(super) const NEWEST: u32 = STEPS.len() as u32;
+
+const VERSION_1: &str = "
+    CREATE TABLE identity (device TEXT NOT NULL, module TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (device, module)) WITHOUT ROWID;
+    CREATE TABLE twin (device TEXT NOT NULL, module TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (device, module)) WITHOUT ROWID;
+    CREATE TABLE session (device TEXT NOT NULL, module TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (device, module)) WITHOUT ROWID;
+    CREATE TABLE policy (name TEXT NOT NULL PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
+    -- A message lives while it is in the event log (logged = 1) or waits in a queue.
+    CREATE TABLE message (sequence INTEGER PRIMARY KEY, logged INTEGER NOT NULL, enqueued TEXT NOT NULL,
+        device TEXT NOT NULL, module TEXT NOT NULL, generation TEXT NOT NULL, auth TEXT NOT NULL,
+        properties TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE TABLE queue (device TEXT NOT NULL, module TEXT NOT NULL, sequence INTEGER NOT NULL, place INTEGER NOT NULL,
+        input TEXT, priority INTEGER NOT NULL, expires TEXT,
+        PRIMARY KEY (device, module, sequence, place)) WITHOUT ROWID;
+    CREATE INDEX queue_by_message ON queue (sequence);
+    -- Sequences are never reused, not even after the last message is gone.
+    CREATE TABLE last_sequence (only INTEGER PRIMARY KEY CHECK (only = 0), value INTEGER NOT NULL);
+    INSERT INTO last_sequence VALUES (0, 0);
+";
+
+/// The schema version of a file; 0 when it is new.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Takes a file from its version to the newest, inside the transaction of the caller.
+pub(super) fn migrate(transaction: &Transaction<'_>, from: u32) -> rusqlite::Result<()> {
+    for (version, step) in (1u32..).zip(STEPS).skip(from as usize) {
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    Ok(())
+}

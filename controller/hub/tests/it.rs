@@ -1,0 +1,13 @@
+//! The hub over real sockets and real files.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod it {
+    mod pki;
+    mod rest;
+    mod sessions;
+    mod stop;
+    mod store;
+    mod wire;
+    mod world;
+}

@@ -1,0 +1,60 @@
+//! The document that came out is judged as any other, and what is wrong with it is told where the manifest says it.
+
+use super::Notes;
+use crate::{
+    document::EdgeDeployment,
+    finding::{Finding, Severity},
+    text::{self, Located, SourceFile},
+};
+
+/// Is the document valid? What is wrong goes to the notes.
+pub(super) fn judge(document: &EdgeDeployment, notes: &mut Notes<'_>) -> bool {
+    let bytes = match serde_json::to_vec_pretty(document) {
+        Ok(bytes) => bytes,
+        Err(why) => {
+            notes.push(Finding::error("azure-manifest", format!("the document cannot be written: {why}")));
+            return false;
+        }
+    };
+    let file = SourceFile { path: "document.json".into(), bytes };
+    let (written, _) = text::read(&file);
+    for finding in crate::load(std::slice::from_ref(&file)).findings {
+        let mut told = retell(&finding, written.first().map(|document| &document.located), notes);
+        if finding.rule == "route-unknown-module" {
+            // The module may be in a deployment that this manifest does not know.
+            told.severity = Severity::Warning;
+            told.notes.clear();
+        }
+        notes.push(told);
+    }
+    notes.is_clean()
+}
+
+/// The same finding at its place in the manifest.
+fn retell(finding: &Finding, written: Option<&Located>, notes: &Notes<'_>) -> Finding {
+    let origin = notes.origin(&finding.pointer);
+    let mut told = notes.located.finding(finding.severity, finding.rule, &origin, finding.message.clone());
+    told.hint.clone_from(&finding.hint);
+    told.notes.clone_from(&finding.notes);
+    inside(finding, &mut told, written);
+    told
+}
+
+/// Findings inside a text keep their distance from its start, when the manifest has the same characters there.
+fn inside(finding: &Finding, told: &mut Finding, written: Option<&Located>) -> Option<()> {
+    let start = written?.position(&finding.pointer);
+    let place = finding.position.as_ref().filter(|place| place.line == start.line)?;
+    let distance = place.column.checked_sub(start.column)?;
+    let piece = |line: &str, column: u32| -> String {
+        line.chars().skip(column.saturating_sub(1) as usize).take(finding.span_len as usize).collect()
+    };
+    let position = told.position.as_mut()?;
+    let column = position.column + distance;
+    let line = told.source_line.as_ref()?;
+    if piece(line, column) == piece(finding.source_line.as_ref()?, place.column) {
+        position.column = column;
+        told.span_len = finding.span_len;
+        told.end_column = Some(column + finding.span_len);
+    }
+    Some(())
+}

@@ -1,0 +1,151 @@
+//! What the importer says while it reads, and where each part of the document came from.
+
+use std::collections::BTreeMap;
+
+use hemline_query::near;
+use serde_json::{Map, Value};
+
+use crate::{
+    finding::{Finding, RuleId, Severity},
+    text::{InText, Located},
+};
+
+/// Findings so far, and the trail from the document back to the manifest.
+pub(super) struct Notes<'a> {
+    pub(super) located: &'a Located,
+    findings: Vec<Finding>,
+    /// Pointer in the document → pointer in the manifest.
+    trail: BTreeMap<String, String>,
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn new(located: &'a Located) -> Self {
+        Self { located, findings: Vec::new(), trail: BTreeMap::new() }
+    }
+
+    /// The part of the manifest at `from` became the part of the document at `document`.
+    pub(super) fn came(&mut self, document: impl Into<String>, from: impl Into<String>) {
+        self.trail.insert(document.into(), from.into());
+    }
+
+    /// Where a part of the document came from: the nearest known parent, and the same steps below it.
+    pub(super) fn origin(&self, document: &str) -> String {
+        let (mut head, mut rest) = (document, "");
+        loop {
+            if let Some(from) = self.trail.get(head) {
+                return format!("{from}{rest}");
+            }
+            let Some(cut) = head.rfind('/') else { return String::new() };
+            head = document.get(..cut).unwrap_or_default();
+            rest = document.get(cut..).unwrap_or_default();
+        }
+    }
+
+    pub(super) fn push(&mut self, finding: Finding) -> &mut Finding {
+        self.findings.push(finding);
+        let last = self.findings.len() - 1;
+        &mut self.findings[last]
+    }
+
+    /// The value cannot be used.
+    pub(super) fn error(&mut self, rule: RuleId, pointer: &str, message: impl Into<String>) -> &mut Finding {
+        self.push(self.located.finding(Severity::Error, rule, pointer, message.into()))
+    }
+
+    /// A piece of a text cannot be used.
+    pub(super) fn error_in(&mut self, rule: RuleId, place: InText<'_>, message: String) -> &mut Finding {
+        self.push(self.located.finding_in(Severity::Error, rule, place, message))
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        rule: RuleId,
+        pointer: &str,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.push(self.located.finding(Severity::Warning, rule, pointer, message.into()))
+    }
+
+    pub(super) fn note(&mut self, rule: RuleId, pointer: &str, message: impl Into<String>) -> &mut Finding {
+        self.push(self.located.finding_at_key(Severity::Note, rule, pointer, message.into()))
+    }
+
+    /// Something that means something in Azure has no place in a document.
+    pub(super) fn dropped(&mut self, pointer: &str, message: impl Into<String>) -> &mut Finding {
+        self.push(self.located.finding_at_key(Severity::Warning, "azure-left-out", pointer, message.into()))
+    }
+
+    /// Says which fields of an object nobody reads.
+    pub(super) fn unknown<'k>(&mut self, fields: impl Iterator<Item = (&'k String, String)>, known: &[&str]) {
+        for (name, pointer) in fields.filter(|(name, _)| !known.contains(&name.as_str())) {
+            let finding = self.dropped(&pointer, format!("unknown field {name:?} is left out"));
+            finding.hint = near(name, known.iter().copied()).map(|near| format!("did you mean {near:?}?"));
+        }
+    }
+
+    /// How many findings there are.
+    pub(super) fn count(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Takes back what was said after the first `count` findings.
+    pub(super) fn forget(&mut self, count: usize) {
+        self.findings.truncate(count);
+    }
+
+    /// Is there no error yet?
+    pub(super) fn is_clean(&self) -> bool {
+        !self.findings.iter().any(Finding::is_error)
+    }
+
+    /// The findings in order of line. `manifest` is searched for passwords, which no finding may print.
+    pub(super) fn finish(mut self, manifest: &Value) -> Vec<Finding> {
+        let mut secrets = Vec::new();
+        passwords(manifest, &mut secrets);
+        for finding in &mut self.findings {
+            if let Some(line) = &mut finding.source_line {
+                for secret in &secrets {
+                    // As it is, and as JSON writes it.
+                    let quoted = Value::String((*secret).to_owned()).to_string();
+                    for written in [*secret, quoted.trim_matches('"')] {
+                        *line = line.replace(written, &"*".repeat(written.chars().count()));
+                    }
+                }
+            }
+        }
+        self.findings.sort_by(|a, b| a.position.cmp(&b.position).then(a.severity.cmp(&b.severity)));
+        self.findings
+    }
+}
+
+/// A key as a segment of a JSON pointer.
+pub(super) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// What kind of value this is, for a message.
+pub(super) fn words(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn passwords<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(password(map));
+            map.values().for_each(|inner| passwords(inner, found));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| passwords(inner, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn password(map: &Map<String, Value>) -> Option<&str> {
+    map.get("password").and_then(Value::as_str).filter(|text| !text.is_empty())
+}

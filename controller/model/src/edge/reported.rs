@@ -1,0 +1,209 @@
+//! `$edgeAgent` reported properties (reference edge-runtime §2.1, §2.2).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{EnvEntry, ImagePullPolicy, ModuleStatus, ModuleType, RestartPolicy};
+
+/// What an agent reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentReported {
+    /// `1.0`.
+    pub schema_version: String,
+    /// Program version.
+    #[serde(default)]
+    pub version: Version,
+    /// `$version` of the desired properties that were tried last, also when they failed.
+    #[serde(default)]
+    pub last_desired_version: u64,
+    /// What came of them.
+    #[serde(default)]
+    pub last_desired_status: DesiredStatus,
+    /// The runtime and the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeReported>,
+    /// `edgeAgent` and `edgeHub`.
+    #[serde(default)]
+    pub system_modules: BTreeMap<String, AgentModuleReported>,
+    /// User modules.
+    #[serde(default)]
+    pub modules: BTreeMap<String, AgentModuleReported>,
+}
+
+/// Version of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Version {
+    /// Version.
+    pub version: String,
+    /// Build number.
+    pub build: String,
+    /// Commit.
+    pub commit: String,
+}
+
+/// Outcome of a desired configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DesiredStatus {
+    /// 200, 400, 406, 412, 417 or 500.
+    pub code: u16,
+    /// Empty when all is well.
+    pub description: String,
+}
+
+impl Default for DesiredStatus {
+    fn default() -> Self {
+        Self { code: 406, description: String::new() }
+    }
+}
+
+impl DesiredStatus {
+    /// All is well.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self { code: 200, description: String::new() }
+    }
+}
+
+/// The runtime and the machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuntimeReported {
+    /// `docker` or `process`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// As desired, without passwords.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+    /// The machine.
+    #[serde(default)]
+    pub platform: Platform,
+}
+
+/// The machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Platform {
+    /// `linux`.
+    pub os: String,
+    /// `x86_64`, `aarch64` and so on.
+    pub architecture: String,
+    /// Version of the agent.
+    pub version: String,
+}
+
+/// What a module is doing (reference edge-runtime §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeStatus {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// Waits before it is started again.
+    Backoff,
+    /// Runs.
+    Running,
+    /// Runs, but its health check fails.
+    Unhealthy,
+    /// Ended, or stopped as desired.
+    Stopped,
+    /// Ended with an error.
+    Failed,
+    /// Cannot be brought back.
+    Dead,
+}
+
+impl RuntimeStatus {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Backoff => "backoff",
+            Self::Running => "running",
+            Self::Unhealthy => "unhealthy",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// One module as an agent reports it. The desired values are those of the last configuration that was applied.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentModuleReported {
+    /// As desired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The runtime.
+    #[serde(default, rename = "type")]
+    pub kind: ModuleType,
+    /// As desired; not for `edgeAgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<ModuleStatus>,
+    /// As desired; not for `edgeAgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_policy: Option<RestartPolicy>,
+    /// As desired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+    /// As desired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_order: Option<u32>,
+    /// As desired.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, EnvEntry>,
+    /// As desired, with `imageHash` for containers.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+    /// Exit code of the last run, 0 while there was none.
+    #[serde(default)]
+    pub exit_code: i64,
+    /// The engine's words.
+    #[serde(default)]
+    pub status_description: String,
+    /// `0001-01-01T00:00:00` when never.
+    #[serde(default = "never")]
+    pub last_start_time_utc: String,
+    /// `0001-01-01T00:00:00` when never.
+    #[serde(default = "never")]
+    pub last_exit_time_utc: String,
+    /// Restarts by the agent; not for `edgeAgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_count: Option<u64>,
+    /// `0001-01-01T00:00:00` when never; not for `edgeAgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_restart_time_utc: Option<String>,
+    /// What it is doing.
+    #[serde(default)]
+    pub runtime_status: RuntimeStatus,
+}
+
+/// The time that stands for "never" in reported properties.
+#[must_use]
+pub(super) fn never() -> String {
+    "0001-01-01T00:00:00".to_owned()
+}
+
+impl AgentReported {
+    /// Reads the reported section of the twin; what is missing gets its default.
+    ///
+    /// # Errors
+    /// When a value has the wrong type.
+    pub fn parse(reported: &Map<String, Value>) -> Result<Self, super::EdgeError> {
+        let mut section = reported.clone();
+        section.entry("schemaVersion").or_insert_with(|| Value::from("1.0"));
+        serde_json::from_value(Value::Object(section))
+            .map_err(|why| super::EdgeError::Format(format!("reported properties of $edgeAgent: {why}")))
+    }
+
+    /// The reported section of the twin.
+    #[must_use]
+    pub fn to_map(&self) -> Map<String, Value> {
+        super::object(self)
+    }
+}

@@ -1,0 +1,100 @@
+//! Findings as SARIF 2.1.0, the format of code scanning services and editors. One run; the rules come from the catalogue.
+
+use serde_json::{Map, Value, json};
+
+use super::{Finding, Position, Severity};
+use crate::rules::{self, Rule};
+
+/// The whole log. `version` is that of the program.
+#[must_use]
+pub fn print(findings: &[Finding], version: &str) -> String {
+    let rules: Vec<&Rule> =
+        rules::all().filter(|rule| findings.iter().any(|finding| finding.rule == rule.id)).collect();
+    let results: Vec<Value> = findings.iter().map(|finding| result(finding, &rules)).collect();
+    let log = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "hem validate",
+                "version": version,
+                "rules": rules.iter().map(|rule| descriptor(rule)).collect::<Vec<_>>(),
+            }},
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    });
+    format!("{log:#}\n")
+}
+
+fn descriptor(rule: &Rule) -> Value {
+    let Rule { id, severity, summary, why, fix, wrong, right } = rule;
+    let markdown =
+        format!("{why}\n\n{fix}\n\nWrong:\n\n```yaml\n{wrong}\n```\n\nRight:\n\n```yaml\n{right}\n```\n");
+    json!({
+        "id": id,
+        "shortDescription": {"text": summary},
+        "fullDescription": {"text": format!("{summary} {why}")},
+        "help": {"text": format!("{why}\n{fix}"), "markdown": markdown},
+        "defaultConfiguration": {"level": level(*severity)},
+    })
+}
+
+fn result(finding: &Finding, rules: &[&Rule]) -> Value {
+    let mut result = Map::new();
+    result.insert("ruleId".to_owned(), finding.rule.into());
+    if let Some(index) = rules.iter().position(|rule| rule.id == finding.rule) {
+        result.insert("ruleIndex".to_owned(), index.into());
+    }
+    result.insert("level".to_owned(), level(finding.severity).into());
+    result.insert("message".to_owned(), json!({"text": finding.message_with_advice("\n")}));
+    if let Some(reason) = &finding.ignored {
+        result.insert("suppressions".to_owned(), json!([{"kind": "inSource", "justification": reason}]));
+    }
+    if let Some(position) = &finding.position {
+        result.insert("locations".to_owned(), json!([location(finding, position)]));
+    }
+    Value::Object(result)
+}
+
+fn location(finding: &Finding, position: &Position) -> Value {
+    let mut region = json!({"startLine": position.line, "startColumn": position.column});
+    if let Some(end) = finding.end_column {
+        region["endColumn"] = end.into();
+    }
+    if let Some(line) = finding.source_line.as_ref().filter(|line| line.len() <= 500) {
+        region["snippet"] = json!({"text": line});
+    }
+    let mut place =
+        json!({"physicalLocation": {"artifactLocation": artifact(&position.file), "region": region}});
+    if !finding.pointer.is_empty() {
+        place["logicalLocations"] = json!([{"fullyQualifiedName": finding.pointer}]);
+    }
+    place
+}
+
+/// A relative path is one of the repository; an absolute one is itself.
+fn artifact(file: &str) -> Value {
+    let uri = encoded(super::relative(file));
+    if file.starts_with('/') {
+        json!({"uri": format!("file://{uri}")})
+    } else {
+        json!({"uri": uri, "uriBaseId": "%SRCROOT%"})
+    }
+}
+
+/// Everything but unreserved characters and slashes as `%XX` (RFC 3986).
+fn encoded(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    path.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}

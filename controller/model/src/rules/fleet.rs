@@ -1,0 +1,118 @@
+//! Rules that only several documents together can break: names, parents, layers.
+
+use super::{Rule, error, note, warning};
+
+/// In the order in which a fleet meets them.
+pub(super) const RULES: &[Rule] = &[
+    error(
+        "duplicate-name",
+        "Two documents of a kind have the same name.",
+        "One would replace the other, depending on the order of files.",
+        "Choose another name for one of them.",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {}\n---\n\
+         apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {}",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {}\n---\n\
+         apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: b}\nspec: {}",
+    ),
+    error(
+        "duplicate-device-id",
+        "Two documents describe the same device.",
+        "The hub has one twin and one key for an id; the documents would fight for it.",
+        "Remove one, or give it another id.",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {}\n---\n\
+         apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: b}\nspec: {deviceId: a}",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {}\n---\n\
+         apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: b}\nspec: {deviceId: B}",
+    ),
+    error(
+        "unknown-parent",
+        "The parent of a device does not exist.",
+        "The device would have nothing to connect through.",
+        "Correct the name, or add the parent's document.",
+        "parent: gatway-1",
+        "edge: true",
+    ),
+    error(
+        "parent-not-edge",
+        "The parent of a device is no edge device.",
+        "Only an edge device passes on what its children send.",
+        "Give the parent `edge: true`, or choose another one.",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {}\n---\n\
+         apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: b}\nspec: {parent: a}",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {edge: true}\n---\n\
+         apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: b}\nspec: {parent: a}",
+    ),
+    error(
+        "parent-cycle",
+        "The parents of a device lead back to itself.",
+        "None of these devices could reach the hub.",
+        "Remove one of the parents.",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {edge: true, parent: a}",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {edge: true}",
+    ),
+    error(
+        "priority-tie",
+        "Two base deployments of the same priority select a device.",
+        "A device has exactly one base. Git has no time of creation, so the choice would be a coin flip.",
+        "Give one of them a higher priority, or make it layered.",
+        "priority: 10    # vision, all of Lyon\npriority: 10    # audio, all of Lyon",
+        "priority: 10    # vision, all of Lyon\npriority: 20    # audio, all of Lyon",
+    ),
+    error(
+        "layer-conflict",
+        "Two layers of the same priority disagree on a value.",
+        "Which of the two a device gets would depend on chance.",
+        "Give the one that should win the higher priority.",
+        "priority: 20    # debug: modules.camera.env.LOG_LEVEL is debug\n\
+         priority: 20    # quiet: modules.camera.env.LOG_LEVEL is warn",
+        "priority: 20    # debug\npriority: 30    # quiet, wins",
+    ),
+    error(
+        "module-incomplete",
+        "After layering a module still lacks its image or command.",
+        "A layer changes a module that no base deploys, so there is nothing to run.",
+        "Add the image or command, or the module to the base.",
+        "layered: true\nmodules: {camera: {env: {LOG_LEVEL: debug}}}    # no base has a camera",
+        "layered: true\nmodules: {camera: {image: 'camera:1.3', env: {LOG_LEVEL: debug}}}",
+    ),
+    warning(
+        "layer-without-base",
+        "A layered deployment has no base to lie on.",
+        "IoT Edge applies layers only on top of a base; the layer has no effect on these devices.",
+        "Add a base deployment for them, or set `layered: false`.",
+        "layered: true",
+        "layered: false",
+    ),
+    warning(
+        "layer-below-base",
+        "A layered deployment does not have a higher priority than its base.",
+        "IoT Edge passes over layers at or below the base.",
+        "Give the layer a priority above that of the base.",
+        "layered: true\npriority: 5     # the base has 10",
+        "layered: true\npriority: 20    # the base has 10",
+    ),
+    warning(
+        "device-without-base",
+        "No deployment selects an edge device.",
+        "It runs nothing but the runtime itself.",
+        "Correct its tags or a target condition, or remove `edge: true`.",
+        "tags: {site: lion}    # the deployments want lyon",
+        "tags: {site: lyon}",
+    ),
+    warning(
+        "deployment-without-device",
+        "The target condition of a deployment selects no edge device.",
+        "The deployment has no effect.",
+        "Correct the condition or the tags of the devices.",
+        "targetCondition: tags.site = 'lion'",
+        "targetCondition: tags.site = 'lyon'",
+    ),
+    note(
+        "condition-reads-reported",
+        "A target condition reads reported properties.",
+        "Only a running hub knows them, so the documents alone do not tell which devices are meant.",
+        "Use tags where the choice is known beforehand.",
+        "targetCondition: properties.reported.model = 'X2'",
+        "targetCondition: tags.model = 'X2'",
+    ),
+];

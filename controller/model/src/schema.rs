@@ -1,0 +1,101 @@
+//! The JSON Schemas of the documents, for editors and other validators. Generated from [`crate::document`]; the files
+//! below `schemas/` are these texts.
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+use crate::document::{Device, EdgeDeployment, Object};
+
+/// Where the schemas are published, and the `$id` prefix.
+const BASE: &str = "https://hemline.dev/schemas/v1alpha1";
+
+/// The published schemas: file name below `schemas/`, and text that ends with a line feed.
+#[must_use]
+pub fn schemas() -> Vec<(&'static str, String)> {
+    let any = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": format!("{BASE}/hemline.json"),
+        "title": "Hemline document",
+        "description": "Any document that Hemline reads, by its kind.",
+        "oneOf": [{"$ref": "device.json"}, {"$ref": "edge-deployment.json"}],
+    });
+    vec![
+        ("device.json", text(&published::<Device>("device.json"))),
+        ("edge-deployment.json", text(&published::<EdgeDeployment>("edge-deployment.json"))),
+        ("hemline.json", text(&any)),
+    ]
+}
+
+/// The schema of a type with everything in place (no `$ref`): what the shape check and the Kubernetes definitions use.
+#[must_use]
+pub fn inline<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+fn published<T: JsonSchema>(file: &str) -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
+    if let Some(root) = schema.as_object_mut() {
+        let id = Value::String(format!("{BASE}/{file}"));
+        root.insert("$id".to_owned(), id);
+    }
+    schema
+}
+
+fn text(schema: &Value) -> String {
+    // Keys in one order whatever serde_json was built with, but the naming ones first, as readers expect them.
+    let mut out = String::new();
+    write(schema, 0, &mut out);
+    out.push('\n');
+    out
+}
+
+fn write(value: &Value, level: usize, out: &mut String) {
+    let indent = |level: usize| format!("\n{}", "  ".repeat(level));
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            out.push('{');
+            for (index, (key, item)) in ordered(map).into_iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                out.push_str(&indent(level + 1));
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push_str(": ");
+                write(item, level + 1, out);
+            }
+            out.push_str(&indent(level));
+            out.push('}');
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                out.push_str(&indent(level + 1));
+                write(item, level + 1, out);
+            }
+            out.push_str(&indent(level));
+            out.push(']');
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => {
+            out.push_str(&crate::twin::canonical(value));
+        }
+    }
+}
+
+fn ordered(map: &Object) -> Vec<(&String, &Value)> {
+    let rank = |key: &str| {
+        let first = ["$schema", "$id", "title", "description", "type", "const", "enum", "$ref"];
+        let last = ["examples", "$defs"];
+        first
+            .iter()
+            .position(|k| *k == key)
+            .unwrap_or(10 + last.iter().position(|k| *k == key).map_or(0, |n| n + 1))
+    };
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    entries
+}

@@ -1,0 +1,155 @@
+//! Files as they are written: YAML or JSON text to values, with positions that survive.
+//!
+//! Syntax, limits and duplicate keys are judged here; what a value means is not. Positions are kept out of the values:
+//! a document remembers its piece of text and is read again, with positions, when the first finding asks for one. That
+//! keeps a clean fleet small and fast, and a broken one exact.
+
+mod ignored;
+mod inside;
+mod located;
+mod marks;
+mod reader;
+mod scalar;
+mod source;
+mod split;
+
+pub(crate) use ignored::{PREFIX as IGNORE_PREFIX, annotations as ignore_annotations};
+pub use located::{InText, Located};
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::finding::{Finding, Position};
+use source::SourceText;
+
+/// One file of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Path as findings should print it.
+    pub path: Arc<str>,
+    /// Content.
+    pub bytes: Vec<u8>,
+}
+
+/// One document of a file: its value and its place.
+#[derive(Debug, Clone)]
+pub struct RawDocument {
+    /// The value, always an object.
+    pub value: Value,
+    /// Positions inside the document.
+    pub located: Located,
+}
+
+/// What a file may hold. Documents come from other people, so reading them is bounded in every direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one file.
+    pub file_bytes: usize,
+    /// Levels of nesting.
+    pub depth: usize,
+    /// Nodes and bytes that anchors and aliases may copy, per document.
+    pub alias_weight: usize,
+    /// Findings per document; what is behind them is not reported.
+    pub findings: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file_bytes: 1024 * 1024, depth: 64, alias_weight: 2 * 1024 * 1024, findings: 100 }
+    }
+}
+
+/// Reads one file into its documents, within the default limits. What cannot be read is a finding.
+#[must_use]
+pub fn read(file: &SourceFile) -> (Vec<RawDocument>, Vec<Finding>) {
+    read_within(file, Limits::default())
+}
+
+/// Reads one file into its documents. What cannot be read is a finding; documents before and behind it are still read.
+#[must_use]
+pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
+    let source = match check_bytes(file, limits) {
+        Ok(text) => Arc::new(SourceText::new(file.path.clone(), text)),
+        Err(finding) => return (Vec::new(), vec![*finding]),
+    };
+    if let Some(finding) = control_character(&source) {
+        return (Vec::new(), vec![finding]);
+    }
+    let mut documents = Vec::new();
+    let mut findings = Vec::new();
+    for piece in split::pieces(&source) {
+        let outcome = reader::read(&source, piece, limits);
+        let ignored = outcome.value.as_ref().map(ignored::of).unwrap_or_default();
+        let located = Located::new(source.clone(), piece, ignored);
+        findings.extend(outcome.problems.into_iter().map(|problem| located.problem(problem)));
+        match outcome.value {
+            None | Some(Value::Null) => {}
+            Some(value @ Value::Object(_)) => documents.push(RawDocument { value, located }),
+            Some(Value::Array(_)) => findings.push(list_at_top(&located)),
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                let message = "this is a single value, not a document";
+                let hint = "a document starts with `apiVersion: hemline.dev/v1alpha1` and `kind:`".to_owned();
+                let finding =
+                    located.finding(crate::Severity::Error, "not-a-document", "", message.to_owned());
+                findings.push(finding.with_hint(hint));
+            }
+        }
+    }
+    (documents, findings)
+}
+
+fn list_at_top(located: &Located) -> Finding {
+    let message = "a file holds documents, not a list of them".to_owned();
+    located.finding(crate::Severity::Error, "list-at-top", "", message).with_hint(
+        if located.file().ends_with(".json") {
+            "write one object per file"
+        } else {
+            "write each document without `- `, and a line `---` between two of them"
+        },
+    )
+}
+
+/// Size and encoding. The text comes back without its byte order mark.
+fn check_bytes(file: &SourceFile, limits: Limits) -> Result<&str, Box<Finding>> {
+    let start = |line, column| Position { file: file.path.clone(), line, column };
+    let bytes = file.bytes.as_slice();
+    if bytes.len() > limits.file_bytes {
+        let message = format!("the file has {} bytes, at most {} are read", bytes.len(), limits.file_bytes);
+        let finding = Finding::error("file-too-large", message).with_position(start(1, 1));
+        return Err(Box::new(finding.with_hint("split it into several files")));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        let finding = Finding::error("not-utf8", "the file is UTF-16").with_position(start(1, 1));
+        return Err(Box::new(finding.with_hint("save it as UTF-8")));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(why) => {
+            let good = String::from_utf8_lossy(bytes.get(..why.valid_up_to()).unwrap_or_default());
+            let good = good.strip_prefix('\u{feff}').unwrap_or(&good);
+            let source = SourceText::new(file.path.clone(), good);
+            let (line, column) = source.end();
+            let byte = bytes.get(why.valid_up_to()).copied().unwrap_or_default();
+            let message = format!("the file is not UTF-8: byte 0x{byte:02x} cannot stand here");
+            let finding = Finding::error("not-utf8", message).with_position(start(line, column));
+            Err(Box::new(finding.with_hint("save it as UTF-8")))
+        }
+    }
+}
+
+/// NUL and its kin: no YAML, and a sign that the file is not text at all.
+fn control_character(source: &SourceText) -> Option<Finding> {
+    let bad = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    let offset = source.text().find(bad)?;
+    let found = source.text().get(offset..)?.chars().next()?;
+    let (line, column) = source.place(offset);
+    let message = format!("the control character U+{:04X} cannot stand in a document", u32::from(found));
+    let position = Position { file: source.path().clone(), line, column };
+    Some(
+        Finding::error("control-character", message)
+            .with_position(position)
+            .with_line(source.line(line), 1)
+            .with_hint("remove it, or write it as an escape in double quotes"),
+    )
+}

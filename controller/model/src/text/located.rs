@@ -1,0 +1,193 @@
+//! The place of one document in its file: answers "where is this pointer", and dresses findings with file, line and text.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use super::{
+    Limits, inside,
+    marks::{Mark, Place, Stretch},
+    reader::{self, Problem},
+    source::SourceText,
+    split::Piece,
+};
+use crate::finding::{Finding, Position, RuleId, Severity};
+
+/// The place of a document. Cheap to clone; positions are worked out when the first one is asked for.
+#[derive(Clone)]
+pub struct Located(Arc<Inner>);
+
+struct Inner {
+    source: Arc<SourceText>,
+    piece: Piece,
+    /// Reasons by rule.
+    ignored: BTreeMap<String, String>,
+    marks: OnceLock<Mark>,
+}
+
+impl std::fmt::Debug for Located {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Located({}:{})", self.0.source.path(), self.0.piece.first)
+    }
+}
+
+/// A piece of a text value.
+#[derive(Debug, Clone, Copy)]
+pub struct InText<'a> {
+    /// JSON pointer of the text value.
+    pub pointer: &'a str,
+    /// The text value as read.
+    pub text: &'a str,
+    /// First byte of the piece in the text.
+    pub start: usize,
+    /// The byte behind the piece.
+    pub end: usize,
+}
+
+impl Located {
+    pub(super) fn new(source: Arc<SourceText>, piece: Piece, ignored: BTreeMap<String, String>) -> Self {
+        Self(Arc::new(Inner { source, piece, ignored, marks: OnceLock::new() }))
+    }
+
+    fn marks(&self) -> &Mark {
+        self.0.marks.get_or_init(|| reader::marks(&self.0.source, self.0.piece, Limits::default()))
+    }
+
+    /// Path of the file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<str> {
+        self.0.source.path()
+    }
+
+    /// The first line of the document that says something. Costs nothing, unlike [`Self::position`].
+    #[must_use]
+    pub fn start(&self) -> Position {
+        let Piece { first, end } = self.0.piece;
+        let said = |line: &u32| {
+            let text = self.0.source.line(*line).trim_start();
+            !(text.is_empty() || text.starts_with('#') || text.starts_with("---"))
+        };
+        let line = (first..end).find(said).unwrap_or(first);
+        Position { file: self.file().clone(), line, column: 1 }
+    }
+
+    /// Where a value stands: the value itself when it is a scalar, its key when it is a mapping or a list. The nearest
+    /// parent when the pointer leads nowhere.
+    #[must_use]
+    pub fn position(&self, pointer: &str) -> Position {
+        self.at(self.stretch(pointer).start)
+    }
+
+    /// Where the key of a member stands.
+    #[must_use]
+    pub fn key_position(&self, pointer: &str) -> Position {
+        self.at(self.key_stretch(pointer).start)
+    }
+
+    /// A finding about a value.
+    #[must_use]
+    pub fn finding(&self, severity: Severity, rule: RuleId, pointer: &str, message: String) -> Finding {
+        self.dress(severity, rule, self.stretch(pointer), message).with_pointer(pointer)
+    }
+
+    /// A finding about the key of a member.
+    #[must_use]
+    pub fn finding_at_key(
+        &self,
+        severity: Severity,
+        rule: RuleId,
+        pointer: &str,
+        message: String,
+    ) -> Finding {
+        self.dress(severity, rule, self.key_stretch(pointer), message).with_pointer(pointer)
+    }
+
+    /// A finding about a piece of a text value, for example the module name inside a route.
+    #[must_use]
+    pub fn finding_in(
+        &self,
+        severity: Severity,
+        rule: RuleId,
+        place: InText<'_>,
+        message: String,
+    ) -> Finding {
+        let found = self.marks().find(place.pointer);
+        if !found.exact || found.mark.container {
+            return self.finding(severity, rule, place.pointer, message);
+        }
+        let start = found.mark.value.start;
+        let line = self.0.source.line(start.line);
+        let before: usize =
+            line.chars().take(start.column.saturating_sub(1) as usize).map(char::len_utf8).sum();
+        let written =
+            self.0.source.text().get(self.0.source.start_of(start.line) + before..).unwrap_or_default();
+        let at = |offset| inside::place(written, start, place.text, offset);
+        let stretch = Stretch { start: at(place.start), end: at(place.end.max(place.start)) };
+        self.dress(severity, rule, stretch, message).with_pointer(place.pointer)
+    }
+
+    pub(super) fn problem(&self, problem: Problem) -> Finding {
+        let mut finding = self.dress(problem.severity, problem.rule, problem.stretch, problem.message);
+        finding.hint = problem.hint;
+        finding.pointer = problem.pointer;
+        finding.notes.extend(problem.first.map(|first| format!("the first one is on line {}", first.line)));
+        finding
+    }
+
+    fn at(&self, place: Place) -> Position {
+        Position { file: self.file().clone(), line: place.line, column: place.column }
+    }
+
+    fn stretch(&self, pointer: &str) -> Stretch {
+        let found = self.marks().find(pointer);
+        let mark = found.mark;
+        match mark.key {
+            Some(key) if mark.container || !found.exact || mark.value.start == mark.value.end => key,
+            None if mark.container => self.first_word(mark),
+            Some(_) | None => mark.value,
+        }
+    }
+
+    fn key_stretch(&self, pointer: &str) -> Stretch {
+        let found = self.marks().find(pointer);
+        match found.mark.key {
+            Some(key) => key,
+            None => self.first_word(found.mark),
+        }
+    }
+
+    /// For a mapping or list without a key (the document, an item of a list): its first key or item.
+    fn first_word(&self, mark: &Mark) -> Stretch {
+        match mark.children.first() {
+            Some((_, child)) => child.key.unwrap_or(child.value),
+            None if mark.value.start.line == 0 => {
+                let Position { line, column, .. } = self.start();
+                let start = Place { line, column };
+                Stretch { start, end: start }
+            }
+            None => Stretch { start: mark.value.start, end: mark.value.start },
+        }
+    }
+
+    fn dress(&self, severity: Severity, rule: RuleId, stretch: Stretch, message: String) -> Finding {
+        let Stretch { start, end } = stretch;
+        let line = self.0.source.line(start.line);
+        let until = if end.line == start.line { end.column } else { length(line.trim_end()) + 1 };
+        let finding = match severity {
+            Severity::Error => Finding::error(rule, message),
+            Severity::Warning => Finding::warning(rule, message),
+            Severity::Note => Finding::note(rule, message),
+        };
+        let finding =
+            finding.with_position(self.at(start)).with_line(line, until.saturating_sub(start.column));
+        match self.0.ignored.get(rule) {
+            Some(reason) if severity != Severity::Error => finding.ignored_because(reason),
+            Some(_) | None => finding,
+        }
+    }
+}
+
+fn length(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,225 @@
+//! Documents that mean something: parsed once into types that later stages can trust.
+//!
+//! [`load`] reads files, checks shape ([`draft`]) and meaning, and reports everything that is wrong at once. Later
+//! stages never see the raw form. Not here: which deployment reaches which device (`plan`).
+
+mod across;
+mod context;
+mod create_options;
+mod deployment;
+mod device;
+mod draft;
+pub mod duration;
+mod ignoring;
+mod module;
+mod shape;
+
+use std::collections::BTreeMap;
+
+use hemline_query::{route::Route, target::TargetCondition};
+
+use crate::{
+    document::{Auth, Drift, Object, Rollout},
+    finding::{Finding, Position, RuleId, Severity},
+    id::{DeviceId, DocumentName, ModuleId},
+};
+pub use crate::{
+    document::{AuthType, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy},
+    text::{InText, Located, SourceFile},
+};
+use context::{Context, escape, name_of, unescape, words};
+
+/// What came out of a set of files.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The fleet; `None` when any finding is an error.
+    pub fleet: Option<Fleet>,
+    /// Everything there is to say, in order of file and line.
+    pub findings: Vec<Finding>,
+}
+
+/// All documents of one revision.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    /// Devices by hub id.
+    pub devices: BTreeMap<DeviceId, DeviceDoc>,
+    /// Edge deployments by name.
+    pub deployments: BTreeMap<DocumentName, DeploymentDoc>,
+}
+
+/// Where a document stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The first line of the document.
+    pub position: Position,
+    /// Its name.
+    pub document: DocumentName,
+}
+
+/// One valid `Device`.
+#[derive(Debug, Clone)]
+pub struct DeviceDoc {
+    /// The hub's id: `spec.deviceId`, or the name.
+    pub id: DeviceId,
+    /// `metadata.name`.
+    pub name: DocumentName,
+    /// What the device should be.
+    pub spec: DeviceSpec,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Positions inside the document.
+    pub located: Located,
+}
+
+/// What a device should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceSpec {
+    /// Does it run modules?
+    pub edge: bool,
+    /// May it connect?
+    pub enabled: bool,
+    /// The edge device it connects through, by hub id.
+    pub parent: Option<DeviceId>,
+    /// Tags of the twin.
+    pub tags: Object,
+    /// How it proves who it is.
+    pub auth: Auth,
+    /// Desired properties of the device twin.
+    pub desired: Object,
+}
+
+/// One valid `EdgeDeployment`.
+#[derive(Debug, Clone)]
+pub struct DeploymentDoc {
+    /// `metadata.name`.
+    pub name: DocumentName,
+    /// What runs where.
+    pub spec: EdgeDeploymentSpec,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Positions inside the document.
+    pub located: Located,
+}
+
+/// What runs where. `None` means "not said", so that layers can be merged by path; defaults are applied after the merge
+/// ([`ModuleSpec`] names them).
+#[derive(Debug, Clone)]
+pub struct EdgeDeploymentSpec {
+    /// Which devices.
+    pub condition: TargetCondition,
+    /// Higher wins.
+    pub priority: u32,
+    /// Layer (`true`) or base.
+    pub layered: bool,
+    /// Modules by name.
+    pub modules: BTreeMap<ModuleId, ModuleSpec>,
+    /// Routes by name.
+    pub routes: BTreeMap<String, (Route, RouteSettings)>,
+    /// Seconds that a message waits for a receiver that is away.
+    pub store_and_forward_secs: Option<u64>,
+    /// Rules for user-defined MQTT topics; checked for shape only.
+    pub broker_authorizations: Vec<Object>,
+    /// How a change reaches the devices; checked for shape only.
+    pub rollout: Option<Rollout>,
+    /// What happens with differences; checked for shape only.
+    pub drift: Option<Drift>,
+}
+
+/// One module of a deployment. A base always has what its runtime needs (`image` or `command`); a layer may say as
+/// little as one variable.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModuleSpec {
+    /// Default [`ModuleType::Docker`].
+    pub kind: Option<ModuleType>,
+    /// Image, for docker.
+    pub image: Option<String>,
+    /// Body of the container-create call, for docker; the text form is parsed already.
+    pub create_options: Option<Object>,
+    /// Environment; numbers and truth values are texts already.
+    pub env: BTreeMap<String, String>,
+    /// Default [`RestartPolicy::Always`].
+    pub restart_policy: Option<RestartPolicy>,
+    /// Default [`ModuleStatus::Running`].
+    pub status: Option<ModuleStatus>,
+    /// Default: last.
+    pub startup_order: Option<u32>,
+    /// Default [`ImagePullPolicy::OnCreate`].
+    pub image_pull_policy: Option<ImagePullPolicy>,
+    /// Desired properties of the module twin.
+    pub desired: Option<Object>,
+    /// Program and arguments, for process.
+    pub command: Option<Vec<String>>,
+    /// Folder the program starts in, for process.
+    pub working_directory: Option<String>,
+    /// What the program may use at most, for process.
+    pub limits: Option<ProcessLimits>,
+}
+
+/// The text of a route as it goes on the wire, and its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSettings {
+    /// `FROM … INTO …`, exactly as written.
+    pub text: String,
+    /// 0 (first) to 9; none comes last.
+    pub priority: Option<u32>,
+    /// Seconds that a message waits for its receiver.
+    pub time_to_live_secs: Option<u64>,
+}
+
+/// Reads and checks a set of files: one revision of a source, or one folder.
+#[must_use]
+pub fn load(files: &[SourceFile]) -> Loaded {
+    let mut findings = Vec::new();
+    let mut drafts = across::Drafts::default();
+    for file in files {
+        let (documents, problems) = crate::text::read(file);
+        findings.extend(problems);
+        for document in documents {
+            drafts.add(draft::draft(document, &mut findings));
+        }
+    }
+    let fleet = across::fleet(drafts, &mut findings);
+    findings.sort_by(|a, b| a.position.cmp(&b.position).then(a.severity.cmp(&b.severity)));
+    let fleet = if findings.iter().any(Finding::is_error) { None } else { Some(fleet) };
+    Loaded { fleet, findings }
+}
+
+impl DeviceDoc {
+    /// Where a value stands; the nearest parent when the document does not say it.
+    #[must_use]
+    pub fn position(&self, pointer: &str) -> Position {
+        self.located.position(pointer)
+    }
+
+    /// A finding about this document, with its place filled in.
+    #[must_use]
+    pub fn finding(&self, severity: Severity, rule: RuleId, pointer: &str, message: String) -> Finding {
+        self.located.finding(severity, rule, pointer, message)
+    }
+}
+
+impl DeploymentDoc {
+    /// Where a value stands; the nearest parent when the document does not say it.
+    #[must_use]
+    pub fn position(&self, pointer: &str) -> Position {
+        self.located.position(pointer)
+    }
+
+    /// A finding about this document, with its place filled in.
+    #[must_use]
+    pub fn finding(&self, severity: Severity, rule: RuleId, pointer: &str, message: String) -> Finding {
+        self.located.finding(severity, rule, pointer, message)
+    }
+
+    /// A finding about a part of a text value, for example the module name inside a route.
+    #[must_use]
+    pub fn finding_in(
+        &self,
+        severity: Severity,
+        rule: RuleId,
+        place: InText<'_>,
+        message: String,
+    ) -> Finding {
+        self.located.finding_in(severity, rule, place, message)
+    }
+}

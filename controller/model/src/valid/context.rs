@@ -1,0 +1,162 @@
+//! What every rule has at hand: the document's place and the list of findings. Words for values and pointers.
+
+use std::collections::BTreeSet;
+
+use hemline_query::{Diagnostic, near};
+use serde_json::Value;
+
+use crate::{
+    document::Object,
+    finding::{Finding, RuleId, Severity},
+    text::{InText, Located},
+    twin::{Which, limits},
+};
+
+/// The document that is being judged.
+pub(super) struct Context<'a> {
+    pub(super) located: &'a Located,
+    /// Pointers that deviate in shape and are reported already.
+    pub(super) dropped: &'a BTreeSet<String>,
+    pub(super) findings: &'a mut Vec<Finding>,
+}
+
+impl Context<'_> {
+    /// Adds an error about a value.
+    pub(super) fn error(&mut self, rule: RuleId, pointer: &str, message: impl Into<String>) -> &mut Finding {
+        self.add(self.located.finding(Severity::Error, rule, pointer, message.into()))
+    }
+
+    /// Adds an error about the key of a member.
+    pub(super) fn error_at_key(
+        &mut self,
+        rule: RuleId,
+        pointer: &str,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.add(self.located.finding_at_key(Severity::Error, rule, pointer, message.into()))
+    }
+
+    /// Adds a warning about the key of a member.
+    pub(super) fn warning(
+        &mut self,
+        rule: RuleId,
+        pointer: &str,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.add(self.located.finding_at_key(Severity::Warning, rule, pointer, message.into()))
+    }
+
+    /// Adds an error about a piece of a text value.
+    pub(super) fn error_in(
+        &mut self,
+        rule: RuleId,
+        place: InText<'_>,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.add(self.located.finding_in(Severity::Error, rule, place, message.into()))
+    }
+
+    pub(super) fn add(&mut self, finding: Finding) -> &mut Finding {
+        let at = self.findings.len();
+        self.findings.push(finding);
+        &mut self.findings[at]
+    }
+
+    /// Was this value taken out because of its shape?
+    pub(super) fn was_dropped(&self, pointer: &str) -> bool {
+        self.dropped.contains(pointer)
+    }
+
+    /// Adds what a parser of one of our languages says about a text (given with its pointer).
+    pub(super) fn diagnostics(
+        &mut self,
+        severity: Severity,
+        rule: RuleId,
+        (pointer, text): (&str, &str),
+        diagnostics: &[Diagnostic],
+    ) {
+        for Diagnostic { span, message, hint } in diagnostics {
+            let place = InText { pointer, text, start: span.start, end: span.end };
+            let finding = self.located.finding_in(severity, rule, place, message.clone());
+            self.add(finding.with_hint_if(hint.clone()));
+        }
+    }
+
+    /// Was a member of this mapping taken out that is, or was probably meant to be, `field`?
+    pub(super) fn was_slip_of(&self, parent: &str, field: &str) -> bool {
+        let members =
+            self.dropped.iter().filter_map(|pointer| pointer.strip_prefix(parent)?.strip_prefix('/'));
+        let mut members = members.filter(|name| !name.contains('/'));
+        members.any(|name| name == field || near(name, [field].into_iter()).is_some())
+    }
+
+    /// Checks a section of a twin against the limits of IoT Hub.
+    pub(super) fn twin(&mut self, section: &Object, which: Which, pointer: &str) {
+        for broken in limits::violations(section, which) {
+            let pointer = format!("{pointer}{}", broken.pointer);
+            let message = broken.why.to_string();
+            match broken.why {
+                limits::TwinLimitKind::KeyLength { .. } | limits::TwinLimitKind::KeyCharacter { .. } => {
+                    self.error_at_key("twin-limit", &pointer, message);
+                }
+                limits::TwinLimitKind::Size { .. }
+                | limits::TwinLimitKind::Depth
+                | limits::TwinLimitKind::TextLength { .. }
+                | limits::TwinLimitKind::Number { .. }
+                | limits::TwinLimitKind::NullInArray => {
+                    self.error("twin-limit", &pointer, message);
+                }
+            }
+        }
+        self.nulls(section, &mut pointer.to_owned());
+    }
+
+    fn nulls(&mut self, section: &Object, pointer: &mut String) {
+        for (key, value) in section {
+            let back = pointer.len();
+            pointer.push('/');
+            pointer.push_str(&escape(key));
+            match value {
+                Value::Null => {
+                    let message =
+                        format!("{} has no value; in a twin, null removes a property", name_of(pointer));
+                    self.error_at_key("twin-null", pointer, message).hint =
+                        Some("give it a value, or remove the line".to_owned());
+                }
+                Value::Object(inner) => self.nulls(inner, pointer),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
+            }
+            pointer.truncate(back);
+        }
+    }
+}
+
+/// A key as a segment of a JSON pointer.
+pub(super) fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// A segment of a JSON pointer as a key.
+pub(super) fn unescape(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
+}
+
+/// A pointer as people write it: `modules.camera.image`; without `spec`, which is in every one.
+pub(super) fn name_of(pointer: &str) -> String {
+    let path = pointer.strip_prefix('/').unwrap_or(pointer);
+    let path = path.strip_prefix("spec/").unwrap_or(path);
+    path.split('/').map(unescape).collect::<Vec<_>>().join(".")
+}
+
+/// A value in the words of a finding.
+pub(super) fn words(value: &Value) -> String {
+    match value {
+        Value::Null => "empty".to_owned(),
+        Value::Bool(flag) => format!("the truth value {flag}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) if text.chars().count() <= 40 => format!("the text {text:?}"),
+        Value::String(_) => "a text".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a mapping".to_owned(),
+    }
+}

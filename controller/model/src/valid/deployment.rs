@@ -1,0 +1,182 @@
+//! Meaning inside one `EdgeDeployment`: target condition, routes, durations. Its modules: `module.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hemline_query::{
+    near,
+    route::{Route, Sink},
+    select::Source,
+    target::TargetCondition,
+};
+
+use super::{Context, EdgeDeploymentSpec, RouteSettings, duration, escape, module};
+use crate::{document, finding::Severity, text::InText};
+
+/// Most modules of a deployment (reference edge-runtime §1.1).
+const MODULES: usize = 50;
+
+/// Judges one deployment. `beside` names the modules that may be on a device together with this one's.
+/// `None` when its target condition is not known.
+pub(super) fn check(
+    spec: document::EdgeDeploymentSpec,
+    beside: &BTreeSet<&str>,
+    context: &mut Context<'_>,
+) -> Option<EdgeDeploymentSpec> {
+    let condition = target(&spec.target_condition, "/spec/targetCondition", context);
+    if spec.modules.len() > MODULES {
+        let message = format!("{} modules, at most {MODULES} fit on a device", spec.modules.len());
+        context.error("too-many-modules", "/spec/modules", message);
+    }
+    let modules = spec.modules.iter().filter_map(|(name, module)| {
+        let kept = module::check(name, module, module::Layer::of(spec.layered), context)?;
+        Some(kept)
+    });
+    let modules: BTreeMap<_, _> = modules.collect();
+    let mut routes = BTreeMap::new();
+    for (name, written) in &spec.routes {
+        if let Some(valid) = route(name, written, beside, context) {
+            routes.insert(name.clone(), valid);
+        }
+    }
+    let store = spec.store_and_forward.as_ref();
+    let store_and_forward_secs =
+        store.and_then(|store| span(&store.time_to_live, "/spec/storeAndForward/timeToLive", context));
+    later(&spec, context);
+    Some(EdgeDeploymentSpec {
+        condition: condition?,
+        priority: spec.priority,
+        layered: spec.layered,
+        modules,
+        routes,
+        store_and_forward_secs,
+        broker_authorizations: spec.broker.map(|broker| broker.authorizations).unwrap_or_default(),
+        rollout: spec.rollout,
+        drift: spec.drift,
+    })
+}
+
+fn target(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<TargetCondition> {
+    match TargetCondition::parse(text) {
+        Ok(condition) => {
+            context.diagnostics(
+                Severity::Warning,
+                "condition-suspicious",
+                (pointer, text),
+                condition.warnings(),
+            );
+            if condition.source() == Source::Devices {
+                return Some(condition);
+            }
+            let message = "a deployment selects devices; this condition selects modules";
+            context.error("target-condition", pointer, message).hint =
+                Some("leave out `FROM devices.modules WHERE`".to_owned());
+            None
+        }
+        Err(diagnostics) => {
+            context.diagnostics(Severity::Error, "target-condition", (pointer, text), &diagnostics);
+            None
+        }
+    }
+}
+
+fn span(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<u64> {
+    match duration::seconds(text) {
+        Ok(seconds) => Some(seconds),
+        Err(why) => {
+            context.error("duration", pointer, why);
+            None
+        }
+    }
+}
+
+fn route(
+    name: &str,
+    written: &document::Route,
+    beside: &BTreeSet<&str>,
+    context: &mut Context<'_>,
+) -> Option<(Route, RouteSettings)> {
+    let at = format!("/spec/routes/{}", escape(name));
+    let bad = |c: char| matches!(c, '.' | '$' | '#') || c.is_whitespace() || c.is_control();
+    if let Some(found) = name.chars().find(|c| bad(*c)) {
+        let message =
+            format!("the route name {name:?} contains {found:?}; white space and . $ # are not allowed");
+        context.error_at_key("route-name", &at, message);
+    } else if name.is_empty() {
+        context.error_at_key("route-name", &at, "the route name is empty");
+    }
+    let (text, pointer, priority, time_to_live) = match written {
+        document::Route::Text(text) => (text, at, None, None),
+        document::Route::Object(object) => {
+            let pointer = format!("{at}/timeToLive");
+            let time_to_live = object.time_to_live.as_ref().and_then(|text| span(text, &pointer, context));
+            (&object.route, format!("{at}/route"), object.priority, time_to_live)
+        }
+    };
+    match Route::parse(text) {
+        Ok(route) => {
+            context.diagnostics(Severity::Warning, "route-suspicious", (&pointer, text), route.warnings());
+            known_modules(&route, (&pointer, text), beside, context);
+            Some((route, RouteSettings { text: text.clone(), priority, time_to_live_secs: time_to_live }))
+        }
+        Err(diagnostics) => {
+            context.diagnostics(Severity::Error, "route-syntax", (&pointer, text), &diagnostics);
+            None
+        }
+    }
+}
+
+/// A route may name modules of other layers, but not modules that nobody deploys.
+fn known_modules(
+    route: &Route,
+    (pointer, text): (&str, &str),
+    beside: &BTreeSet<&str>,
+    context: &mut Context<'_>,
+) {
+    let sink = match route.sink() {
+        Sink::Module { module, .. } => route.sink_module_span().map(|span| (module.as_str(), span)),
+        Sink::Upstream => None,
+    };
+    let source = route.source_module().zip(route.source_module_span());
+    for (module, span) in source.into_iter().chain(sink) {
+        if beside.contains(module) || module.starts_with('$') {
+            continue;
+        }
+        let message = format!("no deployment that could be on the same device has a module {module:?}");
+        let place = InText { pointer, text, start: span.start, end: span.end };
+        let finding = context.error_in("route-unknown-module", place, message);
+        finding.hint = near(module, beside.iter().copied()).map(|near| format!("did you mean {near:?}?"));
+        let names: Vec<&str> = beside.iter().copied().take(12).collect();
+        let more = if beside.len() > names.len() { ", …" } else { "" };
+        finding.notes.push(match names.as_slice() {
+            [] => "there are no modules".to_owned(),
+            _ => format!("modules there: {}{more}", names.join(", ")),
+        });
+    }
+}
+
+/// Sections that are read and checked, but that this version does not act on: silence would be a lie.
+fn later(spec: &document::EdgeDeploymentSpec, context: &mut Context<'_>) {
+    if let Some(rollout) = &spec.rollout {
+        for (index, wave) in rollout.waves.iter().enumerate() {
+            if let Some(selector) = &wave.selector {
+                target(selector, &format!("/spec/rollout/waves/{index}/selector"), context);
+            }
+        }
+        for (field, text) in [("healthyFor", &rollout.healthy_for), ("deadline", &rollout.deadline)] {
+            if let Some(text) = text {
+                span(text, &format!("/spec/rollout/{field}"), context);
+            }
+        }
+        context.warning(
+            "not-acted-on",
+            "/spec/rollout",
+            "this version gives a change to all devices at once",
+        );
+    }
+    if spec.drift.as_ref().is_some_and(|drift| *drift != document::Drift::default()) {
+        context.warning("not-acted-on", "/spec/drift", "this version always heals");
+    }
+    if spec.broker.as_ref().is_some_and(|broker| !broker.authorizations.is_empty()) {
+        context.warning("not-acted-on", "/spec/broker", "this version has no user-defined topics yet");
+    }
+}

@@ -1,0 +1,222 @@
+//! One document between text and meaning: its shape is checked, and what deviates is taken out of a copy, so that the
+//! rest can still be judged.
+
+use std::{collections::BTreeSet, sync::OnceLock};
+
+use hemline_query::near;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::shape::{Deviation, Shape, What};
+use crate::{
+    document::{API_VERSION, Device, EdgeDeployment},
+    finding::{Finding, Severity},
+    schema,
+    text::{Located, RawDocument},
+};
+
+/// The kinds that this program reads.
+const KINDS: [&str; 2] = ["Device", "EdgeDeployment"];
+/// Kinds of the design that a later version reads.
+const LATER: [&str; 5] = ["TwinConfiguration", "MessageEndpoint", "MessageRoute", "FleetJob", "GitSource"];
+
+/// A document whose kind is known.
+pub(super) enum Draft {
+    Device(Part<Device>),
+    Deployment(Part<EdgeDeployment>),
+}
+
+/// A document of one kind.
+pub(super) struct Part<T> {
+    /// `None` when so much is wrong that meaning cannot be judged.
+    pub(super) document: Option<T>,
+    /// The modules it names, also when much is wrong with it, so that routes to them are not reported too.
+    pub(super) modules: ModuleNames,
+    pub(super) located: Located,
+    /// Pointers of what was taken out; rules about missing things are silent about them.
+    pub(super) dropped: BTreeSet<String>,
+}
+
+/// Names of the modules of a deployment; none for other kinds.
+pub(super) struct ModuleNames {
+    pub(super) layered: bool,
+    pub(super) names: Vec<String>,
+}
+
+/// Checks kind and shape. `None` for documents of other programs and unknown kinds.
+pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Draft> {
+    static DEVICE: OnceLock<Shape> = OnceLock::new();
+    static DEPLOYMENT: OnceLock<Shape> = OnceLock::new();
+    match kind(&raw, findings)? {
+        "Device" => {
+            let shape = DEVICE.get_or_init(|| Shape::compile(&schema::inline::<Device>()));
+            Some(Draft::Device(part(raw, shape, findings)))
+        }
+        "EdgeDeployment" => {
+            let shape = DEPLOYMENT.get_or_init(|| Shape::compile(&schema::inline::<EdgeDeployment>()));
+            Some(Draft::Deployment(part(raw, shape, findings)))
+        }
+        _ => None,
+    }
+}
+
+/// Which of our kinds is it? Says what is wrong when it is none.
+fn kind(raw: &RawDocument, findings: &mut Vec<Finding>) -> Option<&'static str> {
+    let located = &raw.located;
+    let text = |key: &str| raw.value.get(key).and_then(Value::as_str);
+    let missing = |key: &str, example: &str| {
+        let message = format!("the document has no {key}");
+        let finding = located.finding(Severity::Error, "missing-field", "", message);
+        finding.with_hint(format!("start it with `{key}: {example}`"))
+    };
+    let found_kind = text("kind");
+    let ours = found_kind.and_then(|found| KINDS.iter().copied().find(|kind| *kind == found));
+    match text("apiVersion") {
+        Some(API_VERSION) => {}
+        Some(other) => {
+            let close = other.starts_with("hemline.dev/") || near(other, [API_VERSION].into_iter()).is_some();
+            let finding = if close || ours.is_some() {
+                let message = format!("apiVersion {other:?} is not known");
+                let finding = located.finding(Severity::Error, "unknown-api-version", "/apiVersion", message);
+                finding.with_hint(format!("write {API_VERSION}"))
+            } else {
+                let message = format!("this is a document of another program ({other}); it is passed over");
+                located.finding(Severity::Note, "other-document", "/apiVersion", message)
+            };
+            findings.push(finding);
+            return None;
+        }
+        None => {
+            findings.push(missing("apiVersion", API_VERSION));
+            return None;
+        }
+    }
+    match (ours, found_kind) {
+        (Some(kind), _) => Some(kind),
+        (None, Some(found)) => {
+            let hint = match near(found, KINDS.into_iter()) {
+                Some(kind) => format!("did you mean {kind:?}?"),
+                None => format!("use one of {}", KINDS.join(", ")),
+            };
+            let message = if LATER.contains(&found) {
+                format!("kind {found:?} is not supported by this version")
+            } else {
+                format!("kind {found:?} is not known")
+            };
+            findings.push(located.finding(Severity::Error, "unknown-kind", "/kind", message).with_hint(hint));
+            None
+        }
+        (None, None) => {
+            findings.push(missing("kind", "Device"));
+            None
+        }
+    }
+}
+
+fn part<T: DeserializeOwned>(raw: RawDocument, shape: &Shape, findings: &mut Vec<Finding>) -> Part<T> {
+    let RawDocument { mut value, located } = raw;
+    let mut deviations = Vec::new();
+    shape.check(&value, &mut String::new(), &mut deviations);
+    let clean_shape = deviations.is_empty();
+    findings.extend(deviations.iter().map(|deviation| told(&located, &value, deviation)));
+    super::ignoring::check(&value, &located, findings);
+    let modules = module_names(&value);
+    let mut dropped = BTreeSet::new();
+    for deviation in deviations {
+        if !matches!(deviation.what, What::MissingField { .. }) {
+            dropped.insert(remove(&mut value, &deviation.pointer).to_owned());
+        }
+    }
+    let document = match serde_json::from_value(value) {
+        Ok(document) => Some(document),
+        Err(why) => {
+            if clean_shape {
+                // The shape check and serde follow the same types; should they ever differ, serde has the last word.
+                findings.push(located.finding(Severity::Error, "wrong-type", "", why.to_string()));
+            }
+            None
+        }
+    };
+    Part { document, modules, located, dropped }
+}
+
+fn module_names(document: &Value) -> ModuleNames {
+    let names = document.pointer("/spec/modules").and_then(Value::as_object);
+    let layered = document.pointer("/spec/layered") == Some(&Value::Bool(true));
+    ModuleNames { layered, names: names.map(|map| map.keys().cloned().collect()).unwrap_or_default() }
+}
+
+/// Takes a value out and returns the pointer of what went. An item of a list takes the whole list with it, so that the
+/// others keep their numbers.
+fn remove<'a>(root: &mut Value, pointer: &'a str) -> &'a str {
+    let Some((parent, last)) = pointer.rsplit_once('/') else { return pointer };
+    match root.pointer_mut(parent) {
+        Some(Value::Object(map)) => {
+            map.remove(&super::unescape(last));
+            pointer
+        }
+        Some(Value::Array(_)) => remove(root, parent),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | None => pointer,
+    }
+}
+
+/// A deviation as a finding.
+fn told(located: &Located, document: &Value, deviation: &Deviation) -> Finding {
+    let pointer = deviation.pointer.as_str();
+    let name = super::name_of(pointer);
+    match &deviation.what {
+        What::UnknownField { name, known } => {
+            let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let message = match super::name_of(parent).as_str() {
+                "" => format!("unknown field {name:?}"),
+                place => format!("unknown field {name:?} in {place}"),
+            };
+            let finding = located.finding_at_key(Severity::Error, "unknown-field", pointer, message);
+            match near(name, known.iter().map(String::as_str)) {
+                Some(near) => finding.with_hint(format!("did you mean {near:?}?")),
+                None if known.is_empty() => finding.with_hint("remove it"),
+                None => finding.with_note(format!("fields that may stand here: {}", known.join(", "))),
+            }
+        }
+        What::MissingField { name: field } => {
+            let message = match name.as_str() {
+                "" => format!("the document has no {field:?}"),
+                place => format!("{place} has no {field:?}"),
+            };
+            located.finding_at_key(Severity::Error, "missing-field", pointer, message)
+        }
+        What::WrongType { expected, text_would_do } => {
+            let found = document.pointer(pointer).unwrap_or(&Value::Null);
+            let message = format!("{name} must be {expected}, this is {}", super::words(found));
+            let finding = located.finding(Severity::Error, "wrong-type", pointer, message);
+            match found {
+                Value::Null => finding.with_hint("give it a value, or remove the line"),
+                Value::Number(number) if name.ends_with("timeToLive") => {
+                    finding.with_hint(format!("write {number}s for seconds"))
+                }
+                other if *text_would_do => finding.with_hint(format!("write it in quotes: \"{other}\"")),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                    finding
+                }
+            }
+        }
+        What::NotOneOf { found, allowed } => {
+            let message = format!("{name} cannot be {found:?}");
+            let finding = located.finding(Severity::Error, "unknown-value", pointer, message);
+            match near(found, allowed.iter().map(String::as_str)) {
+                Some(near) => finding.with_hint(format!("did you mean {near:?}?")),
+                None => finding.with_hint(format!("use one of {}", allowed.join(", "))),
+            }
+        }
+        What::OutOfRange { least, most } => {
+            let range = match (least, most) {
+                (Some(least), Some(most)) => format!("{least} to {most}"),
+                (Some(least), None) => format!("at least {least}"),
+                (None, Some(most)) => format!("at most {most}"),
+                (None, None) => "a smaller number".to_owned(),
+            };
+            let message = format!("{name} must be {range}");
+            located.finding(Severity::Error, "out-of-range", pointer, message)
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Meaning inside one module of a deployment.
+
+use std::collections::BTreeMap;
+
+use hemline_query::near;
+
+use super::{Context, ModuleSpec, create_options, escape};
+use crate::{
+    document::{EnvObject, EnvValue, Module, ModuleType},
+    id::ModuleId,
+    twin::Which,
+};
+
+/// Is the deployment a base, whose modules are complete, or a layer, whose modules may be pieces?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    Base,
+    Above,
+}
+
+impl Layer {
+    pub(super) fn of(layered: bool) -> Self {
+        if layered { Self::Above } else { Self::Base }
+    }
+}
+
+/// Judges one module. `None` when its name is no module id.
+pub(super) fn check(
+    name: &str,
+    module: &Module,
+    layer: Layer,
+    context: &mut Context<'_>,
+) -> Option<(ModuleId, ModuleSpec)> {
+    let at = format!("/spec/modules/{}", escape(name));
+    let id = module_name(name, &at, context);
+    let create_options = match &module.create_options {
+        Some(options) => create_options::check(options, &format!("{at}/createOptions"), context),
+        None => None,
+    };
+    runtime(module, layer, &at, context);
+    if let Some(image) = &module.image {
+        check_image(image, &format!("{at}/image"), context);
+    }
+    let env = environment(&module.env, &format!("{at}/env"), context);
+    if let Some(desired) = &module.desired {
+        context.twin(desired, Which::Desired, &format!("{at}/desired"));
+    }
+    let spec = ModuleSpec {
+        kind: module.kind,
+        image: module.image.as_ref().map(|image| image.trim().to_owned()),
+        create_options,
+        env,
+        restart_policy: module.restart_policy,
+        status: module.status,
+        startup_order: module.startup_order,
+        image_pull_policy: module.image_pull_policy,
+        desired: module.desired.clone(),
+        command: module.command.clone(),
+        working_directory: module.working_directory.clone(),
+        limits: module.limits,
+    };
+    Some((id?, spec))
+}
+
+/// `^[a-zA-Z0-9_-]+$`, as the agent wants it (reference edge-runtime §1.3).
+fn module_name(name: &str, at: &str, context: &mut Context<'_>) -> Option<ModuleId> {
+    if matches!(name, "$edgeAgent" | "$edgeHub" | "edgeAgent" | "edgeHub") {
+        let message = format!("{name} belongs to the runtime, a deployment has no say in it");
+        context.error_at_key("module-name", at, message).hint = Some("remove it".to_owned());
+        return None;
+    }
+    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))) {
+        Some(found) => {
+            let message =
+                format!("the module name {name:?} contains {found:?}; allowed are letters, digits, _ and -");
+            context.error_at_key("module-name", at, message);
+            None
+        }
+        None => match ModuleId::new(name) {
+            Ok(id) => Some(id),
+            Err(why) => {
+                context.error_at_key("module-name", at, why.to_string());
+                None
+            }
+        },
+    }
+}
+
+/// What the runtime needs, and what it has no use for.
+fn runtime(module: &Module, layer: Layer, at: &str, context: &mut Context<'_>) {
+    // A layer that does not name the runtime leaves it to the layers below.
+    let Some(kind) = module.kind.or((layer == Layer::Base).then_some(ModuleType::Docker)) else { return };
+    if context.was_dropped(&format!("{at}/type")) {
+        return;
+    }
+    let absent =
+        |field: &str, is_none: bool| is_none && layer == Layer::Base && !context.was_slip_of(at, field);
+    match kind {
+        ModuleType::Docker if absent("image", module.image.is_none()) => {
+            let finding = context.error_at_key("module-needs-image", at, "a docker module needs an image");
+            finding.hint = Some(match module.command {
+                Some(_) => "add `type: process` if the command runs on the host".to_owned(),
+                None => "add `image:`".to_owned(),
+            });
+        }
+        ModuleType::Process if absent("command", module.command.is_none()) => {
+            let finding =
+                context.error_at_key("module-needs-command", at, "a process module needs a command");
+            finding.hint = Some("add `command: [program, argument]`".to_owned());
+        }
+        ModuleType::Docker | ModuleType::Process => {}
+    }
+    if module
+        .command
+        .as_ref()
+        .is_some_and(|command| command.first().is_none_or(|program| program.trim().is_empty()))
+    {
+        context.error_at_key(
+            "module-needs-command",
+            &format!("{at}/command"),
+            "the command names no program",
+        );
+    }
+    let useless: [(&str, bool, &str); 3] = match kind {
+        ModuleType::Docker => [
+            ("command", module.command.is_some(), "write createOptions: {Cmd: […]}, or use `type: process`"),
+            ("workingDirectory", module.working_directory.is_some(), "write createOptions: {WorkingDir: …}"),
+            ("limits", module.limits.is_some(), "write createOptions: {HostConfig: {Memory: …}}"),
+        ],
+        ModuleType::Process => [
+            ("image", module.image.is_some(), "remove it, or use `type: docker`"),
+            ("createOptions", module.create_options.is_some(), "remove it, or use `type: docker`"),
+            ("imagePullPolicy", module.image_pull_policy.is_some(), "remove it, or use `type: docker`"),
+        ],
+    };
+    // Without an image a command already got the better hint above.
+    let told = kind == ModuleType::Docker && layer == Layer::Base && module.image.is_none();
+    for (field, _, hint) in
+        useless.into_iter().filter(|(field, present, _)| *present && !(told && *field == "command"))
+    {
+        let word = match kind {
+            ModuleType::Docker => "docker",
+            ModuleType::Process => "process",
+        };
+        let message = format!("a {word} module has no {field}");
+        context.error_at_key("wrong-runtime-field", &format!("{at}/{field}"), message).hint =
+            Some(hint.to_owned());
+    }
+}
+
+fn check_image(image: &str, pointer: &str, context: &mut Context<'_>) {
+    let name = image.trim();
+    let wrong = if name.is_empty() {
+        Some("the image is empty")
+    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        Some("an image name has no white space")
+    } else if name.ends_with(['/', ':', '@']) || name.starts_with([':', '@', '/']) || name.contains("//") {
+        Some("an image name is [registry/]name[:tag][@digest]")
+    } else {
+        None
+    };
+    if let Some(wrong) = wrong {
+        context.error("image", pointer, wrong);
+    }
+}
+
+fn environment(
+    env: &BTreeMap<String, EnvValue>,
+    at: &str,
+    context: &mut Context<'_>,
+) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    for (name, value) in env {
+        let pointer = format!("{at}/{}", escape(name));
+        let bad = |c: &char| matches!(c, '+' | '#' | '$' | '.' | '=') || c.is_whitespace() || c.is_control();
+        if let Some(found) = name.chars().find(bad) {
+            let message = format!(
+                "the variable name {name:?} contains {found:?}; white space and + # $ . = are not allowed"
+            );
+            context.error_at_key("env-name", &pointer, message);
+        } else if name.is_empty() {
+            context.error_at_key("env-name", &pointer, "the variable name is empty");
+        }
+        if let Some(text) = variable(value, &pointer, context) {
+            texts.insert(name.clone(), text);
+        }
+    }
+    let injected = [
+        "IOTEDGE_WORKLOADURI",
+        "IOTEDGE_MODULEGENERATIONID",
+        "IOTEDGE_MODULEID",
+        "IOTEDGE_DEVICEID",
+        "IOTEDGE_IOTHUBHOSTNAME",
+        "IOTEDGE_GATEWAYHOSTNAME",
+        "IOTEDGE_APIVERSION",
+        "IOTEDGE_AUTHSCHEME",
+    ];
+    for name in texts.keys() {
+        let same = injected.iter().find(|injected| *injected == name);
+        if same.is_some() {
+            let message =
+                format!("{name} is set by the agent; a value of your own breaks the module's identity");
+            context.warning("env-reserved", &format!("{at}/{}", escape(name)), message);
+        } else if name.starts_with("IOTEDGE_")
+            && let Some(near) = near(name, injected.into_iter())
+        {
+            let message = format!("{name} is close to {near}, which the agent sets");
+            context.warning("env-reserved", &format!("{at}/{}", escape(name)), message);
+        }
+    }
+    texts
+}
+
+/// The value as the module will see it.
+fn variable(value: &EnvValue, pointer: &str, context: &mut Context<'_>) -> Option<String> {
+    match value {
+        EnvValue::Text(text) => Some(text.clone()),
+        EnvValue::Bool(flag) => Some(flag.to_string()),
+        EnvValue::Number(number) => Some(number.to_string()),
+        EnvValue::Object(EnvObject { value: Some(value), secret_ref: None }) => Some(value.text()),
+        EnvValue::Object(EnvObject { value: None, secret_ref: Some(_) }) => {
+            let message = "references to secrets are not supported yet";
+            let finding = context.error("secret-ref", pointer, message);
+            finding.hint = Some("let the module read the secret on the device until then".to_owned());
+            None
+        }
+        EnvValue::Object(EnvObject { value: None, secret_ref: None }) => {
+            if !context.was_slip_of(pointer, "value") && !context.was_slip_of(pointer, "secretRef") {
+                context.error("env-value", pointer, "the variable has neither value nor secretRef");
+            }
+            None
+        }
+        EnvValue::Object(EnvObject { value: Some(_), secret_ref: Some(_) }) => {
+            context.error("env-value", pointer, "the variable has value and secretRef; one of them must go");
+            None
+        }
+    }
+}

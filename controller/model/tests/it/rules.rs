@@ -1,0 +1,96 @@
+//! The catalogue of rules: names are unique, entries are whole, and the examples break and keep their rule.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use hemline_model::{
+    SourceFile, load,
+    rules::{self, Rule},
+};
+
+/// Rules whose examples are not documents of one file: names of files, sources, whole fleets, sizes.
+const ELSEWHERE: [&str; 17] = [
+    "source-unreachable",
+    "source-name-skipped",
+    "source-symlink-skipped",
+    "source-submodule-skipped",
+    "source-empty",
+    "file-too-large",
+    "not-utf8",
+    "too-deep",
+    "alias-expansion",
+    "too-many-modules",
+    "priority-tie",
+    "layer-conflict",
+    "module-incomplete",
+    "layer-without-base",
+    "layer-below-base",
+    "device-without-base",
+    "deployment-without-device",
+];
+
+/// Manifests of Azure are no documents; `model/tests/azure` has their cases.
+fn is_elsewhere(id: &str) -> bool {
+    ELSEWHERE.contains(&id) || id.starts_with("azure-") || id.starts_with("export-")
+}
+
+fn indented(text: &str, by: usize) -> String {
+    text.lines().map(|line| format!("{:by$}{line}\n", "")).collect()
+}
+
+/// The piece inside a document: its first field tells whether it belongs to a device, a deployment or a module.
+fn whole(piece: &str) -> String {
+    if piece.contains("kind") {
+        return piece.to_owned();
+    }
+    let field = piece.split(':').next().unwrap_or_default();
+    let head = |kind: &str| {
+        format!("apiVersion: hemline.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: x}}\nspec:\n")
+    };
+    match field {
+        "tags" | "auth" | "deviceId" | "parent" | "edge" => {
+            format!("{}{}", head("Device"), indented(piece, 2))
+        }
+        "targetCondition" => format!("{}{}", head("EdgeDeployment"), indented(piece, 2)),
+        "routes" | "modules" | "priority" | "prioriti" | "rollout" | "storeAndForward" => {
+            format!("{}  targetCondition: '*'\n{}", head("EdgeDeployment"), indented(piece, 2))
+        }
+        _ => format!(
+            "{}  targetCondition: '*'\n  modules:\n    camera:\n{}",
+            head("EdgeDeployment"),
+            indented(piece, 6)
+        ),
+    }
+}
+
+fn said(piece: &str) -> BTreeSet<&'static str> {
+    let file = SourceFile { path: Arc::from("x.yaml"), bytes: whole(piece).into_bytes() };
+    load(&[file]).findings.iter().map(|finding| finding.rule).collect()
+}
+
+#[test]
+fn examples_break_and_keep_their_rule() {
+    for Rule { id, wrong, right, .. } in rules::all().filter(|rule| !is_elsewhere(rule.id)) {
+        if *id != "condition-reads-reported" {
+            assert!(said(wrong).contains(id), "{id} is not broken by:\n{}{:?}", whole(wrong), said(wrong));
+        }
+        assert_eq!(said(right), BTreeSet::new(), "{id}: still wrong:\n{}", whole(right));
+    }
+}
+
+#[test]
+fn names_are_unique_and_entries_whole() {
+    let mut names = BTreeSet::new();
+    for rule in rules::all() {
+        assert!(names.insert(rule.id), "{} is there twice", rule.id);
+        for sentence in [rule.summary, rule.why, rule.fix] {
+            assert!(sentence.ends_with('.') && sentence.len() > 10, "{}: {sentence:?}", rule.id);
+        }
+        assert_ne!(rule.wrong, rule.right, "{}", rule.id);
+        assert_eq!(rules::find(rule.id), Some(rule));
+    }
+}
+
+#[test]
+fn an_entry_reads_well() {
+    insta::assert_snapshot!(rules::find("route-suspicious").unwrap().explain());
+}

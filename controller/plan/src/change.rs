@@ -1,0 +1,195 @@
+//! One changed value, and the list of them between two JSON objects. What may be a secret is masked here, before it can
+//! reach a plan, a log or a pull request.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "***";
+
+/// Words in a name that make its value a secret.
+const SECRET_WORDS: [&str; 8] =
+    ["password", "passwd", "secret", "token", "credential", "apikey", "connectionstring", "sharedaccess"];
+/// Words in a text that make it a secret, whatever its name.
+const SECRET_TEXTS: [&str; 3] = ["SharedAccessKey=", "SharedAccessSignature ", "PRIVATE KEY-----"];
+
+/// A value that is different.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Change {
+    /// Where, with dots: `env.LOG_LEVEL`.
+    pub path: String,
+    /// JSON before; absent when there was nothing. Secrets are `***`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Json>,
+    /// JSON after; absent when there will be nothing. Secrets are `***`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Json>,
+}
+
+/// A JSON value that can be ordered, by its canonical text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Json(pub Value);
+
+impl Change {
+    pub(crate) fn new(path: impl Into<String>, from: Option<&Value>, to: Option<&Value>) -> Self {
+        let path = path.into();
+        let secret = [from, to].into_iter().flatten().any(|value| is_secret(&path, value));
+        let show = |value: &Value| if secret { Value::from(MASK) } else { masked(&path, value) };
+        Self { from: from.map(|value| Json(show(value))), to: to.map(|value| Json(show(value))), path }
+    }
+}
+
+impl PartialOrd for Json {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Json {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        hemline_model::twin::canonical(&self.0).cmp(&hemline_model::twin::canonical(&other.0))
+    }
+}
+
+impl std::hash::Hash for Json {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        hemline_model::twin::canonical(&self.0).hash(state);
+    }
+}
+
+/// All differences between two objects, leaf by leaf; arrays are leaves.
+pub(crate) fn changes(prefix: &str, from: &Map<String, Value>, to: &Map<String, Value>) -> Vec<Change> {
+    let mut found = Vec::new();
+    collect(prefix, from, to, &mut found);
+    found
+}
+
+fn collect(prefix: &str, from: &Map<String, Value>, to: &Map<String, Value>, found: &mut Vec<Change>) {
+    let mut keys: Vec<&String> = from.keys().chain(to.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let path = join(prefix, key);
+        match (from.get(key), to.get(key)) {
+            (Some(Value::Object(from)), Some(Value::Object(to))) => collect(&path, from, to, found),
+            (Some(Value::Object(from)), None) if !from.is_empty() => collect(&path, from, &Map::new(), found),
+            (None, Some(Value::Object(to))) if !to.is_empty() => collect(&path, &Map::new(), to, found),
+            (from, to) if from == to => {}
+            (from, to) => found.push(Change::new(path, from, to)),
+        }
+    }
+}
+
+/// A path with one more step.
+pub(crate) fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+}
+
+fn is_secret(path: &str, value: &Value) -> bool {
+    match value {
+        Value::Object(_) | Value::Null | Value::Bool(_) => false,
+        Value::String(text) if SECRET_TEXTS.iter().any(|word| text.contains(word)) => true,
+        Value::String(_) | Value::Number(_) | Value::Array(_) => {
+            let name: String =
+                path.rsplit('.').next().unwrap_or(path).chars().filter(char::is_ascii_alphanumeric).collect();
+            let name = name.to_ascii_lowercase();
+            // `key` alone is a name of many harmless things; at the end of a variable it is the key itself.
+            SECRET_WORDS.iter().any(|word| name.contains(word))
+                || (path.contains("env.") && name.ends_with("key"))
+        }
+    }
+}
+
+/// A value with the secrets inside it masked.
+fn masked(path: &str, value: &Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(key, value)| {
+                    let path = join(path, key);
+                    let shown =
+                        if is_secret(&path, value) { Value::from(MASK) } else { masked(&path, value) };
+                    (key.clone(), shown)
+                })
+                .collect(),
+        ),
+        Value::Array(items) if path.rsplit('.').next() == Some("command") => {
+            let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            match texts {
+                Some(texts) => arguments(&texts).into(),
+                // Not a command line, whatever its name says.
+                None => Value::from(MASK),
+            }
+        }
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| if is_secret("", item) { Value::from(MASK) } else { masked("", item) })
+                .collect(),
+        ),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// A command line with the values of secret flags masked: `--token=x`, `--token x`, `TOKEN=x`.
+pub(crate) fn arguments(command: &[&str]) -> Vec<String> {
+    let named = |name: &str| is_secret(&format!("env.{}", name.trim_start_matches('-')), &Value::from("x"));
+    let mut after_flag = false;
+    let mut shown = Vec::new();
+    for argument in command {
+        let value_of_flag = std::mem::take(&mut after_flag) && !argument.starts_with('-');
+        shown.push(match argument.split_once('=') {
+            _ if value_of_flag || SECRET_TEXTS.iter().any(|word| argument.contains(word)) => MASK.to_owned(),
+            Some((name, _)) if named(name) => format!("{name}={MASK}"),
+            Some(_) => (*argument).to_owned(),
+            None => {
+                after_flag = argument.starts_with('-') && named(argument);
+                (*argument).to_owned()
+            }
+        });
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_on_a_command_line_are_masked() {
+        for (command, shown) in [
+            (vec!["run", "--token", "abc", "x"], vec!["run", "--token", "***", "x"]),
+            (vec!["run", "--password=abc"], vec!["run", "--password=***"]),
+            (vec!["env", "API_KEY=abc", "run"], vec!["env", "API_KEY=***", "run"]),
+            (vec!["run", "--token", "--level", "debug"], vec!["run", "--token", "--level", "debug"]),
+            (vec!["run", "HostName=h;SharedAccessKey=abc="], vec!["run", "***"]),
+        ] {
+            assert_eq!(arguments(&command), shown);
+            let change = Change::new("command", None, Some(&json!(command)));
+            assert_eq!(change.to, Some(Json(json!(shown))), "{command:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        for (path, value, secret) in [
+            ("env.API_TOKEN", json!("a"), true),
+            ("env.DB_PASSWORD", json!("a"), true),
+            ("env.SIGNING_KEY", json!("a"), true),
+            ("env.LOG_LEVEL", json!("debug"), false),
+            ("env.URL", json!("HostName=h;SharedAccessKey=abc="), true),
+            ("desired.key", json!("a"), false),
+            ("desired.tokenCount", json!(3), true),
+            ("desired.secure", json!(true), false),
+            ("image", json!("registry.example/token:1"), false),
+        ] {
+            let change = Change::new(path, None, Some(&value));
+            assert_eq!(change.to == Some(Json(json!(MASK))), secret, "{path}");
+        }
+        let nested = Change::new("desired.a", None, Some(&json!([{"password": "x"}, "SharedAccessKey=y"])));
+        assert_eq!(nested.to, Some(Json(json!([{"password": MASK}, MASK]))));
+    }
+}

@@ -1,0 +1,136 @@
+//! One merged config → the twins that say so: `$edgeAgent` and `$edgeHub` in the shapes of IoT Edge, and the module twins
+//! (reference edge-runtime §1.3, §1.6).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hemline_model::{
+    edge::{
+        AgentDesired, AgentModule, DockerSettings, EnvEntry, HubDesired, HubRoute, ModuleSettings,
+        ModuleType, ProcessSettings, Runtime, StoreAndForward,
+    },
+    id::ModuleId,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// Seconds that a message waits for its receiver when no document says so; what the Azure portal writes.
+const TIME_TO_LIVE_SECS: u64 = 7200;
+
+/// What the twins of one device should hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DesiredTwins {
+    /// Tags of the device twin.
+    pub tags: Map<String, Value>,
+    /// Desired properties of the device twin.
+    pub device: Map<String, Value>,
+    /// Desired properties of the module twins, `$edgeAgent` and `$edgeHub` included; empty for a device that is no edge
+    /// device. Shared by all devices with the same deployments.
+    pub modules: Arc<BTreeMap<ModuleId, Map<String, Value>>>,
+}
+
+/// The module twins of a merged config. Modules that lack what their runtime needs are left out and named.
+pub(crate) fn modules(
+    merged: &Map<String, Value>,
+) -> (BTreeMap<ModuleId, Map<String, Value>>, Vec<Incomplete>) {
+    let (mut twins, mut agent, mut incomplete) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for (name, module) in object(merged, "modules") {
+        let (Ok(id), Value::Object(module)) = (ModuleId::new(name), module) else { continue };
+        match agent_module(module) {
+            Ok(settings) => {
+                agent.insert(name.clone(), settings);
+                twins.insert(id, object(module, "desired").clone());
+            }
+            Err(missing) => incomplete.push(Incomplete { module: id, missing }),
+        }
+    }
+    let desired = AgentDesired {
+        schema_version: "1.1".to_owned(),
+        runtime: Runtime::default(),
+        system_modules: BTreeMap::new(),
+        modules: agent,
+    };
+    twins.insert(ModuleId::edge_agent(), without_null(&desired.to_map()));
+    twins.insert(ModuleId::edge_hub(), without_null(&edge_hub(merged).to_map()));
+    (twins, incomplete)
+}
+
+/// A module that cannot run as merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Incomplete {
+    pub(crate) module: ModuleId,
+    /// The field that no layer sets.
+    pub(crate) missing: &'static str,
+}
+
+fn agent_module(module: &Map<String, Value>) -> Result<AgentModule, &'static str> {
+    let settings = match read::<ModuleType>(module, "type").unwrap_or_default() {
+        ModuleType::Docker => ModuleSettings::Docker(DockerSettings {
+            image: read(module, "image").ok_or("image")?,
+            create_options: object(module, "createOptions").clone(),
+            digest: None,
+        }),
+        ModuleType::Process => ModuleSettings::Process(ProcessSettings {
+            command: read(module, "command").ok_or("command")?,
+            working_directory: read(module, "workingDirectory"),
+            limits: read(module, "limits"),
+        }),
+    };
+    let env = object(module, "env").iter();
+    Ok(AgentModule {
+        version: None,
+        status: read(module, "status").unwrap_or_default(),
+        restart_policy: read(module, "restartPolicy").unwrap_or_default(),
+        startup_order: read(module, "startupOrder"),
+        image_pull_policy: read(module, "imagePullPolicy").unwrap_or_default(),
+        env: env.map(|(key, value)| (key.clone(), EnvEntry { value: value.clone() })).collect(),
+        settings,
+    })
+}
+
+fn edge_hub(merged: &Map<String, Value>) -> HubDesired {
+    let routes = object(merged, "routes").iter().map(|(name, route)| {
+        let part = |key: &str| route.get(key);
+        let route = HubRoute {
+            route: part("route").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            priority: part("priority").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok()),
+            time_to_live_secs: part("timeToLiveSecs").and_then(Value::as_u64),
+        };
+        (name.clone(), route)
+    });
+    let seconds = read(object(merged, "storeAndForward"), "timeToLiveSecs").unwrap_or(TIME_TO_LIVE_SECS);
+    let authorizations = object(merged, "broker").get("authorizations").cloned();
+    HubDesired {
+        // The broker policy exists from 1.2 on; a hub without it refuses the later version.
+        schema_version: if authorizations.is_some() { "1.2" } else { "1.1" }.to_owned(),
+        routes: routes.collect(),
+        store_and_forward_configuration: Some(StoreAndForward {
+            time_to_live_secs: i64::try_from(seconds).unwrap_or(i64::MAX),
+            store_limits: None,
+        }),
+        mqtt_broker: authorizations.map(|list| json!({"authorizations": list})),
+    }
+}
+
+/// A member that is an object; an empty one when it is not there.
+pub(crate) fn object<'a>(map: &'a Map<String, Value>, key: &str) -> &'a Map<String, Value> {
+    static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    map.get(key).and_then(Value::as_object).unwrap_or(&EMPTY)
+}
+
+pub(crate) fn read<T: DeserializeOwned>(map: &Map<String, Value>, key: &str) -> Option<T> {
+    // What stands here came out of validated documents; another shape means another field of the same name.
+    map.get(key).and_then(|value| serde_json::from_value(value.clone()).ok())
+}
+
+/// A twin holds no `null`: it means "remove".
+pub(crate) fn without_null(map: &Map<String, Value>) -> Map<String, Value> {
+    map.iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| match value {
+            Value::Object(inner) => (key.clone(), Value::Object(without_null(inner))),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                (key.clone(), value.clone())
+            }
+        })
+        .collect()
+}

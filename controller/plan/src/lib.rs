@@ -1,0 +1,34 @@
+//! What should happen and why. Pure: no clock, no file, no socket.
+//!
+//! ```text
+//! resolve.rs   documents + facts  → what each device should be, with the origin of every value
+//! desired.rs   one merged config  → the twins that say so, in the shapes of IoT Edge
+//! observe.rs   what a hub holds, as the planner wants to see it
+//! plan.rs      resolution, what was before, what is there → typed actions with reasons, and the steps that do them
+//! change.rs    one changed value; secrets masked
+//! print.rs     the plan for people
+//! markdown.rs  the plan as a comment of a pull request
+//! why.rs       the origin of every value of one device
+//! export.rs    what one device should be, as a manifest of IoT Edge
+//! ```
+//!
+//! The plan leaves no choice to whoever carries it out: order, patches and identities are decided here.
+
+mod change;
+mod desired;
+mod export;
+mod markdown;
+mod observe;
+mod plan;
+mod print;
+mod resolve;
+mod why;
+
+pub use change::{Change, Json, MASK};
+pub use desired::DesiredTwins;
+pub use export::{Exported, export};
+pub use markdown::{AT_MOST as MARKDOWN_AT_MOST, MARKER, findings_markdown};
+pub use observe::{MANAGED_BY, Observed, ObservedDevice, ObservedModule};
+pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, Step, Summary, plan};
+pub use resolve::{DesiredIdentity, Effective, Facts, Provenance, Resolution, resolve};
+pub use why::{Because, LayerKind, Unknown, unknown_device, why};

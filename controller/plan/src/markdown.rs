@@ -1,0 +1,291 @@
+//! The plan as a comment of a pull request: the verdict first, what goes and what was changed by hand above the fold,
+//! the single values folded below.
+//!
+//! A forge cuts a comment that is too long, or refuses it. So the text never has more than [`AT_MOST`] characters, and
+//! says itself what it left out; the same plan always gives the same text. What users wrote only ever stands in code,
+//! where it mentions nobody and cannot end the table, the fence or the fold that it stands in (`escape.rs`).
+
+mod escape;
+mod parts;
+
+use hemline_model::{Finding, Severity, id::DeviceId};
+
+use self::{
+    escape::{cell, code, html_code, label},
+    parts::Forecast,
+};
+use crate::{
+    Action, Effect, Plan, Planned, Reason, Summary,
+    print::{self, consequence, count, headline, some_names},
+};
+
+/// Most characters of the text; GitHub takes 65 536.
+pub const AT_MOST: usize = 60_000;
+/// By this comment a script finds the text again, to replace it.
+pub const MARKER: &str = "<!-- hemline-plan -->";
+
+/// What the footer may take.
+const FOOTER: usize = 1_000;
+/// What the table may take, its last line included.
+const TABLE: usize = 20_000;
+/// What each list above the fold may take.
+const LIST: usize = 8_000;
+/// Lines of each list above the fold.
+const LISTED_AT_MOST: usize = 20;
+/// Characters of a finding's message.
+const MESSAGE_AT_MOST: usize = 300;
+
+/// One action and the devices it happens on.
+type Group<'a> = (&'a Planned, Vec<&'a DeviceId>);
+
+impl Plan {
+    /// The plan in Markdown, with the warnings that its documents gave.
+    #[must_use]
+    pub fn markdown(&self, findings: &[Finding]) -> String {
+        let groups = self.groups();
+        let mut text = self.verdict(&groups);
+        let warnings: Vec<&Finding> =
+            findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
+        listed(&mut text, "Warnings", &warnings, finding_line);
+        let gone: Vec<&Group<'_>> =
+            groups.iter().filter(|(planned, _)| planned.action.effect() == Effect::Remove).collect();
+        listed(&mut text, "Removed", &gone, |(planned, devices)| {
+            format!("{}: {}", place(planned, devices), removal(&planned.action))
+        });
+        let drift: Vec<&Group<'_>> =
+            groups.iter().filter(|(planned, _)| planned.reason == Reason::Drift).collect();
+        listed(
+            &mut text,
+            "Changed outside the documents; this overwrites it",
+            &drift,
+            |(planned, devices)| format!("{}{}", place(planned, devices), undone(&planned.action)),
+        );
+        let unlisted = table(&mut text, &groups);
+        let (folded, left_out) = details(&mut text, &groups);
+        self.footer(&mut text, [unlisted, folded, left_out]);
+        text
+    }
+
+    fn verdict(&self, groups: &[Group<'_>]) -> String {
+        let revisions = match (&self.base, &self.head) {
+            (Some(base), Some(head)) => format!("{} → {} · ", label(base), label(head)),
+            (None, Some(head)) => format!("{} · ", label(head)),
+            (Some(_) | None, None) => String::new(),
+        };
+        if self.is_empty() {
+            return format!("### {revisions}{}\n\n", print::nothing(&self.summary));
+        }
+        let verdict = headline(&self.summary, self).replace(print::GAP, " · ");
+        format!("### {revisions}{verdict}\n\n**Blast radius:** {}\n\n", Forecast::of(self, groups))
+    }
+
+    fn footer(&self, text: &mut String, [unlisted, folded, left_out]: [usize; 3]) {
+        let mut lost = Vec::new();
+        if unlisted > 0 {
+            lost.push(format!("{} not in the table", count(unlisted, "group")));
+        }
+        if folded > 0 {
+            lost.push(format!("{} shortened", count(folded, "group")));
+        }
+        if left_out > 0 {
+            lost.push(format!("{} without their values", count(left_out, "group")));
+        }
+        if !lost.is_empty() {
+            line(
+                text,
+                format_args!(
+                    "To keep this below {AT_MOST} characters: {}. `hem plan --format json` has everything.\n",
+                    lost.join(", ")
+                ),
+            );
+        }
+        let Summary { add, change, remove, devices, restart: _, unchanged: _ } = self.summary;
+        line(
+            text,
+            format_args!(
+                "Plan: {add} to add, {change} to change, {remove} to remove on {}. `{}`\n\n{MARKER}",
+                count(devices, "device"),
+                self.digest()
+            ),
+        );
+    }
+}
+
+/// Documents that cannot be planned, in Markdown: the errors, then the warnings.
+#[must_use]
+pub fn findings_markdown(findings: &[Finding]) -> String {
+    let of = |severity| -> Vec<&Finding> { findings.iter().filter(|one| one.severity == severity).collect() };
+    let errors = of(Severity::Error);
+    let mut text = format!("### No plan: {} in the documents\n\n", count(errors.len(), "error"));
+    listed(&mut text, "Errors", &errors, finding_line);
+    listed(&mut text, "Warnings", &of(Severity::Warning), finding_line);
+    line(&mut text, format_args!("`hem validate` shows each with its line.\n\n{MARKER}"));
+    text
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.push_str(&what.to_string());
+    text.push('\n');
+}
+
+/// A list with its heading; nothing for an empty one.
+fn listed<T>(text: &mut String, heading: &str, items: &[&T], each: impl Fn(&T) -> String) {
+    if items.is_empty() {
+        return;
+    }
+    line(text, format_args!("**{heading} ({})**\n", items.len()));
+    let (mut shown, mut used) = (0, 0);
+    for item in items.iter().take(LISTED_AT_MOST) {
+        let item = each(item);
+        used += item.chars().count();
+        if used > LIST {
+            break;
+        }
+        line(text, format_args!("- {item}"));
+        shown += 1;
+    }
+    if items.len() > shown {
+        line(text, format_args!("- … and {} more", items.len() - shown));
+    }
+    text.push('\n');
+}
+
+fn finding_line(finding: &Finding) -> String {
+    let at = finding.position.as_ref().map(|at| format!("{} ", code(&at.to_string(), MESSAGE_AT_MOST)));
+    let hint = finding.hint.as_ref().map(|hint| format!(" — {}", code(hint, MESSAGE_AT_MOST)));
+    format!(
+        "{}{} {}{}",
+        at.unwrap_or_default(),
+        code(finding.rule, MESSAGE_AT_MOST),
+        code(&finding.message, MESSAGE_AT_MOST),
+        hint.unwrap_or_default()
+    )
+}
+
+fn removal(action: &Action) -> String {
+    match action {
+        Action::RemoveRoute { change, .. } => code(&print::values(change), print::VALUE_AT_MOST * 2),
+        other => consequence(other),
+    }
+}
+
+/// The first values that a change by hand loses.
+fn undone(action: &Action) -> String {
+    let changes = action.changes();
+    let mut shown: Vec<String> = changes
+        .iter()
+        .take(2)
+        .map(|change| code(&format!("{}  {}", change.path, print::values(change)), print::VALUE_AT_MOST * 3))
+        .collect();
+    if changes.len() > shown.len() {
+        shown.push(format!("{} more", changes.len() - shown.len()));
+    }
+    if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) }
+}
+
+/// `module camera` on 12 devices (`press-01 … press-12`)
+fn place(planned: &Planned, devices: &[&DeviceId]) -> String {
+    let subject = code(&planned.action.subject(), escape::NAME_AT_MOST);
+    format!("{subject} on {}", where_(devices))
+}
+
+fn where_(devices: &[&DeviceId]) -> String {
+    let names = code(&some_names(devices), escape::NAME_AT_MOST * 3);
+    match devices {
+        [_] => names,
+        many => format!("{} ({names})", count(many.len(), "device")),
+    }
+}
+
+/// The table of groups, as far as its share of the text goes. Returns how many groups are not in it.
+fn table(text: &mut String, groups: &[Group<'_>]) -> usize {
+    if groups.is_empty() {
+        return 0;
+    }
+    let mut rows = String::from("| | what | devices | effect | values |\n|---|---|---|---|---|\n");
+    let mut used = rows.chars().count();
+    let mut shown = 0;
+    for (planned, devices) in groups {
+        let row = row(planned, devices);
+        let length = row.chars().count();
+        if used + length > TABLE {
+            break;
+        }
+        rows.push_str(&row);
+        used += length;
+        shown += 1;
+    }
+    line(text, format_args!("{rows}"));
+    groups.len() - shown
+}
+
+fn row(planned: &Planned, devices: &[&DeviceId]) -> String {
+    let action = &planned.action;
+    let effect = match action {
+        // The only consequence that holds a user's words.
+        Action::CreateModule { .. } => code(&consequence(action), print::VALUE_AT_MOST * 2),
+        other => consequence(other),
+    };
+    let drift = if planned.reason == Reason::Drift { " (drift)" } else { "" };
+    let changes = action.changes();
+    let mut paths: Vec<String> =
+        changes.iter().take(3).map(|change| code(&change.path, escape::NAME_AT_MOST)).collect();
+    if changes.len() > paths.len() {
+        paths.push(format!("{} more", changes.len() - paths.len()));
+    }
+    format!(
+        "| `{}` | {} | {} | {}{drift} | {} |\n",
+        print::sign(action),
+        cell(&code(&action.subject(), escape::NAME_AT_MOST)),
+        cell(&where_(devices)),
+        cell(&effect),
+        cell(&paths.join(", "))
+    )
+}
+
+/// A fold per group: first the short form of as many as fit, then the long form of as many of those as fit. Returns how
+/// many are shortened and how many are missing.
+fn details(text: &mut String, groups: &[Group<'_>]) -> (usize, usize) {
+    let mut left = AT_MOST.saturating_sub(text.chars().count() + FOOTER);
+    let mut chosen: Vec<(String, usize, bool)> = Vec::new();
+    for (planned, devices) in groups {
+        let (short, cut) = fold(planned, devices, &parts::SHORT);
+        let length = short.chars().count();
+        if length > left {
+            break;
+        }
+        left -= length;
+        chosen.push((short, length, cut));
+    }
+    for ((short, length, cut), (planned, devices)) in chosen.iter_mut().zip(groups).filter(|one| one.0.2) {
+        let (long, still) = fold(planned, devices, &parts::LONG);
+        let more = long.chars().count();
+        if more <= left + *length {
+            left = left + *length - more;
+            (*short, *length, *cut) = (long, more, still);
+        }
+    }
+    let shortened = chosen.iter().filter(|one| one.2).count();
+    for (fold, _, _) in &chosen {
+        text.push_str(fold);
+    }
+    (shortened, groups.len() - chosen.len())
+}
+
+/// One group with its devices and values, and whether something of it was cut.
+fn fold(planned: &Planned, devices: &[&DeviceId], limits: &parts::Limits) -> (String, bool) {
+    let subject = html_code(&planned.action.subject());
+    let on = match devices {
+        [one] => html_code(one.as_str()),
+        many => count(many.len(), "device"),
+    };
+    let sign = html_code(print::sign(&planned.action));
+    let (names, fewer) = parts::names(devices, limits);
+    let (diff, cut) = parts::diff(&planned.action, limits);
+    let text = format!(
+        "<details><summary>{sign} {subject} on {on}</summary>\n\n{names}\n\n{diff}\n\n</details>\n\n"
+    );
+    (text, fewer || cut)
+}

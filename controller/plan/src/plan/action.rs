@@ -1,0 +1,213 @@
+//! The vocabulary of a plan: what happens to what, and why.
+
+use hemline_model::id::ModuleId;
+use serde::{Deserialize, Serialize};
+
+use crate::Change;
+
+/// One action and its reason. The order is the order of a printed plan: deletions first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// What happens.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// The documents say something else than before.
+    Documents,
+    /// Somebody changed it outside the documents; they say the same as before.
+    Drift,
+}
+
+/// Something that happens on one device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Action {
+    /// The identity goes, with its modules and twins.
+    DeleteDevice,
+    /// A module goes.
+    RemoveModule {
+        /// Which.
+        module: ModuleId,
+    },
+    /// A route goes.
+    RemoveRoute {
+        /// Which.
+        route: String,
+        /// Its text.
+        change: Change,
+    },
+    /// A device is made.
+    CreateDevice {
+        /// Does it run modules?
+        edge: bool,
+    },
+    /// A module is made and started.
+    CreateModule {
+        /// Which.
+        module: ModuleId,
+        /// Its image, or its program and arguments.
+        runs: String,
+        /// Is it started too?
+        started: bool,
+    },
+    /// A module is stopped, removed and made anew.
+    RecreateModule {
+        /// Which.
+        module: ModuleId,
+        /// What makes that necessary, and what changes besides.
+        because: Vec<Change>,
+    },
+    /// A stopped module is started.
+    StartModule {
+        /// Which.
+        module: ModuleId,
+    },
+    /// A running module is stopped, and stays.
+    StopModule {
+        /// Which.
+        module: ModuleId,
+    },
+    /// Settings of a module change while it runs.
+    UpdateModule {
+        /// Which.
+        module: ModuleId,
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// The identity changes.
+    UpdateDevice {
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// A route is new.
+    AddRoute {
+        /// Which.
+        route: String,
+        /// Its text.
+        change: Change,
+    },
+    /// A route changes.
+    SetRoute {
+        /// Which.
+        route: String,
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// The edge hub gets its first configuration.
+    ConfigureHub,
+    /// The agent gets its first configuration.
+    ConfigureAgent,
+    /// Other settings of the edge hub change.
+    UpdateHub {
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// Other settings of the agent change.
+    UpdateAgent {
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// Desired properties change.
+    PatchTwin {
+        /// Of a module; of the device when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        module: Option<ModuleId>,
+        /// What.
+        changes: Vec<Change>,
+    },
+    /// Tags change.
+    PatchTags {
+        /// What.
+        changes: Vec<Change>,
+    },
+}
+
+/// What an action does to its subject; decides sign, order and counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// It goes: `-`.
+    Remove,
+    /// It is new: `+`.
+    Add,
+    /// It is made anew: `-/+`.
+    Recreate,
+    /// It changes in place: `~`.
+    Change,
+}
+
+impl Action {
+    /// What it does to its subject.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::DeleteDevice | Self::RemoveModule { .. } | Self::RemoveRoute { .. } => Effect::Remove,
+            Self::CreateDevice { .. } | Self::CreateModule { .. } | Self::AddRoute { .. } => Effect::Add,
+            Self::RecreateModule { .. } => Effect::Recreate,
+            Self::StartModule { .. }
+            | Self::StopModule { .. }
+            | Self::UpdateModule { .. }
+            | Self::UpdateDevice { .. }
+            | Self::SetRoute { .. }
+            | Self::ConfigureHub
+            | Self::ConfigureAgent
+            | Self::UpdateHub { .. }
+            | Self::UpdateAgent { .. }
+            | Self::PatchTwin { .. }
+            | Self::PatchTags { .. } => Effect::Change,
+        }
+    }
+
+    /// What it happens to, in words: `module camera`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::DeleteDevice | Self::CreateDevice { .. } | Self::UpdateDevice { .. } => "device".to_owned(),
+            Self::RemoveModule { module }
+            | Self::CreateModule { module, .. }
+            | Self::RecreateModule { module, .. }
+            | Self::StartModule { module }
+            | Self::StopModule { module }
+            | Self::UpdateModule { module, .. } => format!("module {module}"),
+            Self::RemoveRoute { route, .. } | Self::AddRoute { route, .. } | Self::SetRoute { route, .. } => {
+                format!("route {route}")
+            }
+            Self::ConfigureHub | Self::UpdateHub { .. } => "edge hub".to_owned(),
+            Self::ConfigureAgent | Self::UpdateAgent { .. } => "edge agent".to_owned(),
+            Self::PatchTwin { module: Some(module), .. } => format!("twin of {module}"),
+            Self::PatchTwin { module: None, .. } => "device twin".to_owned(),
+            Self::PatchTags { .. } => "tags".to_owned(),
+        }
+    }
+
+    /// The single values that change.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        match self {
+            Self::DeleteDevice
+            | Self::CreateDevice { .. }
+            | Self::RemoveModule { .. }
+            | Self::CreateModule { .. }
+            | Self::StartModule { .. }
+            | Self::StopModule { .. }
+            | Self::ConfigureHub
+            | Self::ConfigureAgent => &[],
+            Self::RemoveRoute { change, .. } | Self::AddRoute { change, .. } => std::slice::from_ref(change),
+            Self::RecreateModule { because: changes, .. }
+            | Self::UpdateModule { changes, .. }
+            | Self::UpdateDevice { changes }
+            | Self::SetRoute { changes, .. }
+            | Self::UpdateHub { changes }
+            | Self::UpdateAgent { changes }
+            | Self::PatchTwin { changes, .. }
+            | Self::PatchTags { changes } => changes,
+        }
+    }
+}

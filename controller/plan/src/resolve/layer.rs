@@ -1,0 +1,217 @@
+//! A deployment as a list of leaves, and the merge of several such lists by path.
+//!
+//! The rules are those of IoT Edge (reference edge-runtime §1.7), but Git has no time of creation: two layers of the same
+//! priority that disagree on a path are reported, never decided.
+
+use std::collections::BTreeMap;
+
+use hemline_model::{
+    DeploymentDoc,
+    valid::{ModuleSpec, RouteSettings},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// The steps from the root of a config to a value.
+pub(crate) type Path = Vec<String>;
+
+/// One deployment, flattened once for all its devices.
+#[derive(Debug)]
+pub(crate) struct Layer<'a> {
+    pub(crate) deployment: &'a DeploymentDoc,
+    leaves: BTreeMap<Path, Value>,
+}
+
+/// Several layers merged: each leaf and the place of its layer in the list.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    pub(crate) leaves: BTreeMap<Path, (Value, usize)>,
+    pub(crate) conflicts: Vec<Conflict>,
+}
+
+/// Two layers of the same priority that disagree.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Conflict {
+    pub(crate) path: Path,
+    /// Places in the list of layers.
+    pub(crate) one: usize,
+    pub(crate) other: usize,
+}
+
+impl<'a> Layer<'a> {
+    pub(crate) fn new(deployment: &'a DeploymentDoc) -> Self {
+        let mut leaves = BTreeMap::new();
+        for (name, module) in &deployment.spec.modules {
+            flatten(
+                vec!["modules".into(), name.to_string()],
+                Value::Object(module_object(module)),
+                &mut leaves,
+            );
+        }
+        for (name, (_, route)) in &deployment.spec.routes {
+            leaves.insert(vec!["routes".into(), name.clone()], route_value(route));
+        }
+        if let Some(seconds) = deployment.spec.store_and_forward_secs {
+            leaves.insert(vec!["storeAndForward".into(), "timeToLiveSecs".into()], json!(seconds));
+        }
+        if !deployment.spec.broker_authorizations.is_empty() {
+            let list = deployment.spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
+            leaves.insert(vec!["broker".into(), "authorizations".into()], Value::Array(list));
+        }
+        Self { deployment, leaves }
+    }
+}
+
+impl Merged {
+    /// Merges layers that are sorted by priority, the base first.
+    pub(crate) fn of(layers: &[&Layer<'_>]) -> Self {
+        let mut merged = Self::default();
+        for (place, layer) in layers.iter().enumerate() {
+            for (path, value) in &layer.leaves {
+                merged.set(layers, place, path, value);
+            }
+        }
+        merged
+    }
+
+    fn set(&mut self, layers: &[&Layer<'_>], place: usize, path: &Path, value: &Value) {
+        // An empty object says that there is an object, not that it should be emptied.
+        let says_nothing = value.as_object().is_some_and(Map::is_empty);
+        let overlapping = self.overlapping(path);
+        if says_nothing && overlapping.iter().any(|have| have.starts_with(path)) {
+            return;
+        }
+        let priority = |place: usize| layers.get(place).map(|layer| layer.deployment.spec.priority);
+        for overlapped in overlapping {
+            let Some((before, lower)) = self.leaves.remove(&overlapped) else { continue };
+            let agrees =
+                (overlapped == *path && before == *value) || before.as_object().is_some_and(Map::is_empty);
+            if lower != place && priority(lower) == priority(place) && !agrees {
+                self.conflicts.push(Conflict { path: path.clone(), one: lower, other: place });
+            }
+        }
+        if !value.is_null() {
+            self.leaves.insert(path.clone(), (value.clone(), place));
+        }
+    }
+
+    /// Paths that a new value at `path` takes the place of: itself, everything below it, and any leaf above it.
+    fn overlapping(&self, path: &[String]) -> Vec<Path> {
+        let below = self
+            .leaves
+            .range(path.to_vec()..)
+            .map(|(have, _)| have)
+            .take_while(|have| have.starts_with(path))
+            .cloned();
+        let above =
+            (1..path.len()).map(|steps| path[..steps].to_vec()).filter(|p| self.leaves.contains_key(p));
+        below.chain(above).collect()
+    }
+
+    /// The leaves as a tree again.
+    pub(crate) fn tree(&self) -> Map<String, Value> {
+        let mut root = Map::new();
+        for (path, (value, _)) in &self.leaves {
+            plant(&mut root, path, value.clone());
+        }
+        root
+    }
+}
+
+/// The JSON pointer of a path inside the document.
+pub(crate) fn pointer(path: &[String]) -> String {
+    let mut pointer = String::from("/spec");
+    for step in path {
+        pointer.push('/');
+        pointer.push_str(&match step.as_str() {
+            // The document says it with a unit.
+            "timeToLiveSecs" => "timeToLive".to_owned(),
+            step => step.replace('~', "~0").replace('/', "~1"),
+        });
+    }
+    pointer
+}
+
+fn plant(map: &mut Map<String, Value>, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => {
+            map.insert(last.clone(), value);
+        }
+        [first, rest @ ..] => {
+            let inner = map.entry(first.clone()).or_insert_with(|| Value::Object(Map::new()));
+            // Leaves never stand above other leaves, so what is here is an object.
+            if let Value::Object(inner) = inner {
+                plant(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn flatten(path: Path, value: Value, leaves: &mut BTreeMap<Path, Value>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                let mut path = path.clone();
+                path.push(key);
+                flatten(path, value, leaves);
+            }
+        }
+        Value::Object(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_) => {
+            leaves.insert(path, value);
+        }
+    }
+}
+
+/// What a module says, and nothing that it does not say. Destructured so that a new field cannot be forgotten.
+fn module_object(module: &ModuleSpec) -> Map<String, Value> {
+    let ModuleSpec {
+        kind,
+        image,
+        create_options,
+        env,
+        restart_policy,
+        status,
+        startup_order,
+        image_pull_policy,
+        desired,
+        command,
+        working_directory,
+        limits,
+    } = module;
+    let mut object = Map::new();
+    put(&mut object, "type", kind.as_ref());
+    put(&mut object, "image", image.as_ref());
+    put(&mut object, "createOptions", create_options.as_ref());
+    put(&mut object, "env", (!env.is_empty()).then_some(env));
+    put(&mut object, "restartPolicy", restart_policy.as_ref());
+    put(&mut object, "status", status.as_ref());
+    put(&mut object, "startupOrder", startup_order.as_ref());
+    put(&mut object, "imagePullPolicy", image_pull_policy.as_ref());
+    put(&mut object, "desired", desired.as_ref());
+    put(&mut object, "command", command.as_ref());
+    put(&mut object, "workingDirectory", working_directory.as_ref());
+    put(&mut object, "limits", limits.as_ref());
+    object
+}
+
+fn put<T: Serialize>(object: &mut Map<String, Value>, key: &str, value: Option<&T>) {
+    if let Some(Ok(value)) = value.map(serde_json::to_value) {
+        object.insert(key.to_owned(), value);
+    }
+}
+
+/// A route is one leaf: half a route of one layer and half of another is no route.
+fn route_value(route: &RouteSettings) -> Value {
+    let RouteSettings { text, priority, time_to_live_secs } = route;
+    let mut object = Map::new();
+    put(&mut object, "route", Some(text));
+    put(&mut object, "priority", priority.as_ref());
+    put(&mut object, "timeToLiveSecs", time_to_live_secs.as_ref());
+    Value::Object(object)
+}

@@ -1,0 +1,11 @@
+//! The planner: scripts with their transcripts, and properties.
+
+#[cfg(test)]
+mod it {
+    mod azure;
+    mod idempotence;
+    mod markdown;
+    mod scale;
+    mod script;
+    mod scripts;
+}

@@ -1,0 +1,139 @@
+//! A planner driven by a script: documents, plans, and a hub that is a value.
+//!
+//! A line `> command` starts a command; the lines after it are its body.
+//!
+//! ```text
+//! > documents                      the body replaces all documents
+//! > plan                           from the documents applied last to these
+//! > observe                        the plan against the hub
+//! > markdown                       the same as the comment of a pull request
+//! > apply                          does it to the hub, and checks that nothing is left to do
+//! > tags DEVICE JSON               somebody merges tags by hand
+//! > desired DEVICE[/MODULE] JSON   somebody merges desired properties by hand
+//! > reported DEVICE JSON           the device reports
+//! > why DEVICE PATH                where a value comes from
+//! > twin DEVICE[/MODULE]           desired properties on the hub
+//! ```
+
+use std::fmt::Write as _;
+
+use hemline_model::{
+    Fleet, SourceFile,
+    id::{DeviceId, ModuleId},
+    twin::merge,
+};
+use hemline_plan::{Facts, Observed, Resolution, plan, resolve};
+use serde_json::{Map, Value};
+
+#[derive(Default)]
+pub(crate) struct World {
+    fleet: Fleet,
+    facts: Facts,
+    applied: Option<Resolution>,
+    hub: Observed,
+    transcript: String,
+}
+
+pub(crate) fn run(script: &str) -> String {
+    let mut world = World::default();
+    let mut commands: Vec<(String, String)> = Vec::new();
+    for line in script.lines() {
+        match (line.strip_prefix("> "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command.to_owned(), String::new())),
+            (None, Some((_, body))) => {
+                body.push_str(line);
+                body.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    for (command, body) in commands {
+        writeln!(world.transcript, "> {command}").unwrap();
+        world.command(&command, &body);
+        world.transcript.push('\n');
+    }
+    world.transcript
+}
+
+impl World {
+    fn command(&mut self, command: &str, body: &str) {
+        let mut words = command.splitn(3, ' ');
+        let (name, whom, rest) =
+            (words.next().unwrap(), words.next().unwrap_or(""), words.next().unwrap_or(""));
+        match name {
+            "documents" => self.documents(body),
+            "plan" => {
+                let resolution = resolve(&self.fleet, &self.facts);
+                let planned = plan(&resolution, self.applied.as_ref(), None);
+                write!(self.transcript, "{planned}").unwrap();
+            }
+            "observe" => {
+                let resolution = resolve(&self.fleet, &self.facts);
+                let planned = plan(&resolution, self.applied.as_ref(), Some(&self.hub));
+                write!(self.transcript, "{planned}").unwrap();
+            }
+            "markdown" => {
+                let resolution = resolve(&self.fleet, &self.facts);
+                let planned = plan(&resolution, self.applied.as_ref(), Some(&self.hub))
+                    .between(Some("3f2c1a9".to_owned()), Some("8d90bc4".to_owned()));
+                write!(self.transcript, "{}", planned.markdown(&resolution.findings)).unwrap();
+            }
+            "apply" => self.apply(),
+            "tags" => merge(&mut self.hub.devices.get_mut(whom).unwrap().tags, &object(rest)),
+            "desired" => merge(self.desired(whom), &object(rest)),
+            "reported" => {
+                self.facts.reported.insert(DeviceId::new(whom).unwrap(), Value::Object(object(rest)));
+            }
+            "why" => {
+                let resolution = resolve(&self.fleet, &self.facts);
+                let origin = &resolution.devices[whom].provenance[rest];
+                writeln!(self.transcript, "{} at {}", origin.document, origin.position).unwrap();
+            }
+            "twin" => {
+                let text = serde_json::to_string_pretty(self.desired(whom)).unwrap();
+                writeln!(self.transcript, "{text}").unwrap();
+            }
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn documents(&mut self, body: &str) {
+        let file = SourceFile { path: "fleet.yaml".into(), bytes: body.as_bytes().to_vec() };
+        let loaded = hemline_model::load(&[file]);
+        for finding in &loaded.findings {
+            self.transcript.push_str(&finding.render());
+        }
+        if let Some(fleet) = loaded.fleet {
+            self.fleet = fleet;
+            for finding in resolve(&self.fleet, &self.facts).findings {
+                self.transcript.push_str(&finding.render());
+            }
+        }
+    }
+
+    fn apply(&mut self) {
+        let resolution = resolve(&self.fleet, &self.facts);
+        for device in plan(&resolution, self.applied.as_ref(), Some(&self.hub)).devices {
+            for step in &device.steps {
+                step.apply_to(&mut self.hub);
+            }
+        }
+        let again = plan(&resolution, self.applied.as_ref(), Some(&self.hub));
+        assert!(again.is_empty(), "the second plan is not empty:\n{again}");
+        self.applied = Some(resolution);
+    }
+
+    fn desired(&mut self, whom: &str) -> &mut Map<String, Value> {
+        match whom.split_once('/') {
+            None => &mut self.hub.devices.get_mut(whom).unwrap().desired,
+            Some((device, module)) => {
+                let module = ModuleId::new(module).unwrap();
+                &mut self.hub.devices.get_mut(device).unwrap().modules.get_mut(&module).unwrap().desired
+            }
+        }
+    }
+}
+
+fn object(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap()
+}

@@ -1,0 +1,67 @@
+//! The topics of IoT Hub (reference device-protocol §4.3, §4.4): what clients publish, what the hub publishes.
+//!
+//! Identity ids stand in topics as they are: never decoded, never trimmed. Not here: property bags (`bag.rs`) and
+//! subscription filters (`filter.rs`).
+
+mod to_client;
+mod to_hub;
+
+pub use to_client::{HubTopic, cloud_to_device, desired_patch, input, method_call, twin_response};
+pub use to_hub::{ClientTopic, method_result, parse, reported_patch, telemetry, twin_get};
+
+use crate::bag::BagError;
+pub use crate::filter::{Feature, features};
+
+/// Filter of twin responses.
+pub const TWIN_RESPONSES: &str = "$iothub/twin/res/#";
+/// Filter of desired property patches.
+pub const DESIRED_PATCHES: &str = "$iothub/twin/PATCH/properties/desired/#";
+/// Filter of direct method calls.
+pub const METHODS: &str = "$iothub/methods/POST/#";
+
+/// Why a topic is refused. Each of them closes the connection (reference device-protocol §4.1).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// No topic of IoT Hub.
+    #[error(
+        "topic {0:?} is none that a client can publish to; send messages to devices/<id>/messages/events/"
+    )]
+    Unknown(String),
+    /// The topic names another identity than the connection's.
+    #[error("topic {topic:?} belongs to another identity than {client}; publish under the own id only")]
+    ForeignIdentity {
+        /// The topic.
+        topic: String,
+        /// Who published.
+        client: String,
+    },
+    /// A request that cannot be answered.
+    #[error("topic {0:?} has no $rid; append ?$rid=<request id>")]
+    MissingRequestId(String),
+    /// A number that is none.
+    #[error("topic {topic:?}: {what} is not a number")]
+    NotANumber {
+        /// The topic.
+        topic: String,
+        /// Which part.
+        what: &'static str,
+    },
+    /// The property bag is broken.
+    #[error("topic has a broken property bag")]
+    Bag(#[from] BagError),
+}
+
+/// Finds `$rid` and `$version` in the query of a topic. Values are not decoded: a request id is echoed byte for byte.
+fn query(text: &str) -> (Option<&str>, Option<&str>) {
+    let (mut rid, mut version) = (None, None);
+    for pair in text.split('&') {
+        if let Some((name, value)) = pair.split_once('=') {
+            match name {
+                "$rid" | "%24rid" => rid = rid.or(Some(value)),
+                "$version" | "%24version" => version = version.or(Some(value)),
+                _ => {}
+            }
+        }
+    }
+    (rid.filter(|rid| !rid.is_empty()), version)
+}

@@ -1,0 +1,16 @@
+//! Tests of the query crate, as one binary. Mostly tables: the worked examples of the reference, and messages.
+
+#[path = "it/conditions.rs"]
+mod conditions;
+#[path = "it/messages.rs"]
+mod messages;
+#[path = "it/properties.rs"]
+mod properties;
+#[path = "it/queries.rs"]
+mod queries;
+#[path = "it/route_expressions.rs"]
+mod route_expressions;
+#[path = "it/routes.rs"]
+mod routes;
+#[path = "it/targets.rs"]
+mod targets;

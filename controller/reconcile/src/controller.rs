@@ -1,0 +1,204 @@
+//! The loop: when a pass runs, and who hears of it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use hemline_hub::HubHandle;
+use hemline_hub_core::effect::Notice;
+use hemline_sources::{AnySource, Nudge, Source as _};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    last_good::LastGood,
+    pass::{Reload, State, pass},
+    report::{PassReport, status_files},
+    validate::chain,
+};
+
+/// When passes run, and where the controller keeps what must survive a restart.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder of the last good revision.
+    pub last_good: PathBuf,
+    /// A pass runs at least this often.
+    pub every: Duration,
+    /// Quiet time after the hub said that something moved; many notices make one pass.
+    pub debounce: Duration,
+    /// Are status files written to the source?
+    pub write_status: bool,
+}
+
+impl Options {
+    /// Every 30 s at least, 100 ms after the hub moved, with status files.
+    #[must_use]
+    pub fn new(last_good: impl Into<PathBuf>) -> Self {
+        Self {
+            last_good: last_good.into(),
+            every: Duration::from_secs(30),
+            debounce: Duration::from_millis(100),
+            write_status: true,
+        }
+    }
+}
+
+/// A running controller. Dropping it does not stop it; the token does.
+#[derive(Debug)]
+pub struct ControllerHandle {
+    view: ControllerView,
+    task: JoinHandle<()>,
+}
+
+/// The controller for onlookers: its newest report, and a nudge. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ControllerView {
+    reports: watch::Receiver<Option<Arc<PassReport>>>,
+    nudge: Nudge,
+}
+
+/// Starts the controller. The first pass runs at once.
+#[must_use]
+pub fn start(
+    source: AnySource,
+    hub: HubHandle,
+    options: Options,
+    shutdown: CancellationToken,
+) -> ControllerHandle {
+    let (sender, reports) = watch::channel(None);
+    let view = ControllerView { reports, nudge: source.nudge() };
+    let controller = Controller { source, hub, options, reports: sender, told: None };
+    ControllerHandle { view, task: tokio::spawn(controller.run(shutdown)) }
+}
+
+struct Controller {
+    source: AnySource,
+    hub: HubHandle,
+    options: Options,
+    reports: watch::Sender<Option<Arc<PassReport>>>,
+    /// What the status files of the source say already.
+    told: Option<Vec<hemline_sources::StatusFile>>,
+}
+
+// === impl Controller ===
+
+impl Controller {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let moved = Arc::new(Notify::new());
+        let listener = tokio::spawn(listen(self.hub.notices(), Arc::clone(&moved), shutdown.clone()));
+        let kept = LastGood::new(self.options.last_good.clone());
+        // Reading and judging files blocks; a panic there is a bug that would show again on every start.
+        if let Ok(mut state) = tokio::task::spawn_blocking(move || State::restore(kept)).await {
+            tokio::select! {
+                // Cancel-safe: every step of a pass may be done twice, and the next start does it again.
+                () = shutdown.cancelled() => {}
+                () = self.passes(&mut state, &moved) => {}
+            }
+        }
+        drop(listener.await);
+    }
+
+    async fn passes(&mut self, state: &mut State, moved: &Notify) {
+        let mut timer = tokio::time::interval(self.options.every);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reload = Reload::Yes;
+        loop {
+            self.one(state, reload).await;
+            reload = tokio::select! {
+                // Cancel-safe: a source remembers what it has not said yet.
+                () = self.source.changed() => Reload::Yes,
+                // Cancel-safe: the permit stays until taken; the quiet time only delays a pass.
+                () = quiet(moved, self.options.debounce) => Reload::No,
+                // Cancel-safe: a tick that is not taken comes again.
+                _ = timer.tick() => if state.unreadable.is_some() { Reload::Yes } else { Reload::No },
+            };
+        }
+    }
+
+    async fn one(&mut self, state: &mut State, reload: Reload) {
+        let report = pass(&mut self.source, &self.hub, state, reload).await;
+        if self.options.write_status {
+            let files = status_files(&report);
+            if self.told.as_ref() != Some(&files) {
+                match self.source.write_status(&files).await {
+                    Ok(()) => self.told = Some(files),
+                    Err(error) => tracing::warn!(error = %chain(&error), "cannot write status"),
+                }
+            }
+        }
+        self.reports.send_if_modified(|last| {
+            let news = last.as_ref().is_none_or(|last| !last.says_the_same(&report));
+            *last = Some(Arc::new(report));
+            news
+        });
+    }
+}
+
+/// Turns notices into "something moved", always reading, so that a flood of messages never makes the hub wait.
+async fn listen(mut notices: broadcast::Receiver<Notice>, moved: Arc<Notify>, shutdown: CancellationToken) {
+    loop {
+        let notice = tokio::select! {
+            () = shutdown.cancelled() => return,
+            // Cancel-safe: a notice that is not taken stays in the channel.
+            notice = notices.recv() => notice,
+        };
+        match notice {
+            Ok(Notice::Message(_)) => {}
+            Ok(Notice::Connection { .. } | Notice::Reported { .. } | Notice::Registry { .. })
+            | Err(broadcast::error::RecvError::Lagged(_)) => moved.notify_one(),
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Returns when something moved and nothing more did for a while, but not much later than the first move.
+async fn quiet(moved: &Notify, debounce: Duration) {
+    moved.notified().await;
+    let at_most = Instant::now() + debounce * 5;
+    let mut until = Instant::now() + debounce;
+    loop {
+        tokio::select! {
+            biased;
+            () = moved.notified(), if until < at_most => until = (Instant::now() + debounce).min(at_most),
+            () = sleep_until(until) => return,
+        }
+    }
+}
+
+// === impl handles ===
+
+impl ControllerHandle {
+    /// For onlookers.
+    #[must_use]
+    pub fn view(&self) -> ControllerView {
+        self.view.clone()
+    }
+
+    /// Waits until the controller has ended. It ends when its token is cancelled.
+    pub async fn join(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the controller ended by a bug");
+        }
+    }
+}
+
+impl ControllerView {
+    /// The newest report; `None` before the first pass.
+    #[must_use]
+    pub fn latest(&self) -> Option<Arc<PassReport>> {
+        self.reports.borrow().clone()
+    }
+
+    /// Waits for a report that says something new; `None` when the controller has ended. Cancel-safe.
+    pub async fn changed(&mut self) -> Option<Arc<PassReport>> {
+        self.reports.changed().await.ok()?;
+        self.reports.borrow_and_update().clone()
+    }
+
+    /// Makes the controller look at its source now.
+    pub fn nudge(&self) {
+        self.nudge.nudge();
+    }
+}

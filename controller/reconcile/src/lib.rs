@@ -1,0 +1,31 @@
+//! The controller: keeps a hub at what the documents say, and says what came of it.
+//!
+//! ```text
+//! controller.rs   the loop: when a pass runs, and who hears of it
+//! pass.rs         one pass, all stages in order
+//!   load.rs       I/O   source → files
+//!   validate.rs   pure  files → a revision that may be used, or findings
+//!   resolve.rs    pure  documents + facts → what each device should be
+//!   plan.rs       pure  resolution, last applied, hub → actions and steps
+//!   apply.rs      I/O   steps → hub
+//!   observe.rs    I/O   hub → registry and twins
+//!   report.rs     pure  all of it → report and status files
+//! last_good.rs    what survives a restart
+//! ```
+//!
+//! A pass is idempotent, and what starts it carries no data: a timer, a nudge and a change take the same way.
+
+mod apply;
+mod controller;
+mod last_good;
+mod load;
+mod observe;
+mod pass;
+mod plan;
+mod report;
+mod resolve;
+mod validate;
+
+pub use controller::{ControllerHandle, ControllerView, Options, start};
+pub use last_good::documents_in_force;
+pub use report::PassReport;

@@ -1,0 +1,170 @@
+//! Stage 7, pure: what was wanted, done and seen → the report of a pass, and the status files beside the documents.
+//!
+//! Nothing in a status changes without a change of state: no age, no "now", no text of an engine that counts seconds.
+
+mod condition;
+mod deployment;
+mod device;
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use hemline_model::{
+    Finding,
+    id::{DeviceId, DocumentName, Revision},
+    status::{DeploymentStatus, DeviceStatus},
+};
+use hemline_plan::{Observed, Plan, Resolution, Summary};
+use hemline_sources::{AnySource, Source as _};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    apply::Applied,
+    pass::{State, now},
+};
+
+pub(crate) use self::files::status_files;
+
+/// What came of one pass. Everything that the API and the CLI know of the controller.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PassReport {
+    /// The source, for people.
+    pub source: String,
+    /// The revision in force; `None` before there was a good one.
+    pub revision: Option<Revision>,
+    /// First line of its commit message.
+    pub message: Option<String>,
+    /// The newest revision that was read; another one than `revision` when it is not usable.
+    pub attempted: Option<Revision>,
+    /// What is right and wrong with the attempted revision.
+    pub findings: Vec<Finding>,
+    /// What this pass had to do.
+    pub plan: Summary,
+    /// What this pass did, in one line; empty when there was nothing to do.
+    pub done: String,
+    /// What could not be done: the source is unreadable, a device refused.
+    pub errors: Vec<String>,
+    /// By hub id: the devices of the revision in force.
+    pub devices: BTreeMap<DeviceId, DeviceStatus>,
+    /// The deployments of the revision in force.
+    pub deployments: BTreeMap<DocumentName, DeploymentStatus>,
+    /// Document names of the devices.
+    #[serde(skip)]
+    pub(crate) names: BTreeMap<DeviceId, DocumentName>,
+    /// When the pass ended. The only field that changes without a change of state; status files do not have it.
+    pub at: Timestamp,
+}
+
+/// Statuses as kept between passes and restarts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Statuses {
+    pub(crate) devices: BTreeMap<DeviceId, DeviceStatus>,
+    pub(crate) deployments: BTreeMap<DocumentName, DeploymentStatus>,
+}
+
+/// What a pass has seen and done so far.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    source: String,
+    observed: Option<Observed>,
+    resolution: Option<Resolution>,
+    plan: Summary,
+    done: String,
+    failed: BTreeMap<DeviceId, String>,
+    errors: Vec<String>,
+}
+
+impl Sight {
+    pub(crate) fn new(source: &AnySource) -> Self {
+        Self {
+            source: source.describe(),
+            observed: None,
+            resolution: None,
+            plan: Summary::default(),
+            done: String::new(),
+            failed: BTreeMap::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Something kept the pass from going on.
+    pub(crate) fn failed(mut self, error: String) -> Self {
+        self.errors.push(error);
+        self
+    }
+
+    pub(crate) fn seen(mut self, observed: Observed) -> Self {
+        self.observed = Some(observed);
+        self
+    }
+
+    pub(crate) fn done(mut self, plan: &Plan, applied: &Applied, resolution: Resolution) -> Self {
+        self.plan = plan.summary;
+        self.done = plan.brief();
+        self.failed = applied.failed.clone();
+        self.errors.extend(applied.failed.iter().map(|(device, error)| format!("{device}: {error}")));
+        self.resolution = Some(resolution);
+        self
+    }
+}
+
+/// Puts the report together, and keeps the statuses for the next pass.
+pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
+    let at = now();
+    let Sight { source, observed, resolution, plan, done, failed, mut errors } = sight;
+    errors.splice(0..0, state.unreadable.clone());
+    let good = state.good.as_ref();
+    let mut names = BTreeMap::new();
+    let mut findings = state.findings.clone();
+    // Without a look at the hub, what was known stays known.
+    if let (Some(observed), Some(resolution)) = (&observed, &resolution) {
+        let revision = good.map(|good| good.revision.as_str());
+        let scene = device::Scene { revision, resolution, observed, failed: &failed, at };
+        let statuses = Statuses {
+            devices: device::statuses(&scene, &state.statuses.devices),
+            deployments: BTreeMap::new(),
+        };
+        let deployments = deployment::statuses(&scene, &statuses.devices, &state.statuses.deployments);
+        let statuses = Statuses { deployments, ..statuses };
+        if statuses != state.statuses {
+            state.kept.write_statuses(&statuses);
+            state.statuses = statuses;
+        }
+        names =
+            resolution.devices.iter().map(|(id, effective)| (id.clone(), effective.name.clone())).collect();
+        if !resolution.is_usable() {
+            findings.extend(resolution.findings.iter().filter(|finding| finding.is_error()).cloned());
+        }
+    }
+    PassReport {
+        source,
+        revision: good.map(|good| good.revision.clone()),
+        message: good.and_then(|good| good.message.clone()),
+        attempted: state.attempted.clone(),
+        findings,
+        plan,
+        done,
+        errors,
+        devices: state.statuses.devices.clone(),
+        deployments: state.statuses.deployments.clone(),
+        names,
+        at,
+    }
+}
+
+impl PassReport {
+    /// Is there nothing new for an onlooker? A pass that did something always is news.
+    pub(crate) fn says_the_same(&self, next: &Self) -> bool {
+        next.done.is_empty() && self.done.is_empty() && Self { at: next.at, ..self.clone() } == *next
+    }
+
+    /// Is another revision in force than the newest one that was read?
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.attempted.is_some() && self.attempted != self.revision
+    }
+}

@@ -1,0 +1,64 @@
+//! The status of a deployment: its devices, added up.
+
+use std::collections::BTreeMap;
+
+use hemline_model::{
+    id::{DeviceId, DocumentName},
+    status::{DeploymentStatus, DeviceStatus},
+};
+
+use super::{
+    condition::{State, Verdict, holds, message},
+    device::Scene,
+};
+
+/// Failing devices that are named.
+const NAMED_AT_MOST: usize = 10;
+
+/// Statuses of all deployments of the revision.
+pub(super) fn statuses(
+    scene: &Scene<'_>,
+    devices: &BTreeMap<DeviceId, DeviceStatus>,
+    before: &BTreeMap<DocumentName, DeploymentStatus>,
+) -> BTreeMap<DocumentName, DeploymentStatus> {
+    let mut statuses = BTreeMap::new();
+    for (name, targeted) in &scene.resolution.targeted {
+        let applied: Vec<(&DeviceId, &DeviceStatus)> = devices
+            .iter()
+            .filter(|(_, device)| device.base.as_ref() == Some(name) || device.layers.contains(name))
+            .collect();
+        let count = |kind: &str| applied.iter().filter(|(_, device)| holds(&device.conditions, kind)).count();
+        let (ready, failing) = (count("Ready"), count("Degraded"));
+        let failing_devices: Vec<&(&DeviceId, &DeviceStatus)> =
+            applied.iter().filter(|(_, device)| holds(&device.conditions, "Degraded")).collect();
+        let verdict = if targeted.is_empty() {
+            Verdict::new(State::Ready, "NoDevices", "its condition selects no device")
+        } else if let Some((id, device)) = failing_devices.first() {
+            let text =
+                format!("{failing} of {} devices fail; {id}: {}", applied.len(), message(&device.conditions));
+            Verdict::new(State::Degraded, "DevicesFailing", text)
+        } else if ready < applied.len() {
+            let text = format!("{ready} of {} devices are ready", applied.len());
+            Verdict::new(State::Progressing, "DevicesApplying", text)
+        } else {
+            Verdict::new(State::Ready, "DevicesReady", format!("{ready} of {ready} devices are ready"))
+        };
+        let conditions_before =
+            before.get(name).map(|before| before.conditions.as_slice()).unwrap_or_default();
+        let status = DeploymentStatus {
+            revision: scene.revision.map(str::to_owned),
+            targeted: targeted.len() as u64,
+            applied: applied.len() as u64,
+            ready: ready as u64,
+            failing: failing as u64,
+            failing_devices: failing_devices
+                .iter()
+                .take(NAMED_AT_MOST)
+                .map(|(id, _)| id.to_string())
+                .collect(),
+            conditions: verdict.conditions(conditions_before, scene.at),
+        };
+        statuses.insert(name.clone(), status);
+    }
+    statuses
+}

@@ -1,0 +1,139 @@
+//! Status files: one YAML per device and deployment, and a `README.md` that a tired person understands.
+
+use hemline_model::{document::API_VERSION, id::DocumentName};
+use hemline_sources::StatusFile;
+use serde::Serialize;
+
+use super::{
+    PassReport,
+    condition::{holds, message},
+};
+
+/// Findings that are written out.
+const FINDINGS_AT_MOST: usize = 20;
+/// Devices in the table; those that are not ready come first.
+const ROWS_AT_MOST: usize = 200;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a, T> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Metadata<'a>,
+    status: &'a T,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+}
+
+/// All status files of a report.
+pub(crate) fn status_files(report: &PassReport) -> Vec<StatusFile> {
+    let mut files = vec![StatusFile { path: "README.md".to_owned(), text: readme(report) }];
+    for (id, status) in &report.devices {
+        if let Some(name) = report.names.get(id) {
+            files.extend(file("devices", "Device", name, status));
+        }
+    }
+    for (name, status) in &report.deployments {
+        files.extend(file("deployments", "EdgeDeployment", name, status));
+    }
+    files
+}
+
+fn file<T: Serialize>(
+    folder: &str,
+    kind: &'static str,
+    name: &DocumentName,
+    status: &T,
+) -> Option<StatusFile> {
+    let metadata = Metadata { name: name.as_str() };
+    let document = Document { api_version: API_VERSION, kind, metadata, status };
+    let text = serde_yaml_ng::to_string(&document)
+        .inspect_err(|error| tracing::error!(%name, %error, "a status cannot be written as YAML"))
+        .ok()?;
+    Some(StatusFile { path: format!("{folder}/{name}.yaml"), text })
+}
+
+fn readme(report: &PassReport) -> String {
+    let mut text = format!("{}\n", first_line(report));
+    for error in &report.errors {
+        text.push_str(&format!("\n> {error}\n"));
+    }
+    table(&mut text, report);
+    let shown: Vec<String> =
+        report.findings.iter().take(FINDINGS_AT_MOST).map(|finding| finding.render()).collect();
+    if !shown.is_empty() {
+        text.push_str(&format!("\n```text\n{}```\n", shown.join("\n").replace("```", "'''")));
+    }
+    if report.findings.len() > FINDINGS_AT_MOST {
+        text.push_str(&format!(
+            "\n… and {} more: `hem validate`\n",
+            report.findings.len() - FINDINGS_AT_MOST
+        ));
+    }
+    text
+}
+
+/// The state of everything in one line.
+fn first_line(report: &PassReport) -> String {
+    let short = |revision: &Option<hemline_model::id::Revision>| {
+        revision.as_ref().map_or_else(|| "none".to_owned(), |revision| revision.short().to_owned())
+    };
+    let all = report.devices.len();
+    let ready = report.devices.values().filter(|device| holds(&device.conditions, "Ready")).count();
+    let failing = report.devices.iter().find(|(_, device)| holds(&device.conditions, "Degraded"));
+    let devices = if all == 1 { "device" } else { "devices" };
+    let mut line = if report.is_held_back() {
+        let errors = report.findings.iter().filter(|finding| finding.is_error()).count();
+        let errors = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+        let stays = match &report.revision {
+            Some(_) => format!("{} stays in force", short(&report.revision)),
+            None => "nothing is in force yet".to_owned(),
+        };
+        format!("revision {} refused: {errors}; {stays}", short(&report.attempted))
+    } else if report.revision.is_none() {
+        return "no usable revision yet".to_owned();
+    } else {
+        format!("revision {} in force", short(&report.revision))
+    };
+    if all > 0 {
+        line.push_str(&format!(": {ready} of {all} {devices} ready"));
+    }
+    if let Some((id, device)) = failing {
+        line.push_str(&format!("; {id}: {}", message(&device.conditions)));
+    }
+    line
+}
+
+fn table(text: &mut String, report: &PassReport) {
+    if report.devices.is_empty() {
+        return;
+    }
+    text.push_str("\n| device | state | modules | what |\n|---|---|---|---|\n");
+    let mut rows: Vec<_> = report.devices.iter().collect();
+    rows.sort_by_key(|(_, device)| holds(&device.conditions, "Ready"));
+    for (id, device) in rows.iter().take(ROWS_AT_MOST) {
+        let state = ["Stalled", "Degraded", "Progressing", "Ready"]
+            .into_iter()
+            .find(|kind| holds(&device.conditions, kind))
+            .unwrap_or("Unknown");
+        let modules: Vec<String> =
+            device.modules.iter().map(|(name, module)| format!("{name} {}", module.state)).collect();
+        let what = cell(message(&device.conditions));
+        text.push_str(&format!(
+            "| {} | {state} | {} | {what} |\n",
+            cell(id.as_str()),
+            cell(&modules.join(", "))
+        ));
+    }
+    if rows.len() > ROWS_AT_MOST {
+        text.push_str(&format!("\n… and {} more devices.\n", rows.len() - ROWS_AT_MOST));
+    }
+}
+
+/// A text that cannot break out of its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;")
+}

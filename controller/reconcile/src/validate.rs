@@ -1,0 +1,86 @@
+//! Stage 2, pure: what was loaded → a revision that may be used, or the reasons why not.
+
+use hemline_model::{Finding, Fleet, Position, SourceFile, id::Revision};
+use hemline_plan::{Facts, resolve};
+use hemline_sources::{Note, Snapshot, SourceError};
+
+/// What came of one look at the source.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// The source could not be read.
+    Unreadable {
+        /// The whole chain of causes.
+        error: String,
+    },
+    /// It was read and must not be used.
+    Broken {
+        /// Of what was read.
+        revision: Revision,
+        /// At least one error.
+        findings: Vec<Finding>,
+    },
+    /// It may be used.
+    Good {
+        /// The revision with its documents.
+        good: Box<Good>,
+        /// Warnings and notes.
+        findings: Vec<Finding>,
+    },
+}
+
+/// A revision that may be used. Made here and by `last_good` only.
+#[derive(Debug, Clone)]
+pub(crate) struct Good {
+    pub(crate) revision: Revision,
+    pub(crate) message: Option<String>,
+    pub(crate) fleet: Fleet,
+    pub(crate) files: Vec<SourceFile>,
+}
+
+/// Judges what was loaded. `running` is the number of devices of the revision in force.
+pub(crate) fn validate(loaded: Result<Snapshot, SourceError>, facts: &Facts, running: usize) -> Attempt {
+    let Snapshot { revision, files, message, notes } = match loaded {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Attempt::Unreadable { error: chain(&error) },
+    };
+    let documents = hemline_model::load(&files);
+    let mut findings = documents.findings;
+    findings.extend(notes.into_iter().map(finding));
+    let Some(fleet) = documents.fleet else { return Attempt::Broken { revision, findings } };
+    findings.extend(resolve(&fleet, facts).findings);
+    // An empty folder is a volume that is not mounted, or a wrong path, far more often than the wish to delete every device
+    // with its keys.
+    if fleet.devices.is_empty() && running > 0 {
+        let message =
+            format!("the source holds no device any more; the {running} there are stay as they are");
+        findings.push(
+            Finding::error("source-empty", message).with_hint("to remove them, leave one Device document"),
+        );
+    }
+    if findings.iter().any(Finding::is_error) {
+        return Attempt::Broken { revision, findings };
+    }
+    Attempt::Good { good: Box::new(Good { revision, message, fleet, files }), findings }
+}
+
+fn finding(note: Note) -> Finding {
+    let Note { rule, path, message } = note;
+    // A skipped file may be one that its author counts on.
+    let finding = Finding::warning(rule, message);
+    match path {
+        Some(path) => finding.with_position(Position { file: path.into(), line: 1, column: 1 }),
+        None => finding,
+    }
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,7 @@
+//! The controller with a real hub and a real folder.
+
+#[cfg(test)]
+mod it {
+    mod controller;
+    mod world;
+}

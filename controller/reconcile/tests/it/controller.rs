@@ -1,0 +1,130 @@
+//! From a saved document to the registry and twins of the hub, and back into `status/`.
+
+use std::fs;
+
+use hemline_model::finding::Severity;
+use serde_json::json;
+
+use super::world::World;
+
+const PRESS: &str = "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-01}\nspec: {edge: true, tags: {site: lyon}}\n";
+const METER: &str = "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: meter}\nspec: {parent: press-01, desired: {every: 5}}\n";
+
+fn vision(fps: u32, extra: &str) -> String {
+    format!(
+        "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {{name: vision}}\nspec:\n  targetCondition: tags.site = 'lyon'\n  modules:\n    camera: {{image: 'camera:1', desired: {{fps: {fps}}}}}\n{extra}"
+    )
+}
+
+#[tokio::test]
+async fn documents_reach_the_hub_and_changes_follow() {
+    let mut world = World::new();
+    world.put("a.yaml", &format!("{METER}---\n{PRESS}"));
+    world.put("vision.yaml", &vision(10, "    old: {image: 'old:1'}\n"));
+    world.start().await;
+    world.report("the first pass", |report| report.devices.len() == 2 && report.errors.is_empty()).await;
+    assert_eq!(world.devices().await, ["meter", "press-01"]);
+    assert_eq!(world.modules("press-01").await, ["$edgeAgent", "$edgeHub", "camera", "old"]);
+    let agent = world.twin("press-01/$edgeAgent", "the configuration", |_| true).await;
+    assert_eq!(agent.pointer("/properties/desired/modules/camera/settings/image"), Some(&json!("camera:1")));
+    let version = agent.pointer("/properties/desired/$version").cloned();
+
+    // The pass that the hub's own notices start finds nothing to do.
+    world.report("a quiet pass", |report| report.done.is_empty() && report.errors.is_empty()).await;
+    let agent = world.twin("press-01/$edgeAgent", "the configuration", |_| true).await;
+    assert_eq!(agent.pointer("/properties/desired/$version").cloned(), version);
+
+    world.put("vision.yaml", &vision(12, ""));
+    world
+        .twin("press-01/camera", "the new value", |twin| {
+            twin.pointer("/properties/desired/fps") == Some(&json!(12))
+        })
+        .await;
+    world.modules_become("press-01", &["$edgeAgent", "$edgeHub", "camera"]).await;
+
+    fs::remove_file(world.folder.path().join("a.yaml")).unwrap();
+    world.put("b.yaml", PRESS);
+    world.report("the device is gone", |report| report.devices.len() == 1 && report.errors.is_empty()).await;
+    assert_eq!(world.devices().await, ["press-01"]);
+    assert!(!world.status("devices/meter.yaml").exists());
+    let status = fs::read_to_string(world.status("devices/press-01.yaml")).unwrap();
+    assert!(status.contains("kind: Device") && status.contains("camera"), "{status}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_revision_changes_nothing_not_even_after_a_restart() {
+    let mut world = World::new();
+    world.put("fleet.yaml", &format!("{PRESS}---\n{}", vision(10, "")));
+    world.start().await;
+    let good = world.report("the first pass", |report| report.revision.is_some()).await;
+
+    world.put("fleet.yaml", &format!("{PRESS}---\n{}", vision(10, "    other: {imag: x}\n")));
+    let broken = world
+        .report("the findings", |report| report.findings.iter().any(|f| f.severity == Severity::Error))
+        .await;
+    assert_eq!(broken.revision, good.revision);
+    assert_ne!(broken.attempted, good.revision);
+    assert!(broken.findings[0].position.as_ref().is_some_and(|position| &*position.file == "fleet.yaml"));
+    let readme = fs::read_to_string(world.status("README.md")).unwrap();
+    assert!(readme.starts_with("revision "), "{readme}");
+    assert!(readme.contains("refused: 1 error"), "{readme}");
+
+    world.stop().await;
+    world.start().await;
+    let again = world.report("the same after a restart", |report| report.attempted.is_some()).await;
+    assert_eq!(again.revision, good.revision);
+    assert_eq!(world.modules("press-01").await, ["$edgeAgent", "$edgeHub", "camera"]);
+
+    // What goes while the program is down is removed when it is up again.
+    world.stop().await;
+    world.put("fleet.yaml", METER.replace("parent: press-01, ", "").as_str());
+    world.start().await;
+    world
+        .report("the new revision", |report| report.revision != good.revision && report.revision.is_some())
+        .await;
+    assert_eq!(world.devices().await, ["meter"]);
+
+    // An emptied folder is not an order.
+    fs::remove_file(world.folder.path().join("fleet.yaml")).unwrap();
+    let refused =
+        world.report("the refusal", |report| report.findings.iter().any(|f| f.rule == "source-empty")).await;
+    assert!(refused.is_held_back());
+    assert_eq!(world.devices().await, ["meter"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_somebody_changes_by_hand_comes_back() {
+    let mut world = World::new();
+    world.put("fleet.yaml", &format!("{PRESS}---\n{}", vision(10, "")));
+    world.start().await;
+    world.report("the first pass", |report| report.revision.is_some() && report.errors.is_empty()).await;
+    world.patch("press-01/camera", json!({"fps": 99, "mine": true})).await;
+    let twin = world
+        .twin("press-01/camera", "the value of the document", |twin| {
+            twin.pointer("/properties/desired/fps") == Some(&json!(10))
+        })
+        .await;
+    assert_eq!(
+        twin.pointer("/properties/desired/mine"),
+        Some(&json!(true)),
+        "what the documents do not say stays"
+    );
+    world.patch("press-01/$edgeAgent", json!({"modules": {"camera": null}})).await;
+    world
+        .twin("press-01/$edgeAgent", "the module", |twin| {
+            twin.pointer("/properties/desired/modules/camera").is_some()
+        })
+        .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_nudge_is_enough() {
+    let mut world = World::new();
+    world.start().await;
+    let report = world.report("an empty folder is a good revision", |report| report.revision.is_some()).await;
+    assert!(report.devices.is_empty() && report.findings.is_empty());
+    world.stop().await;
+}

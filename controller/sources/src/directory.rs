@@ -1,0 +1,186 @@
+//! A folder as a source: read as a whole, watched, with `status/` beside the documents.
+//!
+//! Watching is an optimisation: a rescan every five seconds finds what the watcher missed (network mounts, exhausted inotify).
+
+mod status;
+mod walk;
+mod watch;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hemline_model::SourceFile;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{Limits, Nudge, Snapshot, Source, SourceError, StatusFile, select};
+
+use self::{walk::Stamp, watch::Watch};
+
+/// Quiet time after the last event before the folder is read: editors write, rename and touch in bursts.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// A folder that never gets quiet is read anyway.
+const DEBOUNCE_AT_MOST: Duration = Duration::from_millis(500);
+/// How often the folder is compared without any event.
+const RESCAN: Duration = Duration::from_secs(5);
+
+/// A folder of documents.
+#[derive(Debug)]
+pub struct Directory {
+    root: PathBuf,
+    limits: Limits,
+    nudge: Nudge,
+    watch: Watch,
+    /// What the last snapshot looked like from outside.
+    stamp: Stamp,
+    /// Since when events have come in that no snapshot has seen. Kept here so that `changed` may be cancelled.
+    dirty: Option<Dirty>,
+    rescan: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Dirty {
+    first: Instant,
+    last: Instant,
+}
+
+impl Directory {
+    /// Opens a folder with the default limits.
+    ///
+    /// # Errors
+    /// When the path is not a readable folder.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, SourceError> {
+        Self::open_with(path, Limits::default())
+    }
+
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// When the path is not a readable folder.
+    pub fn open_with(path: impl AsRef<Path>, limits: Limits) -> Result<Self, SourceError> {
+        let root = path.as_ref().to_path_buf();
+        std::fs::read_dir(&root).map_err(|source| SourceError::Unreadable { path: root.clone(), source })?;
+        let watch = Watch::start(&root);
+        let rescan = Instant::now() + RESCAN;
+        Ok(Self {
+            root,
+            limits,
+            nudge: Nudge::default(),
+            watch,
+            stamp: Stamp::default(),
+            dirty: None,
+            rescan,
+        })
+    }
+
+    /// Waits for one reason to look: an event (remembered in `dirty`), a nudge, or a rescan that found a difference.
+    async fn wake(&mut self) -> bool {
+        tokio::select! {
+            // Cancel-safe: both keep their permit until awaited.
+            () = self.nudge.nudged() => true,
+            () = self.watch.event() => {
+                let now = Instant::now();
+                let first = self.dirty.map_or(now, |dirty| dirty.first);
+                self.dirty = Some(Dirty { first, last: now });
+                false
+            }
+            // Cancel-safe: the deadline is kept in `self`.
+            () = sleep_until(self.rescan) => {
+                let (root, limits) = (self.root.clone(), self.limits);
+                let found = blocking(move || walk::stamp(&root, limits)).await;
+                self.rescan = Instant::now() + RESCAN;
+                // A folder that cannot be read is a change too: the snapshot will say why.
+                !found.is_ok_and(|found| found == self.stamp)
+            }
+        }
+    }
+}
+
+impl Source for Directory {
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    async fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
+        let (root, limits) = (self.root.clone(), self.limits);
+        // Events up to here are covered by what is read next; later ones stay pending in the watch.
+        self.dirty = None;
+        let (stamp, mut gathering) =
+            blocking(move || Ok((walk::stamp(&root, limits)?, walk::read(&root, limits)?))).await?;
+        self.stamp = stamp;
+        gathering.sort();
+        Ok(Snapshot {
+            revision: select::digest(&gathering.files),
+            files: gathering.files,
+            message: None,
+            notes: gathering.notes,
+        })
+    }
+
+    async fn changed(&mut self) {
+        loop {
+            let Some(dirty) = self.dirty else {
+                if self.wake().await {
+                    return;
+                }
+                continue;
+            };
+            let quiet = (dirty.last + DEBOUNCE).min(dirty.first + DEBOUNCE_AT_MOST);
+            tokio::select! {
+                biased;
+                // Cancel-safe: `dirty` stays set until the next snapshot.
+                () = sleep_until(quiet) => {
+                    self.dirty = None;
+                    return;
+                }
+                woken = self.wake() => {
+                    if woken {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn write_status(&mut self, files: &[StatusFile]) -> Result<(), SourceError> {
+        let (folder, files) = (self.root.join("status"), files.to_vec());
+        blocking(move || status::write(&folder, &files)).await
+    }
+
+    fn nudge(&self) -> Nudge {
+        self.nudge.clone()
+    }
+}
+
+/// Reads files and folders as given on a command line. The paths of the result start as the arguments do, so that a
+/// finding names a path that the person can open.
+///
+/// # Errors
+/// When a path cannot be read or the limits are exceeded.
+pub fn read_paths(paths: &[PathBuf], limits: Limits) -> Result<Vec<SourceFile>, SourceError> {
+    let mut all = Vec::new();
+    for path in paths {
+        let found = walk::read(path, limits)?;
+        let prefix = path.to_string_lossy().replace('\\', "/");
+        let prefix = prefix.strip_prefix("./").unwrap_or(&prefix).trim_end_matches('/');
+        all.extend(found.files.into_iter().map(|file| SourceFile {
+            path: match (prefix, &*file.path) {
+                ("" | ".", inside) => inside.into(),
+                (prefix, "") => prefix.into(),
+                (prefix, inside) => format!("{prefix}/{inside}").into(),
+            },
+            bytes: file.bytes,
+        }));
+    }
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    // The same folder named twice must not make every document a duplicate of itself.
+    all.dedup_by(|a, b| a.path == b.path);
+    Ok(all)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(SourceError::Interrupted))
+}

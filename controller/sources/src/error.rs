@@ -1,0 +1,99 @@
+//! Why a source could not be read or written. Variants by what the caller can do about it.
+
+use std::{io, path::PathBuf};
+
+/// A failure of a source. Addresses in it never carry a password.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A path of a folder source cannot be read: somebody has to fix the path or its permissions.
+    #[error("cannot read {}; check that it exists and is readable", path.display())]
+    Unreadable {
+        /// What was read.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The source holds more than a controller should take in.
+    #[error("{path}: more than {limit} {what}; point the source at a smaller folder")]
+    Limit {
+        /// Files, bytes, folders deep.
+        what: &'static str,
+        /// How many are allowed.
+        limit: u64,
+        /// Where it was exceeded.
+        path: String,
+    },
+    /// An address this build cannot speak to.
+    #[error("cannot fetch from {url}: {why}")]
+    Unsupported {
+        /// The address.
+        url: String,
+        /// What to use instead.
+        why: &'static str,
+    },
+    /// The remote did not answer properly; the same call may succeed later.
+    #[error("cannot fetch from {url}; the next poll tries again")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What the transport said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The remote took too long; the same call may succeed later.
+    #[error("no complete answer from {url} within {seconds} s; the next poll tries again")]
+    TimedOut {
+        /// The address.
+        url: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The repository has no such branch, tag or commit.
+    #[error("{url} has no branch, tag or commit {reference:?}{}", known(names))]
+    NoReference {
+        /// The address or path.
+        url: String,
+        /// What was asked for.
+        reference: String,
+        /// Some branches that exist.
+        names: Vec<String>,
+    },
+    /// The revision has no such folder.
+    #[error("revision {revision} has no folder {folder:?}")]
+    NoFolder {
+        /// The commit id.
+        revision: String,
+        /// What was asked for.
+        folder: String,
+    },
+    /// Not a repository, or one that is damaged.
+    #[error("cannot open the repository {}", path.display())]
+    Repository {
+        /// Where.
+        path: PathBuf,
+        /// What the object database said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Two revisions without a common ancestor (a shallow clone has none either).
+    #[error("{a} and {b} have no common ancestor here; in CI fetch the whole history (fetch-depth: 0)")]
+    NoMergeBase {
+        /// One.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// Status could not be written; reading is not affected.
+    #[error("cannot write status to {}", path.display())]
+    Status {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The program is stopping, or the reading task died.
+    #[error("reading the source was interrupted")]
+    Interrupted,
+}
+
+fn known(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; branches there: {}", names.join(", ")) }
+}

@@ -1,0 +1,82 @@
+//! Opening repositories and resolving names in them. Nothing here talks to a network.
+
+use std::path::{Path, PathBuf};
+
+use git2::{BranchType, Oid, Repository, RepositoryOpenFlags};
+
+use crate::SourceError;
+
+/// Where a path stands in the repository around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The work tree.
+    pub repository: PathBuf,
+    /// The path relative to it, with `/`; empty is the work tree itself.
+    pub folder: String,
+}
+
+/// Finds the repository around a path of a work tree.
+///
+/// # Errors
+/// When the path does not exist or is in no work tree.
+pub fn locate(path: &Path) -> Result<Located, SourceError> {
+    let full =
+        path.canonicalize().map_err(|source| SourceError::Unreadable { path: path.to_path_buf(), source })?;
+    let repository = discover(&full)?;
+    let root = repository.workdir().unwrap_or_else(|| repository.path());
+    let root =
+        root.canonicalize().map_err(|source| SourceError::Unreadable { path: root.to_path_buf(), source })?;
+    let inside = full.strip_prefix(&root).unwrap_or(Path::new(""));
+    let folder: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    Ok(Located { folder: folder.join("/"), repository: root })
+}
+
+/// The repository in or around a path.
+pub(super) fn discover(path: &Path) -> Result<Repository, SourceError> {
+    let none: [&Path; 0] = [];
+    Repository::open_ext(path, RepositoryOpenFlags::empty(), none).map_err(|error| failed(path, error))
+}
+
+/// The repository at a path, which may be a work tree or bare.
+pub(super) fn exact(path: &Path) -> Result<Repository, SourceError> {
+    Repository::open(path).map_err(|error| failed(path, error))
+}
+
+/// The bare mirror at a path, made when it is not there or is damaged.
+pub(super) fn mirror(path: &Path) -> Result<Repository, SourceError> {
+    if let Ok(repository) = Repository::open_bare(path) {
+        return Ok(repository);
+    }
+    // A mirror holds nothing that cannot be fetched again.
+    if path.exists() {
+        std::fs::remove_dir_all(path)
+            .map_err(|source| SourceError::Unreadable { path: path.to_path_buf(), source })?;
+    }
+    Repository::init_bare(path).map_err(|error| failed(path, error))
+}
+
+/// The commit that a name stands for in a local repository.
+pub(super) fn resolve(repository: &Repository, path: &Path, name: &str) -> Result<Oid, SourceError> {
+    repository
+        .revparse_single(name)
+        .and_then(|object| object.peel_to_commit())
+        .map(|commit| commit.id())
+        .map_err(|_| SourceError::NoReference {
+            url: path.display().to_string(),
+            reference: name.to_owned(),
+            names: branches(repository),
+        })
+}
+
+fn branches(repository: &Repository) -> Vec<String> {
+    let Ok(found) = repository.branches(Some(BranchType::Local)) else { return Vec::new() };
+    found
+        .filter_map(Result::ok)
+        .filter_map(|(branch, _)| branch.name().ok().flatten().map(str::to_owned))
+        .take(super::fetch::NAMES_AT_MOST)
+        .collect()
+}
+
+fn failed(path: &Path, error: git2::Error) -> SourceError {
+    SourceError::Repository { path: path.to_path_buf(), source: Box::new(error) }
+}

@@ -1,0 +1,11 @@
+//! For tests: parts that may be missing, deadlines, loopback addresses of one's own.
+//!
+//! Not a dependency of production code, ever.
+
+pub mod address;
+pub mod deadline;
+pub mod part;
+
+pub use address::loopback;
+pub use deadline::{eventually, within};
+pub use part::require;

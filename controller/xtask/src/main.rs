@@ -1,0 +1,66 @@
+//! The chores of this repository: `cargo xtask test | codegen | figures | tidy`.
+//!
+//! Holds no logic of the product; it only runs cargo, reads its output, and checks rules that no lint can express.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a development tool that talks to a terminal")]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+
+mod codegen;
+mod figures;
+mod suite;
+mod tidy;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [ARGS…]   prepare the parts that tests use, run every test, say what was skipped for want of a part;
+                 ARGS go to `cargo test` (for example: -p hemline-plan, or -- some_test)
+  codegen        write crds/ and schemas/ again from the Rust types
+  figures        measure what the README states, with the release build of the quickstart
+  tidy           check the layering of the crates and the rules for files (also a test of this crate)
+
+HEM_TEST_REQUIRE=all makes a missing part a failure.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match (command.as_str(), rest.as_slice()) {
+        ("test", _) => suite::run(&rest),
+        ("codegen", []) => codegen::run(),
+        ("figures", []) => figures::run(),
+        ("tidy", []) => tidy::run(),
+        ("help" | "--help" | "-h", _) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the root `Cargo.toml`.
+fn workspace_root() -> Result<PathBuf> {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = here.ancestors().nth(2).context("xtask is not at controller/xtask")?;
+    Ok(root.to_path_buf())
+}
+
+/// The cargo that runs this program, so that a chosen toolchain stays chosen.
+fn cargo() -> std::process::Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    std::process::Command::new(cargo)
+}
