@@ -2,14 +2,16 @@
 //!
 //! The way of a file through this crate: bytes → [`text::read`] (syntax, with positions) → [`document`] (shape) →
 //! [`valid`] (meaning) → [`Fleet`]. Everything that is wrong on that way is a [`Finding`], never an error.
-//! Beside it: the twin arithmetic ([`twin`]), the IoT Edge wire types ([`edge`]) that documents become, and the reader of
-//! Azure's deployment manifests ([`azure`]), which become documents.
+//! Beside it: the twin arithmetic ([`twin`]), the IoT Edge wire types ([`edge`]) that documents become, the body of the
+//! engine's container-create call ([`engine`]), and the reader of Azure's deployment manifests ([`azure`]), which become
+//! documents.
 //!
 //! Not here: reading files (`sources`), layering of deployments (`plan`), sockets and clocks.
 
 pub mod azure;
 pub mod document;
 pub mod edge;
+pub mod engine;
 pub mod finding;
 pub mod id;
 pub mod rules;

@@ -5,6 +5,7 @@
 
 mod azure;
 mod documents;
+mod engine;
 mod files;
 mod fleet;
 
@@ -50,7 +51,7 @@ impl Rule {
 
 /// All rules, in the order in which a document meets them.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    files::RULES.iter().chain(documents::RULES).chain(fleet::RULES).chain(azure::RULES)
+    files::RULES.iter().chain(documents::RULES).chain(engine::RULES).chain(fleet::RULES).chain(azure::RULES)
 }
 
 /// The rule of this name.

@@ -6,14 +6,17 @@
 
 mod ignored;
 mod inside;
+mod json;
 mod located;
 mod marks;
+mod nested;
 mod reader;
 mod scalar;
 mod source;
 mod split;
 
 pub(crate) use ignored::{PREFIX as IGNORE_PREFIX, annotations as ignore_annotations};
+pub(crate) use json::twice as names_twice;
 pub use located::{InText, Located};
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod deployment;
 mod device;
 mod draft;
 pub mod duration;
+mod idle;
 mod ignoring;
 mod module;
 mod shape;

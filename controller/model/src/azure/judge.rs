@@ -33,7 +33,16 @@ pub(super) fn judge(document: &EdgeDeployment, notes: &mut Notes<'_>) -> bool {
 /// The same finding at its place in the manifest.
 fn retell(finding: &Finding, written: Option<&Located>, notes: &Notes<'_>) -> Finding {
     let origin = notes.origin(&finding.pointer);
-    let mut told = notes.located.finding(finding.severity, finding.rule, &origin, finding.message.clone());
+    // About the name of a member, or about its value?
+    let at_key = written.is_some_and(|written| {
+        let key = written.key_position(&finding.pointer);
+        finding.position.as_ref().is_some_and(|at| (at.line, at.column) == (key.line, key.column))
+    });
+    let (severity, rule, message) = (finding.severity, finding.rule, finding.message.clone());
+    let mut told = match at_key {
+        true => notes.located.finding_at_key(severity, rule, &origin, message),
+        false => notes.located.finding(severity, rule, &origin, message),
+    };
     told.hint.clone_from(&finding.hint);
     told.notes.clone_from(&finding.notes);
     inside(finding, &mut told, written);
@@ -49,12 +58,13 @@ fn inside(finding: &Finding, told: &mut Finding, written: Option<&Located>) -> O
         line.chars().skip(column.saturating_sub(1) as usize).take(finding.span_len as usize).collect()
     };
     let position = told.position.as_mut()?;
-    let column = position.column + distance;
     let line = told.source_line.as_ref()?;
-    if piece(line, column) == piece(finding.source_line.as_ref()?, place.column) {
-        position.column = column;
-        told.span_len = finding.span_len;
-        told.end_column = Some(column + finding.span_len);
-    }
+    let wanted = piece(finding.source_line.as_ref()?, place.column);
+    // A text inside another one starts behind its quote.
+    let columns = [position.column + distance, (position.column + distance).saturating_sub(1)];
+    let column = columns.into_iter().find(|column| piece(line, *column) == wanted)?;
+    position.column = column;
+    told.span_len = finding.span_len;
+    told.end_column = Some(column + finding.span_len);
     Some(())
 }

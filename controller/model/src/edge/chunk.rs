@@ -90,7 +90,7 @@ pub fn parse(text: &str) -> Result<Map<String, Value>, EdgeError> {
 }
 
 /// Is this key a piece, and with which number?
-pub(super) fn number_of(key: &str) -> Option<&str> {
+pub(crate) fn number_of(key: &str) -> Option<&str> {
     let (head, number) = (key.get(..KEY.len())?, key.get(KEY.len()..)?);
     (head.eq_ignore_ascii_case(KEY) && number.bytes().all(|b| b.is_ascii_digit())).then_some(number)
 }

@@ -229,22 +229,6 @@ pub(super) const RULES: &[Rule] = &[
         "image: camera:1.3",
     ),
     error(
-        "create-options",
-        "The createOptions are not the body of a container-create call.",
-        "The engine would refuse to create the container.",
-        "Write them as YAML, without quotes.",
-        "image: camera:1.3\ncreateOptions: '{\"HostConfig\": '",
-        "image: camera:1.3\ncreateOptions: {HostConfig: {}}",
-    ),
-    warning(
-        "create-options-field",
-        "A member of createOptions is close to one that the engine knows.",
-        "The engine passes over members that it does not know, without a word.",
-        "Correct the name.",
-        "image: camera:1.3\ncreateOptions: {HostConfig: {Memmory: 67108864}}",
-        "image: camera:1.3\ncreateOptions: {HostConfig: {Memory: 67108864}}",
-    ),
-    error(
         "env-name",
         "The name of an environment variable is not allowed.",
         "It becomes a key of the agent's twin, and a variable that no program could read.",

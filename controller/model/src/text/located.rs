@@ -8,6 +8,7 @@ use std::{
 use super::{
     Limits, inside,
     marks::{Mark, Place, Stretch},
+    nested::{self, Nested},
     reader::{self, Problem},
     source::SourceText,
     split::Piece,
@@ -112,18 +113,7 @@ impl Located {
         place: InText<'_>,
         message: String,
     ) -> Finding {
-        let found = self.marks().find(place.pointer);
-        if !found.exact || found.mark.container {
-            return self.finding(severity, rule, place.pointer, message);
-        }
-        let start = found.mark.value.start;
-        let line = self.0.source.line(start.line);
-        let before: usize =
-            line.chars().take(start.column.saturating_sub(1) as usize).map(char::len_utf8).sum();
-        let written =
-            self.0.source.text().get(self.0.source.start_of(start.line) + before..).unwrap_or_default();
-        let at = |offset| inside::place(written, start, place.text, offset);
-        let stretch = Stretch { start: at(place.start), end: at(place.end.max(place.start)) };
+        let stretch = self.stretch_in(place);
         self.dress(severity, rule, stretch, message).with_pointer(place.pointer)
     }
 
@@ -139,8 +129,25 @@ impl Located {
         Position { file: self.file().clone(), line: place.line, column: place.column }
     }
 
+    fn stretch_in(&self, place: InText<'_>) -> Stretch {
+        let found = self.marks().find(place.pointer);
+        if let Some(nested) = Nested::of(&self.0.source, &found) {
+            return if nested.is_exact() { nested.within(place.start, place.end) } else { nested.value() };
+        }
+        if !found.exact || found.mark.container {
+            return self.stretch(place.pointer);
+        }
+        let start = found.mark.value.start;
+        let written = nested::written(&self.0.source, start);
+        let at = |offset| inside::place(written, start, place.text, offset);
+        Stretch { start: at(place.start), end: at(place.end.max(place.start)) }
+    }
+
     fn stretch(&self, pointer: &str) -> Stretch {
         let found = self.marks().find(pointer);
+        if let Some(nested) = Nested::of(&self.0.source, &found) {
+            return nested.value();
+        }
         let mark = found.mark;
         match mark.key {
             Some(key) if mark.container || !found.exact || mark.value.start == mark.value.end => key,
@@ -151,6 +158,9 @@ impl Located {
 
     fn key_stretch(&self, pointer: &str) -> Stretch {
         let found = self.marks().find(pointer);
+        if let Some(nested) = Nested::of(&self.0.source, &found) {
+            return nested.key();
+        }
         match found.mark.key {
             Some(key) => key,
             None => self.first_word(found.mark),

@@ -23,6 +23,8 @@ pub(super) struct Mark {
     pub(super) value: Stretch,
     /// Is it a mapping or a sequence?
     pub(super) container: bool,
+    /// What a scalar says, when it may be the JSON text of an object or a piece of one.
+    pub(super) text: Option<Box<str>>,
     /// Members by key, or items by index.
     pub(super) children: Vec<(Box<str>, Self)>,
 }
@@ -30,6 +32,10 @@ pub(super) struct Mark {
 /// What a pointer led to.
 pub(super) struct Found<'a> {
     pub(super) mark: &'a Mark,
+    /// The mapping or list around it.
+    pub(super) parent: Option<&'a Mark>,
+    /// The steps that are left, when the pointer led further.
+    pub(super) rest: Vec<String>,
     /// `false` when the pointer led further than the document; then this is the nearest parent.
     pub(super) exact: bool,
 }
@@ -37,14 +43,17 @@ pub(super) struct Found<'a> {
 impl Mark {
     /// Follows a JSON pointer as far as it leads.
     pub(super) fn find(&self, pointer: &str) -> Found<'_> {
-        let mut mark = self;
-        for segment in pointer.split('/').skip(1) {
-            let name = segment.replace("~1", "/").replace("~0", "~");
-            match mark.children.iter().find(|(key, _)| **key == *name) {
-                Some((_, child)) => mark = child,
-                None => return Found { mark, exact: false },
+        let (mut mark, mut parent) = (self, None);
+        let mut steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+        while let Some(step) = steps.next() {
+            match mark.children.iter().find(|(key, _)| **key == *step) {
+                Some((_, child)) => (mark, parent) = (child, Some(mark)),
+                None => {
+                    let rest = std::iter::once(step).chain(steps).collect();
+                    return Found { mark, parent, rest, exact: false };
+                }
             }
         }
-        Found { mark, exact: true }
+        Found { mark, parent, rest: Vec::new(), exact: true }
     }
 }

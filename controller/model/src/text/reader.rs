@@ -286,12 +286,14 @@ impl<'a> Reader<'a> {
     }
 
     fn scalar(&mut self, text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
+        // Positions inside a text are asked for later, when the text itself is gone.
+        let kept = (self.keep == Keep::Marks && style != ScalarStyle::Plain).then(|| Box::from(&*text));
         let value = match tag {
             Some(tag) => self.tagged(text, tag, span),
             None if style == ScalarStyle::Plain => self.plain(&text, span),
             None => Value::String(text.into_owned()),
         };
-        Node { value, mark: Mark { value: self.stretch(span), ..Mark::default() } }
+        Node { value, mark: Mark { value: self.stretch(span), text: kept, ..Mark::default() } }
     }
 
     fn plain(&mut self, text: &str, span: Span) -> Value {

@@ -46,6 +46,11 @@ impl Context<'_> {
         self.add(self.located.finding_at_key(Severity::Warning, rule, pointer, message.into()))
     }
 
+    /// Adds a note about a value.
+    pub(super) fn note(&mut self, rule: RuleId, pointer: &str, message: impl Into<String>) -> &mut Finding {
+        self.add(self.located.finding(Severity::Note, rule, pointer, message.into()))
+    }
+
     /// Adds an error about a piece of a text value.
     pub(super) fn error_in(
         &mut self,

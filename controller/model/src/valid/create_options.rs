@@ -1,142 +1,59 @@
-//! createOptions: the body of the engine's container-create call, as an object or as the JSON text of one.
+//! createOptions: the body of the engine's container-create call, as an object or as the JSON text of one. What the body
+//! may say is in `engine`; here its problems get their places.
 
-use hemline_query::near;
 use serde_json::Value;
 
-use super::{Context, escape, words};
+use super::{Context, words};
 use crate::{
     document::{CreateOptions, Object},
     edge::chunk,
-    text::InText,
+    engine::{self, At, Problem},
+    finding::Finding,
+    text::{InText, names_twice},
 };
-
-/// Members of the body that are known here. Others are passed on as they are; only a near miss is worth a warning.
-const MEMBERS: [&str; 27] = [
-    "Hostname",
-    "Domainname",
-    "User",
-    "AttachStdin",
-    "AttachStdout",
-    "AttachStderr",
-    "ExposedPorts",
-    "Tty",
-    "OpenStdin",
-    "StdinOnce",
-    "Env",
-    "Cmd",
-    "Healthcheck",
-    "ArgsEscaped",
-    "Volumes",
-    "WorkingDir",
-    "Entrypoint",
-    "NetworkDisabled",
-    "MacAddress",
-    "OnBuild",
-    "Labels",
-    "StopSignal",
-    "StopTimeout",
-    "Shell",
-    "HostConfig",
-    "NetworkingConfig",
-    "Image",
-];
-
-/// Members of `HostConfig` that are known here.
-const HOST_MEMBERS: [&str; 71] = [
-    "Binds",
-    "Memory",
-    "MemorySwap",
-    "MemoryReservation",
-    "MemorySwappiness",
-    "NanoCpus",
-    "CpuShares",
-    "CpuPeriod",
-    "CpuQuota",
-    "CpusetCpus",
-    "CpusetMems",
-    "Devices",
-    "DeviceCgroupRules",
-    "DeviceRequests",
-    "PidsLimit",
-    "Ulimits",
-    "LogConfig",
-    "NetworkMode",
-    "PortBindings",
-    "RestartPolicy",
-    "AutoRemove",
-    "VolumesFrom",
-    "Mounts",
-    "CapAdd",
-    "CapDrop",
-    "Dns",
-    "DnsOptions",
-    "DnsSearch",
-    "ExtraHosts",
-    "GroupAdd",
-    "IpcMode",
-    "OomScoreAdj",
-    "OomKillDisable",
-    "PidMode",
-    "Privileged",
-    "PublishAllPorts",
-    "ReadonlyRootfs",
-    "SecurityOpt",
-    "Tmpfs",
-    "ShmSize",
-    "Annotations",
-    "BlkioWeight",
-    "BlkioWeightDevice",
-    "BlkioDeviceReadBps",
-    "BlkioDeviceWriteBps",
-    "BlkioDeviceReadIOps",
-    "BlkioDeviceWriteIOps",
-    "CgroupParent",
-    "Cgroup",
-    "CgroupnsMode",
-    "ConsoleSize",
-    "ContainerIDFile",
-    "CpuCount",
-    "CpuPercent",
-    "CpuRealtimePeriod",
-    "CpuRealtimeRuntime",
-    "Init",
-    "IOMaximumBandwidth",
-    "IOMaximumIOps",
-    "Isolation",
-    "KernelMemory",
-    "KernelMemoryTCP",
-    "Links",
-    "MaskedPaths",
-    "ReadonlyPaths",
-    "Runtime",
-    "StorageOpt",
-    "Sysctls",
-    "UTSMode",
-    "UsernsMode",
-    "VolumeDriver",
-];
 
 /// Judges options; the text form comes back parsed.
 pub(super) fn check(options: &CreateOptions, pointer: &str, context: &mut Context<'_>) -> Option<Object> {
-    let (object, from_text) = match options {
-        CreateOptions::Object(object) => (object.clone(), false),
-        CreateOptions::Text(text) => (parse(text, pointer, context)?, true),
+    let object = match options {
+        CreateOptions::Object(object) => object.clone(),
+        CreateOptions::Text(text) => parse(text, pointer, context)?,
     };
     if let Err(why) = chunk::split(&object) {
         context.error("create-options", pointer, why.to_string());
+        // Nobody reads the details of fifty thousand characters.
+        return Some(object);
     }
-    near_misses(&object, &MEMBERS, pointer, from_text, context);
-    match object.get("HostConfig") {
-        Some(Value::Object(host)) => {
-            near_misses(host, &HOST_MEMBERS, &format!("{pointer}/HostConfig"), from_text, context);
-        }
-        None | Some(Value::Null) => {}
-        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_))) => {
-            let message = format!("HostConfig must be a mapping, this is {}", words(other));
-            context.error("create-options", &format!("{pointer}/HostConfig"), message);
-        }
+    for problem in engine::problems(&object) {
+        let finding = placed(&problem, pointer, &object, context);
+        context.add(finding);
     }
     Some(object)
+}
+
+/// A problem of the body at its place in the document.
+fn placed(problem: &Problem, pointer: &str, body: &Object, context: &Context<'_>) -> Finding {
+    let at = format!("{pointer}{}", problem.pointer);
+    let message = problem.message.clone();
+    let (located, severity, rule) = (context.located, problem.severity, problem.rule);
+    let finding = match problem.at {
+        At::Key => located.finding_at_key(severity, rule, &at, message),
+        At::Value => located.finding(severity, rule, &at, message),
+        At::Within(start, end) => {
+            let text = follow(body, &problem.pointer).and_then(Value::as_str).unwrap_or_default();
+            located.finding_in(severity, rule, InText { pointer: &at, text, start, end }, message)
+        }
+    };
+    finding.with_hint_if(problem.hint.clone())
+}
+
+fn follow<'a>(body: &'a Object, pointer: &str) -> Option<&'a Value> {
+    let rest = pointer.strip_prefix('/')?;
+    let (first, rest) = rest.split_once('/').map_or((rest, None), |(first, rest)| (first, Some(rest)));
+    let value = body.get(&super::unescape(first))?;
+    match rest {
+        Some(rest) => value.pointer(&format!("/{rest}")),
+        None => Some(value),
+    }
 }
 
 fn parse(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<Object> {
@@ -144,7 +61,14 @@ fn parse(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<Object>
         return Some(Object::new());
     }
     match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Some(object),
+        Ok(Value::Object(object)) => {
+            for twice in names_twice(text).into_iter().take(engine::PROBLEMS) {
+                let place = InText { pointer, text, start: twice.start, end: twice.end };
+                let message = format!("{:?} stands twice here; the engine takes the last one", twice.name);
+                context.error_in("duplicate-key", place, message);
+            }
+            Some(object)
+        }
         Ok(Value::Null) => Some(Object::new()),
         Ok(other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_))) => {
             let message = format!("createOptions must be the JSON of an object, this is {}", words(&other));
@@ -177,17 +101,4 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
         offset -= 1;
     }
     offset
-}
-
-fn near_misses(object: &Object, known: &[&str], pointer: &str, from_text: bool, context: &mut Context<'_>) {
-    for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
-        let Some(near) = near(name, known.iter().copied().filter(|known| !object.contains_key(*known)))
-        else {
-            continue;
-        };
-        let pointer = if from_text { pointer.to_owned() } else { format!("{pointer}/{}", escape(name)) };
-        let message = format!("the engine does not know {name:?} and would pass over it");
-        context.warning("create-options-field", &pointer, message).hint =
-            Some(format!("did you mean {near:?}?"));
-    }
 }

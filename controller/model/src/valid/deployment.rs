@@ -9,7 +9,7 @@ use hemline_query::{
     target::TargetCondition,
 };
 
-use super::{Context, EdgeDeploymentSpec, RouteSettings, duration, escape, module};
+use super::{Context, EdgeDeploymentSpec, RouteSettings, duration, escape, idle, module};
 use crate::{document, finding::Severity, text::InText};
 
 /// Most modules of a deployment (reference edge-runtime §1.1).
@@ -27,6 +27,7 @@ pub(super) fn check(
         let message = format!("{} modules, at most {MODULES} fit on a device", spec.modules.len());
         context.error("too-many-modules", "/spec/modules", message);
     }
+    idle::same_order(&spec, context);
     let modules = spec.modules.iter().filter_map(|(name, module)| {
         let kept = module::check(name, module, module::Layer::of(spec.layered), context)?;
         Some(kept)

@@ -4,12 +4,24 @@ use std::collections::BTreeMap;
 
 use hemline_query::near;
 
-use super::{Context, ModuleSpec, create_options, escape};
+use super::{Context, ModuleSpec, create_options, escape, idle};
 use crate::{
     document::{EnvObject, EnvValue, Module, ModuleType},
     id::ModuleId,
     twin::Which,
 };
+
+/// Variables that the agent sets (reference edge-runtime §3.8).
+pub(super) const INJECTED: [&str; 8] = [
+    "IOTEDGE_WORKLOADURI",
+    "IOTEDGE_MODULEGENERATIONID",
+    "IOTEDGE_MODULEID",
+    "IOTEDGE_DEVICEID",
+    "IOTEDGE_IOTHUBHOSTNAME",
+    "IOTEDGE_GATEWAYHOSTNAME",
+    "IOTEDGE_APIVERSION",
+    "IOTEDGE_AUTHSCHEME",
+];
 
 /// Is the deployment a base, whose modules are complete, or a layer, whose modules may be pieces?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +50,7 @@ pub(super) fn check(
         None => None,
     };
     runtime(module, layer, &at, context);
+    idle::check(module, create_options.as_ref(), &at, context);
     if let Some(image) = &module.image {
         check_image(image, &format!("{at}/image"), context);
     }
@@ -159,8 +172,11 @@ fn check_image(image: &str, pointer: &str, context: &mut Context<'_>) {
     } else {
         None
     };
-    if let Some(wrong) = wrong {
-        context.error("image", pointer, wrong);
+    match wrong {
+        Some(wrong) => {
+            context.error("image", pointer, wrong);
+        }
+        None => idle::tag(name, pointer, context),
     }
 }
 
@@ -185,24 +201,14 @@ fn environment(
             texts.insert(name.clone(), text);
         }
     }
-    let injected = [
-        "IOTEDGE_WORKLOADURI",
-        "IOTEDGE_MODULEGENERATIONID",
-        "IOTEDGE_MODULEID",
-        "IOTEDGE_DEVICEID",
-        "IOTEDGE_IOTHUBHOSTNAME",
-        "IOTEDGE_GATEWAYHOSTNAME",
-        "IOTEDGE_APIVERSION",
-        "IOTEDGE_AUTHSCHEME",
-    ];
     for name in texts.keys() {
-        let same = injected.iter().find(|injected| *injected == name);
+        let same = INJECTED.iter().find(|injected| *injected == name);
         if same.is_some() {
             let message =
                 format!("{name} is set by the agent; a value of your own breaks the module's identity");
             context.warning("env-reserved", &format!("{at}/{}", escape(name)), message);
         } else if name.starts_with("IOTEDGE_")
-            && let Some(near) = near(name, injected.into_iter())
+            && let Some(near) = near(name, INJECTED.into_iter())
         {
             let message = format!("{name} is close to {near}, which the agent sets");
             context.warning("env-reserved", &format!("{at}/{}", escape(name)), message);
