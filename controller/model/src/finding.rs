@@ -166,6 +166,16 @@ impl Finding {
         self
     }
 
+    /// The offending text, where its line is known.
+    #[must_use]
+    pub fn underlined(&self) -> Option<&str> {
+        let (position, line) = (self.position.as_ref()?, self.source_line.as_deref()?);
+        let mut ends = line.char_indices().map(|(at, _)| at).chain([line.len()]);
+        let start = ends.nth(position.column.saturating_sub(1) as usize)?;
+        let end = ends.nth(self.span_len.saturating_sub(1) as usize).unwrap_or(line.len());
+        line.get(start..end)
+    }
+
     /// A warning as an error, for who wants none; errors and notes stay.
     #[must_use]
     pub fn strictly(mut self) -> Self {

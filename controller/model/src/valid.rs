@@ -4,6 +4,7 @@
 //! stages never see the raw form. Not here: which deployment reaches which device (`plan`).
 
 mod across;
+mod consequences;
 mod context;
 mod create_options;
 mod deployment;
@@ -35,6 +36,9 @@ use context::{Context, escape, name_of, unescape, words};
 pub struct Loaded {
     /// The fleet; `None` when any finding is an error.
     pub fleet: Option<Fleet>,
+    /// What could be read of a fleet with errors: enough to look for further mistakes, never to be applied. `None` when the
+    /// fleet is whole.
+    pub remnant: Option<Fleet>,
     /// Everything there is to say, in order of file and line.
     pub findings: Vec<Finding>,
 }
@@ -181,8 +185,10 @@ pub fn load(files: &[SourceFile]) -> Loaded {
     }
     let fleet = across::fleet(drafts, &mut findings);
     findings.sort_by(|a, b| a.position.cmp(&b.position).then(a.severity.cmp(&b.severity)));
-    let fleet = if findings.iter().any(Finding::is_error) { None } else { Some(fleet) };
-    Loaded { fleet, findings }
+    consequences::quieten(&mut findings, files);
+    let broken = findings.iter().any(Finding::is_error);
+    let (fleet, remnant) = if broken { (None, Some(fleet)) } else { (Some(fleet), None) };
+    Loaded { fleet, remnant, findings }
 }
 
 impl DeviceDoc {
