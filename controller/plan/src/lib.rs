@@ -9,6 +9,7 @@
 //! print.rs     the plan for people
 //! markdown.rs  the plan as a comment of a pull request
 //! why.rs       the origin of every value of one device
+//! judge.rs     everything that is wrong, before and after layering
 //! export.rs    what one device should be, as a manifest of IoT Edge
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod change;
 mod desired;
 mod export;
+mod judge;
 mod markdown;
 mod observe;
 mod plan;
@@ -27,6 +29,7 @@ mod why;
 pub use change::{Change, Json, MASK};
 pub use desired::DesiredTwins;
 pub use export::{Exported, export};
+pub use judge::{Judged, judge};
 pub use markdown::{AT_MOST as MARKDOWN_AT_MOST, MARKER, findings_markdown};
 pub use observe::{MANAGED_BY, Observed, ObservedDevice, ObservedModule};
 pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, Step, Summary, plan};

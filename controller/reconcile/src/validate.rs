@@ -1,7 +1,7 @@
 //! Stage 2, pure: what was loaded → a revision that may be used, or the reasons why not.
 
 use hemline_model::{Finding, Fleet, Position, SourceFile, id::Revision};
-use hemline_plan::{Facts, resolve};
+use hemline_plan::{Facts, Judged, judge};
 use hemline_sources::{Note, Snapshot, SourceError};
 
 /// What came of one look at the source.
@@ -43,11 +43,9 @@ pub(crate) fn validate(loaded: Result<Snapshot, SourceError>, facts: &Facts, run
         Ok(snapshot) => snapshot,
         Err(error) => return Attempt::Unreadable { error: chain(&error) },
     };
-    let documents = hemline_model::load(&files);
-    let mut findings = documents.findings;
+    let Judged { usable, mut findings } = judge(hemline_model::load(&files), facts);
     findings.extend(notes.into_iter().map(finding));
-    let Some(fleet) = documents.fleet else { return Attempt::Broken { revision, findings } };
-    findings.extend(resolve(&fleet, facts).findings);
+    let Some((fleet, _)) = usable else { return Attempt::Broken { revision, findings } };
     // An empty folder is a volume that is not mounted, or a wrong path, far more often than the wish to delete every device
     // with its keys.
     if fleet.devices.is_empty() && running > 0 {

@@ -19,17 +19,20 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CommandError> {
     Ok(files)
 }
 
-/// Prints findings to standard error, and a last line that counts them. Returns whether one is an error.
+/// Prints findings to standard error, and a last line that counts them. What an annotation accepts is only counted; the other
+/// formats have it. Returns whether one is an error.
 pub(crate) fn show(findings: &[Finding]) -> bool {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let ignored = findings.iter().filter(|finding| finding.ignored.is_some()).count();
     let mut text = String::new();
-    for finding in findings {
+    for finding in findings.iter().filter(|finding| finding.ignored.is_none()) {
         text.push_str(&coloured(finding));
         text.push('\n');
     }
     if errors + warnings > 0 {
-        text.push_str(&format!("{}, {}\n", plural(errors, "error"), plural(warnings, "warning")));
+        let ignored = if ignored > 0 { format!(", {ignored} ignored") } else { String::new() };
+        text.push_str(&format!("{}, {}{ignored}\n", plural(errors, "error"), plural(warnings, "warning")));
     }
     drop(anstream::stderr().write_all(text.as_bytes()));
     errors > 0

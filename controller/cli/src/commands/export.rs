@@ -3,8 +3,7 @@
 
 use std::process::ExitCode;
 
-use hemline_model::finding::Severity;
-use hemline_plan::{Effective, Facts, Resolution, export, resolve};
+use hemline_plan::{Effective, Facts, Judged, Resolution, export, judge};
 
 use super::documents;
 use crate::{
@@ -16,12 +15,8 @@ use crate::{
 /// Exports and prints.
 pub(crate) fn run(args: &Args, typed: &Export) -> Result<ExitCode, CommandError> {
     let files = documents::read(std::slice::from_ref(&typed.path))?;
-    let loaded = hemline_model::load(&files);
-    let mut findings = loaded.findings;
-    let resolution = loaded.fleet.map(|fleet| resolve(&fleet, &Facts::default()));
-    findings.extend(resolution.iter().flat_map(|resolution| resolution.findings.clone()));
-    let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let Some(resolution) = resolution.filter(|_| !failed) else {
+    let Judged { usable, mut findings } = judge(hemline_model::load(&files), &Facts::default());
+    let Some((_, resolution)) = usable else {
         documents::show(&findings);
         return Ok(ExitCode::from(exit::FAILURE));
     };

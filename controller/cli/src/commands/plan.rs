@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use hemline_model::Finding;
-use hemline_plan::{Facts, Plan as Planned, Resolution, findings_markdown, plan, resolve};
+use hemline_plan::{Facts, Judged, Plan as Planned, Resolution, findings_markdown, judge, plan, resolve};
 use hemline_sources::Snapshot;
 
 use super::documents;
@@ -76,12 +76,9 @@ fn revisions(typed: &Plan, base: &str) -> Result<(Option<Side>, Side), CommandEr
 
 /// Shows findings and returns them; no resolution when one is an error.
 fn judged(side: &Side) -> (Option<Resolution>, Vec<Finding>) {
-    let loaded = hemline_model::load(&side.snapshot.files);
-    let mut findings = loaded.findings;
-    let resolution = loaded.fleet.map(|fleet| resolve(&fleet, &Facts::default()));
-    findings.extend(resolution.iter().flat_map(|resolution| resolution.findings.clone()));
-    let failed = documents::show(&findings);
-    (if failed { None } else { resolution }, findings)
+    let Judged { usable, findings } = judge(hemline_model::load(&side.snapshot.files), &Facts::default());
+    documents::show(&findings);
+    (usable.map(|(_, resolution)| resolution), findings)
 }
 
 fn resolution_of(snapshot: &Snapshot) -> Option<Resolution> {

@@ -7,7 +7,7 @@ use hemline_model::{
     finding::{github, junit, sarif},
     rules,
 };
-use hemline_plan::{Facts, resolve};
+use hemline_plan::{Facts, Judged, judge};
 
 use super::documents;
 use crate::{
@@ -23,27 +23,29 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
         return Ok(ExitCode::from(exit::SUCCESS));
     }
     let files = documents::read(&typed.paths)?;
-    let loaded = hemline_model::load(&files);
-    let mut findings = loaded.findings;
-    let mut summary = String::new();
-    if let Some(fleet) = &loaded.fleet {
-        findings.extend(resolve(fleet, &Facts::default()).findings);
-        summary = format!(
+    let Judged { usable, mut findings } = judge(hemline_model::load(&files), &Facts::default());
+    let summary = usable.map(|(fleet, _)| {
+        format!(
             "{} and {} in {}: nothing wrong\n",
             documents::plural(fleet.devices.len(), "device"),
             documents::plural(fleet.deployments.len(), "deployment"),
             documents::plural(files.len(), "file"),
-        );
-    }
+        )
+    });
     if typed.strict {
         findings = findings.into_iter().map(Finding::strictly).collect();
     }
-    print(args, typed, &findings, &summary)?;
+    print(args, typed, &findings, summary.as_deref())?;
     let failed = findings.iter().any(Finding::is_error);
     Ok(ExitCode::from(if failed { exit::FAILURE } else { exit::SUCCESS }))
 }
 
-fn print(args: &Args, typed: &Validate, findings: &Vec<Finding>, summary: &str) -> Result<(), CommandError> {
+fn print(
+    args: &Args,
+    typed: &Validate,
+    findings: &Vec<Finding>,
+    summary: Option<&str>,
+) -> Result<(), CommandError> {
     let format = match (typed.format, args.output) {
         (Some(format), _) => format,
         (None, Output::Table) => FindingFormat::Human,
@@ -53,7 +55,8 @@ fn print(args: &Args, typed: &Validate, findings: &Vec<Finding>, summary: &str) 
     match format {
         FindingFormat::Human => {
             documents::show(findings);
-            if findings.is_empty() { output::text(summary) } else { Ok(()) }
+            let quiet = findings.iter().all(|finding| finding.ignored.is_some());
+            output::text(summary.filter(|_| quiet).unwrap_or_default())
         }
         FindingFormat::Json => output::value(findings, Output::Json, |_| String::new()),
         FindingFormat::Sarif => output::text(&sarif::print(findings, env!("CARGO_PKG_VERSION"))),
