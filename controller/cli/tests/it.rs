@@ -17,6 +17,8 @@ mod bad_clients;
 mod bad_documents;
 #[path = "it/engines.rs"]
 mod engines;
+#[path = "it/factory.rs"]
+mod factory;
 #[path = "it/git_source.rs"]
 mod git_source;
 #[path = "it/hem.rs"]
