@@ -27,6 +27,10 @@ impl<'t> Cursor<'t> {
         Self { text, at }
     }
 
+    pub(crate) fn text(&self) -> &'t str {
+        self.text
+    }
+
     pub(crate) fn position(&self) -> usize {
         self.at
     }
@@ -57,36 +61,44 @@ impl<'t> Cursor<'t> {
         found
     }
 
+    /// Steps over `length` bytes, which end at a character boundary, and gives them.
+    pub(crate) fn skip(&mut self, length: usize) -> &'t str {
+        let skipped = self.rest().get(..length).unwrap_or_default();
+        self.at += skipped.len();
+        skipped
+    }
+
     /// Reads the longest run of characters for which `belongs` holds.
     pub(crate) fn run(&mut self, belongs: impl Fn(char) -> bool) -> &'t str {
         let rest = self.rest();
-        let length = rest.find(|character| !belongs(character)).unwrap_or(rest.len());
-        self.at += length;
-        &rest[..length]
+        self.skip(rest.find(|character| !belongs(character)).unwrap_or(rest.len()))
     }
 
     pub(crate) fn since(&self, start: usize) -> Span {
         Span::new(start, self.at)
     }
 
-    /// Skips white space and `/* … */`.
-    pub(crate) fn skip_blank(&mut self) -> Result<(), Diagnostic> {
+    /// Skips white space and `/* … */`. A comment that does not end takes the rest of the text.
+    pub(crate) fn skip_blank(&mut self, found: &mut Vec<Diagnostic>) {
         loop {
             self.run(char::is_whitespace);
             let start = self.at;
             if !self.eat("/*") {
-                return Ok(());
+                return;
             }
-            let Some(length) = self.rest().find("*/") else {
+            if let Some(length) = self.rest().find("*/") {
+                self.at += length + 2;
+            } else {
                 let span = Span::new(start, start + 2);
-                return Err(Diagnostic::new(span, "this comment does not end").hint("close it with */"));
-            };
-            self.at += length + 2;
+                found.push(Diagnostic::new(span, "this comment does not end").hint("close it with */"));
+                self.at = self.text.len();
+            }
         }
     }
 
-    /// Reads the string that starts at the quote under the cursor, and gives its value without escapes.
-    pub(crate) fn string(&mut self, doubled: DoubledQuote) -> Result<String, Diagnostic> {
+    /// Reads the string that starts at the quote under the cursor, and gives its value without escapes. What is wrong
+    /// with it goes to `found`; one that does not end takes the rest of the text and is `None`.
+    pub(crate) fn string(&mut self, doubled: DoubledQuote, found: &mut Vec<Diagnostic>) -> Option<String> {
         let start = self.at;
         let quote = self.bump().unwrap_or('\'');
         let mut value = String::new();
@@ -95,16 +107,20 @@ impl<'t> Cursor<'t> {
             match self.bump() {
                 None => {
                     let message = format!("this string does not end: the closing {quote} is missing");
-                    return Err(Diagnostic::new(Span::new(start, self.at), message));
+                    found.push(Diagnostic::new(Span::new(start, self.at), message));
+                    return None;
                 }
                 Some(character) if character == quote => {
                     if doubled == DoubledQuote::EndsString || self.peek() != Some(quote) {
-                        return Ok(value);
+                        return Some(value);
                     }
                     self.bump();
                     value.push(quote);
                 }
-                Some('\\') => value.push(self.escaped(escape)?),
+                Some('\\') => match self.escaped(escape) {
+                    Ok(character) => value.push(character),
+                    Err(diagnostic) => found.push(diagnostic),
+                },
                 Some(character) => value.push(character),
             }
         }
@@ -113,7 +129,7 @@ impl<'t> Cursor<'t> {
     fn escaped(&mut self, start: usize) -> Result<char, Diagnostic> {
         match self.bump() {
             Some(character @ ('\'' | '"' | '\\')) => Ok(character),
-            Some('u' | 'U') => {
+            Some('u') => {
                 let first = self.unit(start)?;
                 let mut units = vec![first];
                 if (0xD800..0xDC00).contains(&first) && self.eat("\\u") {

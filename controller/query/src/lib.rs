@@ -2,7 +2,7 @@
 //!
 //! Two dialects live here, because the cloud's two engines differ (reference query-language §1): the *twin* dialect
 //! ([`select`], [`target`]; `NOT` looser than comparison) and the *route* dialect ([`route`]; `NOT` tighter, static
-//! types, almost every character legal in a name). They share spans, diagnostics, string and comment scanning,
+//! types, almost every character legal in a name). They share spans, diagnostics, string and comment scanning, the steps over tokens and how to go on after a mistake,
 //! values and functions, and nothing of their grammars.
 //!
 //! What this crate is not: it reads no documents, knows no devices and does no I/O. A text that does not parse is not
@@ -18,6 +18,7 @@ pub mod route;
 pub mod select;
 mod span;
 pub mod target;
+mod tokens;
 mod twin;
 mod value;
 

@@ -4,6 +4,7 @@
 
 mod ast;
 mod check;
+mod clauses;
 mod eval;
 mod lexer;
 mod lint;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 pub use self::source::SourcePath;
 use crate::function::Dialect;
+use crate::tokens::told;
 use crate::{Diagnostic, Span};
 
 /// A message as a route sees it.
@@ -108,21 +110,34 @@ pub enum Sink {
 
 // ---------------------------------------------------------------------------------------------------------------
 
+impl Engine {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Edge => Dialect::EdgeRoute,
+            Self::Hub => Dialect::HubRoute,
+        }
+    }
+}
+
 impl Condition {
     /// Parses and type-checks a condition. Empty and blank texts are conditions that never match; a route *without*
     /// condition is another thing and always matches.
     pub fn parse(text: &str, engine: Engine, events: Events) -> Result<Self, Vec<Diagnostic>> {
-        let written = parser::condition(text).map_err(|diagnostic| vec![diagnostic])?;
-        Self::new(written, engine, events)
+        match parser::condition(text) {
+            parser::Read::Nothing => Self::new(None, engine, events),
+            parser::Read::Whole(expr) => Self::new(Some(expr), engine, events),
+            parser::Read::Broken(mut found, pieces) => {
+                for piece in &pieces {
+                    found.extend(check::compile(piece, engine.dialect(), events).err().unwrap_or_default());
+                }
+                Err(told(found).unwrap_or_default())
+            }
+        }
     }
 
     fn new(written: Option<ast::Expr>, engine: Engine, events: Events) -> Result<Self, Vec<Diagnostic>> {
-        let dialect = match engine {
-            Engine::Edge => Dialect::EdgeRoute,
-            Engine::Hub => Dialect::HubRoute,
-        };
         let compiled = match &written {
-            Some(expr) => check::compile(expr, dialect, events)?,
+            Some(expr) => check::compile(expr, engine.dialect(), events)?,
             None => check::Node::Constant(crate::value::Constant::Undefined),
         };
         let warnings = written.as_ref().map(lint::warnings).unwrap_or_default();
@@ -151,7 +166,7 @@ impl Condition {
 impl Route {
     /// Parses and type-checks a route of an edge hub.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
-        parser::route(text)
+        clauses::route(text)
     }
 
     /// Whether the message takes this route: its source fits and the condition is exactly true.

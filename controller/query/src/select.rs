@@ -8,14 +8,13 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::Diagnostic;
 use crate::target::unknown_root;
 use crate::twin::ast::{Expr, Path, Step};
 use crate::twin::eval::evaluate;
 use crate::twin::lexer::Kind;
-use crate::twin::names::{JOB, TWIN};
 use crate::twin::parser::{Parsed, Parser};
 use crate::twin::print::name_fmt;
+use crate::{Diagnostic, near};
 
 /// What a query reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,18 +73,11 @@ enum Aggregate {
 impl Query {
     /// Parses a query.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
-        let mut parser = Parser::new(text).map_err(|diagnostic| vec![diagnostic])?;
-        match parser::clauses(&mut parser) {
-            Err(diagnostic) => {
-                parser.found.push(diagnostic);
-                Err(parser.found)
-            }
-            Ok(_) if !parser.found.is_empty() => Err(parser.found),
-            Ok(clauses) => {
-                let warnings = clauses.warnings();
-                Ok(Self { clauses, warnings })
-            }
-        }
+        let mut parser = Parser::of(text).map_err(|diagnostic| vec![diagnostic])?;
+        let read = parser::clauses(&mut parser);
+        let clauses = parser.close(read)?;
+        let warnings = clauses.warnings();
+        Ok(Self { clauses, warnings })
     }
 
     /// What it reads; the rows given to [`Self::run`] are of this kind.
@@ -145,12 +137,8 @@ impl Clauses {
     }
 
     fn warnings(&self) -> Vec<Diagnostic> {
-        let known: &[&'static str] = match self.source {
-            Source::Devices | Source::Modules => &TWIN,
-            Source::Jobs => &JOB,
-        };
         let mut warnings = Vec::new();
-        let mut warn = |path: &Path| warnings.extend(unknown_root(path, known));
+        let mut warn = |path: &Path| warnings.extend(unknown_root(path, self.source));
         for item in self.items.iter().flatten() {
             match &item.column {
                 Column::Expr(expr) => expr.visit_paths(&mut warn),
@@ -167,10 +155,10 @@ impl Clauses {
 
 impl Source {
     /// Reads `devices`, `devices.modules` or `devices.jobs`.
-    pub(crate) fn parse(parser: &mut Parser) -> Parsed<Self> {
+    pub(crate) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
         const WHAT: &str = "devices, devices.modules or devices.jobs";
         if !parser.at_word("devices") {
-            return Err(parser.unexpected(WHAT));
+            return Err(nearest(parser, WHAT, &["devices"]));
         }
         parser.advance();
         if !parser.eat(&Kind::Dot) {
@@ -179,7 +167,21 @@ impl Source {
         if parser.eat_word("modules") {
             return Ok(Self::Modules);
         }
-        if parser.eat_word("jobs") { Ok(Self::Jobs) } else { Err(parser.unexpected("modules or jobs")) }
+        if parser.eat_word("jobs") {
+            return Ok(Self::Jobs);
+        }
+        Err(nearest(parser, "modules or jobs", &["modules", "jobs"]))
+    }
+}
+
+fn nearest(parser: &Parser<'_>, what: &str, words: &[&'static str]) -> Diagnostic {
+    let diagnostic = parser.unexpected(what);
+    match parser.peek() {
+        Kind::Word(word) => match near(word, words.iter().copied()) {
+            Some(known) => diagnostic.hint(format!("did you mean {known}?")),
+            None => diagnostic,
+        },
+        _ => diagnostic,
     }
 }
 

@@ -11,8 +11,8 @@ use crate::select::Source;
 use crate::twin::ast::{Expr, Path, Step};
 use crate::twin::eval::evaluate;
 use crate::twin::lexer::Kind;
-use crate::twin::names::{TWIN, near_root};
-use crate::twin::parser::{Parsed, Parser};
+use crate::twin::names::{JOB, TWIN, near_root};
+use crate::twin::parser::Parser;
 
 /// A parsed condition. Its `Display` is the condition as text again; equality ignores how it was written.
 #[derive(Debug, Clone)]
@@ -32,21 +32,14 @@ enum Meaning {
 impl TargetCondition {
     /// Parses a condition. An empty text is refused here; a document without a condition is the caller's case.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
-        let mut parser = Parser::new(text).map_err(|diagnostic| vec![diagnostic])?;
-        match condition(&mut parser) {
-            Err(diagnostic) => {
-                parser.found.push(diagnostic);
-                Err(parser.found)
-            }
-            Ok(_) if !parser.found.is_empty() => Err(parser.found),
-            Ok(meaning) => {
-                let mut warnings = Vec::new();
-                if let Meaning::Where { condition, .. } = &meaning {
-                    condition.visit_paths(&mut |path| warnings.extend(unknown_root(path, &TWIN)));
-                }
-                Ok(Self { meaning, warnings })
-            }
+        let mut parser = Parser::of(text).map_err(|diagnostic| vec![diagnostic])?;
+        let read = condition(&mut parser);
+        let meaning = parser.close(read)?;
+        let mut warnings = Vec::new();
+        if let Meaning::Where { condition, .. } = &meaning {
+            condition.visit_paths(&mut |path| warnings.extend(unknown_root(path, Source::Devices)));
         }
+        Ok(Self { meaning, warnings })
     }
 
     /// Whether a twin is meant. `twin` is a device twin, or a module twin when [`Self::source`] says modules; only an
@@ -106,44 +99,60 @@ impl fmt::Display for TargetCondition {
     }
 }
 
-fn condition(parser: &mut Parser) -> Parsed<Meaning> {
-    if *parser.peek() == Kind::End {
-        let empty = Diagnostic::new(parser.span(), "the condition is empty");
-        return Err(empty.hint("write * for all devices, or a condition such as tags.site = 'lyon'"));
+fn condition(parser: &mut Parser<'_>) -> Option<Meaning> {
+    if parser.at_end() {
+        if parser.is_fine() {
+            let empty = Diagnostic::new(parser.span(), "the condition is empty");
+            parser.report(empty.hint("write * for all devices, or a condition such as tags.site = 'lyon'"));
+        }
+        return None;
     }
     if parser.at_word("SELECT") {
         let query = Diagnostic::new(parser.span(), "this is a query, not a condition");
-        return Err(query.hint("write only what stands after WHERE"));
+        parser.report(query.hint("write only what stands after WHERE"));
+        return None;
     }
     if parser.eat(&Kind::Star) {
-        parser.finish("the end after *")?;
-        return Ok(Meaning::All);
+        parser.expect_end("the end after *");
+        return Some(Meaning::All);
     }
     let mut source = Source::Devices;
     if parser.eat_word("FROM") {
         let span = parser.span();
-        source = Source::parse(parser)?;
+        let read = Source::parse(parser);
+        source = parser.noted(read).unwrap_or(Source::Devices);
         if source == Source::Jobs {
-            return Err(Diagnostic::new(span, "a condition selects devices or modules, not jobs"));
+            parser.note(Diagnostic::new(span, "a condition selects devices or modules, not jobs"));
         }
-        parser.expect_word("WHERE")?;
+        if !parser.eat_word("WHERE") {
+            parser.report(parser.unexpected("WHERE"));
+            parser.skip_to(|parser| parser.at_word("WHERE"));
+            if !parser.eat_word("WHERE") {
+                return None;
+            }
+        }
     }
-    let condition = parser.expression()?;
-    parser.finish("AND, OR or the end")?;
-    Ok(Meaning::Where { source, condition })
+    let condition = parser.whole_expression("AND, OR or the end", |parser| *parser.peek() == Kind::Semicolon);
+    parser.expect_end("the end");
+    Some(Meaning::Where { source, condition: condition.ok()? })
 }
 
 /// A warning for a path that starts with no member of the row (reference query-language §3.2: bare reported names are
 /// not resolved).
-pub(crate) fn unknown_root(path: &Path, known: &[&'static str]) -> Option<Diagnostic> {
+pub(crate) fn unknown_root(path: &Path, source: Source) -> Option<Diagnostic> {
     let Some(Step::Name(root)) = path.resolved.first() else { return None };
+    let (known, row): (&[&'static str], _) = match source {
+        Source::Devices | Source::Modules => (&TWIN, "twin"),
+        Source::Jobs => (&JOB, "row of a job"),
+    };
     if known.contains(&root.as_str()) {
         return None;
     }
     let warning =
-        Diagnostic::new(path.at.0, format!("no twin has a member `{root}`, so this is always undefined"));
+        Diagnostic::new(path.at.0, format!("no {row} has a member `{root}`, so this is always undefined"));
     Some(match near_root(root, known) {
         Some(near) => warning.hint(format!("did you mean {near}?")),
+        None if source == Source::Jobs => warning.hint(format!("there are {}", known.join(", "))),
         None => {
             warning.hint(format!("write the full path, such as properties.reported.{path} or tags.{path}"))
         }

@@ -7,6 +7,7 @@ use super::ast::{Expr, Form, Kind, Link, Operator};
 use super::lint::swallowed;
 use super::names::{after, near_system, system};
 use crate::function::{Dialect, Function, Gives, Parameter};
+use crate::tokens::told;
 use crate::value::{Arithmetic, Comparison, Constant};
 use crate::{Diagnostic, Span, near};
 
@@ -89,7 +90,7 @@ struct Checker {
 pub(super) fn compile(expr: &Expr, dialect: Dialect, events: Events) -> Result<Node, Vec<Diagnostic>> {
     let mut checker = Checker { dialect, events, found: Vec::new() };
     let (node, _) = checker.expr(expr);
-    if checker.found.is_empty() { Ok(node) } else { Err(checker.found) }
+    told(checker.found).map_or(Ok(node), Err)
 }
 
 impl Checker {

@@ -4,14 +4,9 @@
 
 use super::names::{is_dollar_name, is_name};
 use crate::lexer::{Cursor, DoubledQuote, number};
+use crate::tokens::{Token, Tokens};
 use crate::value::{Arithmetic, Comparison, Constant};
 use crate::{Diagnostic, Span};
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Token {
-    pub(crate) kind: Kind,
-    pub(crate) span: Span,
-}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
@@ -29,6 +24,8 @@ pub(crate) enum Kind {
     OpenBrace,
     CloseBrace,
     Comma,
+    /// What is no token; the lexer reported it.
+    Wrong,
     End,
 }
 
@@ -45,58 +42,65 @@ pub(crate) enum Keyword {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-/// Splits the text from byte `start` on into tokens; the last one is always [`Kind::End`].
-pub(crate) fn tokens(text: &str, start: usize) -> Result<Vec<Token>, Diagnostic> {
-    let mut cursor = Cursor::new(text, start);
-    let mut found = Vec::new();
+/// Splits what is left under the cursor into tokens. `found` are the mistakes of the text before it.
+pub(crate) fn tokens(mut cursor: Cursor<'_>, mut found: Vec<Diagnostic>) -> Tokens<'_, Kind> {
+    let mut list: Vec<Token<Kind>> = Vec::new();
     loop {
-        cursor.skip_blank()?;
+        cursor.skip_blank(&mut found);
         let start = cursor.position();
         let kind = match cursor.peek() {
-            None => Kind::End,
-            Some(first) if is_name(first) => run(&mut cursor, first)?,
-            Some(_) => symbol(&mut cursor)?,
+            None => return Tokens::new(cursor.text(), list, found),
+            Some(first) if is_name(first) => run(&mut cursor, first, &mut found),
+            // The parser has more to say about an IN than about the list behind it.
+            Some('[') => {
+                let after_in = matches!(list.last(), Some(Token { kind: Kind::Name(name), .. }) if name.eq_ignore_ascii_case("IN"));
+                bracketed_list(&mut cursor, after_in, &mut found)
+            }
+            Some(_) => symbol(&mut cursor, &mut found),
         };
-        let ended = kind == Kind::End;
-        found.push(Token { kind, span: cursor.since(start) });
-        if ended {
-            return Ok(found);
-        }
+        list.push(Token { kind, span: cursor.since(start) });
     }
 }
 
 /// A token that starts with a name character: a name, or whatever else is at least as long.
-fn run(cursor: &mut Cursor<'_>, first: char) -> Result<Kind, Diagnostic> {
+fn run(cursor: &mut Cursor<'_>, first: char, found: &mut Vec<Diagnostic>) -> Kind {
     let mut name = cursor.clone();
     let text = if first == '$' { name.run(is_dollar_name) } else { name.run(is_name) };
     if first == '\'' {
         let mut string = cursor.clone();
-        let value = string.string(DoubledQuote::EndsString)?;
+        let mut wrong = Vec::new();
+        let value = string.string(DoubledQuote::EndsString, &mut wrong);
         if string.position() >= name.position() {
             *cursor = string;
-            return Ok(Kind::Constant(Constant::Text(value)));
+            found.append(&mut wrong);
+            return text_or_wrong(value);
         }
     }
     if text == "!" && name.eat("=") {
         *cursor = name;
-        return Ok(Kind::Compare(Comparison::NotEqual));
+        return Kind::Compare(Comparison::NotEqual);
     }
     let span = Span::new(cursor.position(), name.position());
     *cursor = name;
     if let Some(kind) = word(text) {
-        return Ok(kind);
+        return kind;
     }
     if text.starts_with(|first: char| first.is_ascii_digit() || first == '-' || first == '.') {
         match numeral(text) {
-            Numeral::Value(value) => return Ok(Kind::Constant(Constant::Number(value))),
+            Numeral::Value(value) => return Kind::Constant(Constant::Number(value)),
             Numeral::TooLarge => {
-                return Err(Diagnostic::new(span, format!("the number {text} does not fit into 64 bits")));
+                found.push(Diagnostic::new(span, format!("the number {text} does not fit into 64 bits")));
+                return Kind::Wrong;
             }
             Numeral::Not => {}
         }
     }
     let text = text.to_owned();
-    Ok(if first == '$' && text.len() > 1 { Kind::Dollar(text) } else { Kind::Name(text) })
+    if first == '$' && text.len() > 1 { Kind::Dollar(text) } else { Kind::Name(text) }
+}
+
+fn text_or_wrong(value: Option<String>) -> Kind {
+    value.map_or(Kind::Wrong, |value| Kind::Constant(Constant::Text(value)))
 }
 
 /// Keywords, and operators that are made of name characters. `true false null undefined` are lower case only.
@@ -161,13 +165,14 @@ fn numeral(text: &str) -> Numeral {
     number(text).map_or(Numeral::Not, Numeral::Value)
 }
 
-fn symbol(cursor: &mut Cursor<'_>) -> Result<Kind, Diagnostic> {
+fn symbol(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Kind {
     let start = cursor.position();
     if cursor.peek() == Some('"') {
-        return Ok(Kind::Constant(Constant::Text(cursor.string(DoubledQuote::EndsString)?)));
+        return text_or_wrong(cursor.string(DoubledQuote::EndsString, found));
     }
     if cursor.eat("==") {
-        return Err(Diagnostic::new(cursor.since(start), "`==` is not an operator").hint("write `=`"));
+        found.push(Diagnostic::new(cursor.since(start), "`==` is not an operator").hint("write `=`"));
+        return Kind::Compare(Comparison::Equal);
     }
     for (text, kind) in [
         ("<>", Kind::Compare(Comparison::NotEqual)),
@@ -185,15 +190,33 @@ fn symbol(cursor: &mut Cursor<'_>) -> Result<Kind, Diagnostic> {
         (",", Kind::Comma),
     ] {
         if cursor.eat(text) {
-            return Ok(kind);
+            return kind;
         }
     }
     let character = cursor.bump().unwrap_or('\0');
     let diagnostic = Diagnostic::new(cursor.since(start), format!("unexpected character {character:?}"));
-    Err(match character {
-        '[' | ']' => diagnostic.hint("routes have no lists and no IN; write a = 'x' OR a = 'y'"),
+    found.push(match character {
         ';' => diagnostic.hint("a route has no `;`"),
         '?' => diagnostic.hint("the operator is `??`"),
         _ => diagnostic,
-    })
+    });
+    Kind::Wrong
+}
+
+/// A list as other dialects have it, taken whole.
+fn bracketed_list(cursor: &mut Cursor<'_>, after_in: bool, found: &mut Vec<Diagnostic>) -> Kind {
+    let start = cursor.position();
+    cursor.bump();
+    let mut inside = cursor.clone();
+    let length = inside.run(|character| character != ']' && character != '[').len();
+    if inside.eat("]") {
+        cursor.skip(length + 1);
+    }
+    if !after_in {
+        found.push(
+            Diagnostic::new(cursor.since(start), "unexpected character '['")
+                .hint("routes have no lists and no IN; write a = 'x' OR a = 'y'"),
+        );
+    }
+    Kind::Wrong
 }

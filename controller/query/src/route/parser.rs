@@ -1,170 +1,79 @@
-//! Parser of route conditions and edge routes (reference query-language §6.1, §8.1). It builds the untyped tree and
-//! stops at the first syntax error; types and names are the checker's.
+//! Parser of route conditions (reference query-language §6.1). It builds the untyped tree and goes on after a syntax
+//! error behind the next AND or OR, see `tokens.rs`; types and names are the checker's.
 
 use super::ast::{Expr, Form, Kind as Tree, Level, Link, Operator};
-use super::lexer::{Keyword, Kind, Token, tokens};
-use super::source::SourcePath;
-use super::{Condition, Engine, Events, Route, Sink};
+use super::lexer::{Keyword, Kind, tokens};
 use crate::diagnostic::too_long;
 use crate::lexer::Cursor;
 use crate::span::At;
-use crate::{Diagnostic, MAX_DEPTH, Span, near};
+use crate::tokens::{Grammar, Parsed, Role, Tokens};
+use crate::{Diagnostic, near};
 
-type Parsed<T> = Result<T, Diagnostic>;
+/// The tokens of a text of the route dialect.
+pub(super) type Parser<'t> = Tokens<'t, Kind>;
 
-const FORM: &str = "a route is FROM /messages/* [WHERE condition] INTO $upstream";
-
-/// What stands after INTO.
-struct End {
-    sink: Sink,
-    span: Span,
-    module_span: Option<Span>,
-    warnings: Vec<Diagnostic>,
-}
-
-struct Parser<'t> {
-    text: &'t str,
-    tokens: Vec<Token>,
-    at: usize,
-    depth: usize,
+/// What was read of a condition.
+pub(super) enum Read {
+    /// A blank text.
+    Nothing,
+    Whole(Expr),
+    /// Mistakes, and the pieces between them that can be checked.
+    Broken(Vec<Diagnostic>, Vec<Expr>),
 }
 
 // ---------------------------------------------------------------------------------------------------------------
 
-/// Parses a condition that stands alone; `None` for a blank one.
-pub(super) fn condition(text: &str) -> Parsed<Option<Expr>> {
+/// Parses a condition that stands alone.
+pub(super) fn condition(text: &str) -> Read {
     if let Some(diagnostic) = too_long(text) {
-        return Err(diagnostic);
+        return Read::Broken(vec![diagnostic], Vec::new());
     }
-    let mut parser = Parser { text, tokens: tokens(text, 0)?, at: 0, depth: 0 };
-    if *parser.peek() == Kind::End {
-        return Ok(None);
+    let mut parser = tokens(Cursor::new(text, 0), Vec::new());
+    if parser.at_end() && parser.is_fine() {
+        return Read::Nothing;
     }
-    let expr = parser.expression()?;
-    if *parser.peek() != Kind::End {
-        return Err(parser.unexpected("an operator or the end"));
+    let read = parser.whole_expression("an operator or the end", |_| false);
+    let pieces = read.as_ref().err().cloned().unwrap_or_default();
+    match parser.close(read.ok()) {
+        Ok(expr) => Read::Whole(expr),
+        Err(found) => Read::Broken(found, pieces),
     }
-    Ok(Some(expr))
 }
 
-/// Parses and checks `[SELECT *] FROM source [WHERE condition] INTO sink`.
-pub(super) fn route(text: &str) -> Result<Route, Vec<Diagnostic>> {
-    let (source, expr, end) = clauses(text).map_err(|diagnostic| vec![diagnostic])?;
-    let events = if source.is_twin_changes() { Events::TwinChanges } else { Events::Messages };
-    let condition = expr.map(|expr| Condition::new(Some(expr), Engine::Edge, events)).transpose()?;
-    let mut warnings = source.warnings();
-    warnings.extend(condition.iter().flat_map(|condition| condition.warnings.iter().cloned()));
-    warnings.extend(end.warnings);
-    Ok(Route {
-        source,
-        condition,
-        sink: end.sink,
-        sink_span: end.span,
-        sink_module_span: end.module_span,
-        warnings,
-    })
-}
+impl Grammar for Kind {
+    type Expr = Expr;
 
-fn clauses(text: &str) -> Parsed<(SourcePath, Option<Expr>, End)> {
-    if let Some(diagnostic) = too_long(text) {
-        return Err(diagnostic);
+    fn end() -> Self {
+        Self::End
     }
-    let mut cursor = Cursor::new(text, 0);
-    let mut word = head_word(&mut cursor)?;
-    if word.0.eq_ignore_ascii_case("SELECT") {
-        cursor.skip_blank()?;
-        if !cursor.eat("*") {
-            let end = cursor.position();
-            return Err(Diagnostic::new(Span::new(end, end), "expected * after SELECT")
-                .hint("a route passes whole messages: SELECT * FROM …, or just FROM …"));
+
+    fn role(&self) -> Role {
+        match self {
+            Self::Keyword(Keyword::And | Keyword::Or) => Role::Connective,
+            Self::Close | Self::CloseBrace | Self::Comma => Role::Bracket,
+            Self::Wrong => Role::Wrong,
+            Self::Constant(_)
+            | Self::Name(_)
+            | Self::Dollar(_)
+            | Self::Keyword(_)
+            | Self::Compare(_)
+            | Self::Arithmetic(_)
+            | Self::Concat
+            | Self::Coalesce
+            | Self::Open
+            | Self::OpenBrace
+            | Self::End => Role::Other,
         }
-        word = head_word(&mut cursor)?;
-    }
-    if !word.0.eq_ignore_ascii_case("FROM") {
-        let found =
-            if word.0.is_empty() { "the end or a symbol".to_owned() } else { format!("`{}`", word.0) };
-        let hint = match near(word.0, ["FROM", "SELECT"].into_iter()) {
-            Some(keyword) => format!("did you mean {keyword}?"),
-            None => FORM.to_owned(),
-        };
-        return Err(Diagnostic::new(word.1, format!("expected FROM, found {found}")).hint(hint));
-    }
-    // Blanks only: `/*` is a source here, not a comment.
-    cursor.run(char::is_whitespace);
-    let start = cursor.position();
-    let source = cursor.run(|character| !character.is_whitespace());
-    let span = cursor.since(start);
-    if source.is_empty() || ["INTO", "WHERE"].iter().any(|word| word.eq_ignore_ascii_case(source)) {
-        return Err(Diagnostic::new(span, "expected a source after FROM").hint("such as /messages/*"));
-    }
-    let source = SourcePath::parse(source, span)?;
-
-    let mut parser = Parser { text, tokens: tokens(text, cursor.position())?, at: 0, depth: 0 };
-    let condition =
-        if parser.eat(&Kind::Keyword(Keyword::Where)) { Some(parser.expression()?) } else { None };
-    let what = if condition.is_some() { "an operator or INTO" } else { "WHERE or INTO" };
-    if !parser.eat(&Kind::Keyword(Keyword::Into)) {
-        let diagnostic = parser.unexpected(what);
-        let missing = *parser.peek() == Kind::End && diagnostic.hint.is_none();
-        return Err(if missing {
-            diagnostic.hint("end with INTO $upstream, or INTO BrokeredEndpoint(…)")
-        } else {
-            diagnostic
-        });
-    }
-    let sink = parser.sink()?;
-    if *parser.peek() != Kind::End {
-        return Err(parser.unexpected("the end of the route"));
-    }
-    Ok((source, condition, sink))
-}
-
-fn head_word<'t>(cursor: &mut Cursor<'t>) -> Parsed<(&'t str, Span)> {
-    cursor.skip_blank()?;
-    let start = cursor.position();
-    let word = cursor.run(char::is_alphanumeric);
-    Ok((word, cursor.since(start)))
-}
-
-/// Steps and messages.
-impl Parser<'_> {
-    fn peek(&self) -> &Kind {
-        self.peek_after(0)
     }
 
-    fn peek_after(&self, steps: usize) -> &Kind {
-        self.tokens.get(self.at + steps).map_or(&Kind::End, |token| &token.kind)
+    fn expression(parser: &mut Parser<'_>) -> Parsed<Expr> {
+        parser.expression()
     }
 
-    fn span(&self) -> Span {
-        self.tokens.get(self.at).or(self.tokens.last()).map_or(Span::new(0, 0), |token| token.span)
-    }
-
-    fn last_span(&self) -> Span {
-        self.tokens.get(self.at.saturating_sub(1)).map_or(Span::new(0, 0), |token| token.span)
-    }
-
-    fn eat(&mut self, kind: &Kind) -> bool {
-        let found = self.peek() == kind;
-        if found {
-            self.at += 1;
-        }
-        found
-    }
-
-    fn expect(&mut self, kind: &Kind, what: &str) -> Parsed<()> {
-        if self.eat(kind) { Ok(()) } else { Err(self.unexpected(what)) }
-    }
-
-    fn written(&self, span: Span) -> &str {
-        self.text.get(span.start..span.end).unwrap_or_default()
-    }
-
-    /// "Expected this, found that", with advice for the traps of this language.
-    fn unexpected(&self, what: &str) -> Diagnostic {
-        let span = self.span();
-        let text = self.written(span);
-        if *self.peek() == Kind::End {
+    fn unexpected(parser: &Parser<'_>, what: &str) -> Diagnostic {
+        let span = parser.span();
+        let text = parser.written(span);
+        if parser.at_end() {
             return Diagnostic::new(span, format!("expected {what}, found the end of the text"));
         }
         let diagnostic = Diagnostic::new(span, format!("expected {what}, found `{text}`"));
@@ -181,34 +90,25 @@ impl Parser<'_> {
             _ => {}
         }
         let operator = text.chars().next().filter(|first| "+-*%|!".contains(*first));
-        if let (Some(operator), Kind::Name(_) | Kind::Constant(_)) = (operator, self.peek()) {
+        if let (Some(operator), Self::Name(_) | Self::Constant(_)) = (operator, parser.peek()) {
             let rest = text.trim_start_matches(operator);
             return diagnostic.hint(format!("operators need blanks around them: write `{operator} {rest}`"));
         }
         match near(text, ["AND", "WHERE", "INTO"].into_iter()) {
-            Some(keyword) if matches!(self.peek(), Kind::Name(_)) => {
+            Some(keyword) if matches!(parser.peek(), Self::Name(_)) => {
                 diagnostic.hint(format!("did you mean {keyword}?"))
             }
             _ => diagnostic,
         }
     }
-
-    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth == MAX_DEPTH {
-            let message = format!("the condition is nested deeper than {MAX_DEPTH} levels");
-            return Err(
-                Diagnostic::new(self.span(), message).hint("take parentheses away or split the route")
-            );
-        }
-        self.depth += 1;
-        let result = inner(self);
-        self.depth -= 1;
-        result
-    }
 }
 
 /// Conditions.
 impl Parser<'_> {
+    pub(super) fn unexpected(&self, what: &str) -> Diagnostic {
+        Kind::unexpected(self, what)
+    }
+
     fn expression(&mut self) -> Parsed<Expr> {
         self.level(Level::Coalesce)
     }
@@ -223,8 +123,7 @@ impl Parser<'_> {
             if level < loosest {
                 break;
             }
-            let at = At(self.span());
-            self.at += 1;
+            let at = At(self.advance());
             let operand = self.level(level.tighter())?;
             let span = At(left.at.0.to(operand.at.0));
             let link = Link { operator, at, operand };
@@ -260,7 +159,7 @@ impl Parser<'_> {
             Kind::Keyword(Keyword::Not) => Tree::Not,
             _ => return self.primary(),
         };
-        self.at += 1;
+        self.advance();
         let operand = self.nested(Self::prefix)?;
         let at = At(start.to(operand.at.0));
         Ok(Expr { kind: wrap(Box::new(operand)), at })
@@ -272,7 +171,7 @@ impl Parser<'_> {
         let kind = match self.peek().clone() {
             Kind::Constant(constant) => Tree::Constant(constant),
             Kind::Name(name) if *self.peek_after(1) == Kind::Open => {
-                self.at += 1;
+                self.advance();
                 let arguments = self.arguments()?;
                 let at = At(start.to(self.last_span()));
                 return Ok(Expr { kind: Tree::Call { name, name_at: At(start), arguments }, at });
@@ -280,24 +179,24 @@ impl Parser<'_> {
             Kind::Name(name) => Tree::Property(name),
             Kind::Dollar(name) => Tree::Dollar { name, form: Form::Plain },
             Kind::OpenBrace => {
-                self.at += 1;
+                self.advance();
                 let Kind::Dollar(name) = self.peek().clone() else {
                     return Err(self.unexpected("a `$name` in braces"));
                 };
-                self.at += 1;
+                self.advance();
                 self.expect(&Kind::CloseBrace, "`}`")?;
                 let at = At(start.to(self.last_span()));
                 return Ok(Expr { kind: Tree::Dollar { name, form: Form::InBraces }, at });
             }
             Kind::Open => {
-                self.at += 1;
+                self.advance();
                 let inner = self.nested(Self::expression)?;
                 self.expect(&Kind::Close, "an operator or `)`")?;
                 return Ok(inner);
             }
             _ => return Err(self.unexpected(WHAT)),
         };
-        self.at += 1;
+        self.advance();
         Ok(Expr { kind, at: At(start) })
     }
 
@@ -315,85 +214,4 @@ impl Parser<'_> {
             }
         }
     }
-}
-
-/// Sinks.
-impl Parser<'_> {
-    fn sink(&mut self) -> Parsed<End> {
-        const ADVICE: &str = r#"a sink is $upstream or BrokeredEndpoint("/modules/m/inputs/i")"#;
-        let start = self.span();
-        match self.peek().clone() {
-            Kind::Dollar(name) if name.eq_ignore_ascii_case("$upstream") => {
-                self.at += 1;
-                Ok(End { sink: Sink::Upstream, span: start, module_span: None, warnings: Vec::new() })
-            }
-            Kind::Name(name) if name.eq_ignore_ascii_case("BrokeredEndpoint") => {
-                self.at += 1;
-                self.expect(&Kind::Open, "`(`")?;
-                let path_span = self.span();
-                let literal = self.written(path_span).to_owned();
-                self.expect_text(&literal)?;
-                let end = endpoint(&literal, path_span)?;
-                self.expect(&Kind::Close, "`)`")?;
-                Ok(End { span: start.to(self.last_span()), ..end })
-            }
-            Kind::Name(name) | Kind::Dollar(name) => {
-                let diagnostic = Diagnostic::new(start, format!("`{name}` is not a sink"));
-                Err(match near(&name, ["$upstream", "BrokeredEndpoint"].into_iter()) {
-                    Some(known) => diagnostic.hint(format!("did you mean {known}?")),
-                    None => diagnostic.hint(ADVICE),
-                })
-            }
-            Kind::Constant(_) => {
-                let literal = self.written(start);
-                let hint = format!("write BrokeredEndpoint({literal})");
-                Err(Diagnostic::new(start, "a path alone is not a sink").hint(hint))
-            }
-            _ => Err(self.unexpected("a sink").hint(ADVICE)),
-        }
-    }
-
-    fn expect_text(&mut self, literal: &str) -> Parsed<()> {
-        let quoted = literal.starts_with(['"', '\'']) && literal.len() >= 2;
-        if quoted && matches!(self.peek(), Kind::Constant(_)) {
-            self.at += 1;
-            return Ok(());
-        }
-        Err(self.unexpected("a path in quotes").hint("such as \"/modules/m/inputs/i\""))
-    }
-}
-
-/// The module and input of a `BrokeredEndpoint` path, and where the module stands. Exactly four parts; the engine
-/// uses the second and the fourth and does not look at the other two (reference query-language §8.1).
-fn endpoint(literal: &str, span: Span) -> Parsed<End> {
-    const ADVICE: &str = "a path is /modules/{module}/inputs/{input}";
-    let path = literal.get(1..literal.len() - 1).unwrap_or_default();
-    if path.contains('\\') {
-        return Err(Diagnostic::new(span, "a path has no escapes").hint(ADVICE));
-    }
-    let inner = path.strip_prefix('/').unwrap_or(path);
-    let start = span.start + 1 + (path.len() - inner.len());
-    let inner = inner.strip_suffix('/').unwrap_or(inner);
-    let parts: Vec<&str> = inner.split('/').collect();
-    let [first, module, third, input] = parts.as_slice() else {
-        let message = format!("the path has {} parts instead of four", parts.len());
-        return Err(Diagnostic::new(span, message).hint(ADVICE));
-    };
-    if parts.iter().any(|part| part.trim().is_empty() || part.chars().any(char::is_control)) {
-        return Err(Diagnostic::new(span, "the path has an empty part").hint(ADVICE));
-    }
-    let module_start = start + first.len() + 1;
-    let third_start = module_start + module.len() + 1;
-    let mut warnings = Vec::new();
-    for (found, word, at) in [(first, "modules", start), (third, "inputs", third_start)] {
-        if !found.eq_ignore_ascii_case(word) {
-            let message = format!("`{found}` stands where `{word}` belongs; the hub reads it as `{word}`");
-            warnings.push(
-                Diagnostic::new(Span::new(at, at + found.len()), message).hint(format!("write {word}")),
-            );
-        }
-    }
-    let sink = Sink::Module { module: (*module).to_owned(), input: (*input).to_owned() };
-    let module_span = Some(Span::new(module_start, module_start + module.len()));
-    Ok(End { sink, span, module_span, warnings })
 }

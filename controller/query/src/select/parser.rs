@@ -1,32 +1,90 @@
 //! The clauses of a SELECT query, and the rules between them. Expressions are the twin dialect's.
 
 use super::{Aggregate, Clauses, Column, Item, Source, default_name};
-use crate::Diagnostic;
 use crate::twin::ast::{Expr, Path};
 use crate::twin::lexer::Kind;
 use crate::twin::names::is_keyword;
 use crate::twin::parser::{Parsed, Parser};
+use crate::{Diagnostic, near};
 
-/// Reads a whole query. Mistakes of meaning go to `parser.found`.
-pub(super) fn clauses(parser: &mut Parser) -> Parsed<Clauses> {
-    parser.expect_word("SELECT")?;
-    // `SELECT top FROM devices` is not a limit: nobody has such a member, but the message should be about it.
-    let top = if parser.at_word("TOP") && matches!(parser.peek_after(1), Kind::Number(_) | Kind::Minus) {
+/// Reads a whole query. Every clause is read, whatever is wrong with the ones before it.
+pub(super) fn clauses(parser: &mut Parser<'_>) -> Option<Clauses> {
+    if !parser.eat_word("SELECT") {
+        let diagnostic = parser.unexpected("SELECT");
+        // A mistyped SELECT is followed by the rest of a query; anything else is none.
+        if !matches!(parser.peek(), Kind::Word(word) if near(word, ["SELECT"].into_iter()).is_some()) {
+            parser.report(diagnostic);
+            return None;
+        }
+        parser.report(diagnostic.hint("did you mean SELECT?"));
         parser.advance();
-        Some(limit(parser)?)
+    }
+    let top = top(parser);
+    let list_span = parser.span();
+    let read = columns(parser);
+    let items = parser.noted(read);
+    if !parser.at_word("FROM") {
+        if items.is_some() {
+            parser.report(parser.unexpected("FROM"));
+        }
+        parser.skip_to(|parser| parser.at_word("FROM"));
+    }
+    let source = if parser.eat_word("FROM") {
+        let read = Source::parse(parser);
+        parser.noted(read)
     } else {
         None
     };
+    if source.is_none() {
+        parser.skip_to(|parser| parser.at_word("WHERE") || parser.at_word("GROUP"));
+    }
+    let condition = parser.eat_word("WHERE").then(|| {
+        parser.whole_expression("AND, OR, GROUP BY or the end", |parser| {
+            parser.at_word("GROUP") || *parser.peek() == Kind::Semicolon
+        })
+    });
+    let read = groups(parser);
+    let group = parser.noted(read)?;
+    parser.expect_end(match (group.is_empty(), &condition) {
+        (false, _) => "`,` or the end",
+        (true, Some(_)) => "GROUP BY or the end",
+        (true, None) => "WHERE, GROUP BY or the end",
+    });
+    let condition = match condition {
+        None => None,
+        Some(read) => Some(read.ok()?),
+    };
+    let clauses = Clauses { top, items: items?, source: source?, condition, group };
+    if let Some((message, hint)) = mismatch(&clauses) {
+        parser.note(Diagnostic::new(list_span, message).hint(hint));
+    }
+    Some(clauses)
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+
+/// `TOP n`. `SELECT top FROM devices` is not a limit: nobody has such a member, but the message should be about it.
+fn top(parser: &mut Parser<'_>) -> Option<usize> {
+    if !parser.at_word("TOP") || !matches!(parser.peek_after(1), Kind::Number(_) | Kind::Minus) {
+        return None;
+    }
+    parser.advance();
+    let read = limit(parser);
+    let top = parser.noted(read);
+    if top.is_none() {
+        parser.eat(&Kind::Minus);
+        parser.advance();
+    }
+    top
+}
+
+fn columns(parser: &mut Parser<'_>) -> Parsed<Option<Vec<Item>>> {
     let distinct =
         parser.at_word("DISTINCT") && matches!(parser.peek_after(1), Kind::Word(word) if !is_keyword(word));
-    if distinct {
-        return Err(parser.unexpected("`*` or columns"));
-    }
-    let list_span = parser.span();
-    let items = select_list(parser)?;
-    parser.expect_word("FROM")?;
-    let source = Source::parse(parser)?;
-    let condition = if parser.eat_word("WHERE") { Some(parser.expression()?) } else { None };
+    if distinct { Err(parser.unexpected("`*` or columns")) } else { select_list(parser) }
+}
+
+fn groups(parser: &mut Parser<'_>) -> Parsed<Vec<Path>> {
     let mut group = Vec::new();
     if parser.eat_word("GROUP") {
         parser.expect_word("BY")?;
@@ -35,20 +93,10 @@ pub(super) fn clauses(parser: &mut Parser) -> Parsed<Clauses> {
             group.push(parser.path()?);
         }
     }
-    parser.finish(if condition.is_some() {
-        "AND, OR, GROUP BY or the end"
-    } else {
-        "WHERE, GROUP BY or the end"
-    })?;
-    let clauses = Clauses { top, items, source, condition, group };
-    let wrong = mismatch(&clauses).map(|(message, hint)| Diagnostic::new(list_span, message).hint(hint));
-    parser.found.extend(wrong);
-    Ok(clauses)
+    Ok(group)
 }
 
-// ---------------------------------------------------------------------------------------------------------------
-
-fn limit(parser: &mut Parser) -> Parsed<usize> {
+fn limit(parser: &mut Parser<'_>) -> Parsed<usize> {
     match *parser.peek() {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked by the guard")]
         Kind::Number(number) if number.fract() == 0.0 && (1.0..=1e12).contains(&number) => {
@@ -60,7 +108,7 @@ fn limit(parser: &mut Parser) -> Parsed<usize> {
 }
 
 /// `*` (as `None`) or the columns.
-fn select_list(parser: &mut Parser) -> Parsed<Option<Vec<Item>>> {
+fn select_list(parser: &mut Parser<'_>) -> Parsed<Option<Vec<Item>>> {
     if parser.eat(&Kind::Star) {
         if *parser.peek() == Kind::Comma {
             let mixed = Diagnostic::new(parser.span(), "`*` and columns do not mix");
@@ -81,7 +129,7 @@ fn select_list(parser: &mut Parser) -> Parsed<Option<Vec<Item>>> {
     }
 }
 
-fn item(parser: &mut Parser, index: usize) -> Parsed<Item> {
+fn item(parser: &mut Parser<'_>, index: usize) -> Parsed<Item> {
     let column = match aggregate(parser) {
         Some(aggregate) => aggregated(parser, aggregate)?,
         None => Column::Expr(parser.expression()?),
@@ -99,13 +147,13 @@ fn item(parser: &mut Parser, index: usize) -> Parsed<Item> {
     Ok(Item { column, alias, name })
 }
 
-fn aggregate(parser: &Parser) -> Option<Aggregate> {
+fn aggregate(parser: &Parser<'_>) -> Option<Aggregate> {
     let all = [Aggregate::Count, Aggregate::Average, Aggregate::Sum, Aggregate::Least, Aggregate::Greatest];
     let called = *parser.peek_after(1) == Kind::Open;
     all.into_iter().find(|aggregate| called && parser.at_word(aggregate.word()))
 }
 
-fn aggregated(parser: &mut Parser, aggregate: Aggregate) -> Parsed<Column> {
+fn aggregated(parser: &mut Parser<'_>, aggregate: Aggregate) -> Parsed<Column> {
     parser.advance();
     parser.expect(&Kind::Open, "`(`")?;
     let path = match (aggregate, parser.peek()) {

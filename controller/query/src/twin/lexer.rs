@@ -4,14 +4,9 @@
 use super::names::{continues_name, starts_name};
 use crate::diagnostic::too_long;
 use crate::lexer::{Cursor, DoubledQuote, number};
+use crate::tokens::{Token, Tokens};
 use crate::value::Comparison;
 use crate::{Diagnostic, Span};
-
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Token {
-    pub(crate) kind: Kind,
-    pub(crate) span: Span,
-}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
@@ -34,45 +29,49 @@ pub(crate) enum Kind {
     Slash,
     Percent,
     Semicolon,
+    /// What is no token; the lexer reported it.
+    Wrong,
     End,
 }
 
 // ---------------------------------------------------------------------------------------------------------------
 
-/// Splits a text into tokens; the last one is always [`Kind::End`].
-pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, Diagnostic> {
+/// Splits a text into tokens. Only a text that is too long has none.
+pub(crate) fn tokens(text: &str) -> Result<Tokens<'_, Kind>, Diagnostic> {
     if let Some(diagnostic) = too_long(text) {
         return Err(diagnostic);
     }
     let mut cursor = Cursor::new(text, 0);
-    let mut found: Vec<Token> = Vec::new();
+    let mut list: Vec<Token<Kind>> = Vec::new();
+    let mut found = Vec::new();
     loop {
-        cursor.skip_blank()?;
+        cursor.skip_blank(&mut found);
         let start = cursor.position();
-        let after_dot = matches!(found.last(), Some(Token { kind: Kind::Dot, .. }));
-        let kind = match cursor.peek() {
-            None => {
-                found.push(Token { kind: Kind::End, span: Span::new(start, start) });
-                return Ok(found);
-            }
-            Some(first) if starts_name(first) || (after_dot && continues_name(first)) => {
-                Kind::Word(cursor.run(continues_name).to_owned())
-            }
-            Some('\'' | '"') => Kind::Text(cursor.string(DoubledQuote::IsEscape)?),
-            Some(first)
-                if first.is_ascii_digit() || (first == '.' && starts_fraction(&cursor, found.last())) =>
-            {
-                numeral(&mut cursor)?
-            }
-            Some('[') if cursor.second() == Some('[') => bracketed(&mut cursor)?,
-            Some(_) => symbol(&mut cursor)?,
+        let after_dot = matches!(list.last(), Some(Token { kind: Kind::Dot, .. }));
+        let Some(first) = cursor.peek() else { return Ok(Tokens::new(text, list, found)) };
+        let kind = if starts_name(first) || (after_dot && continues_name(first)) {
+            Kind::Word(cursor.run(continues_name).to_owned())
+        } else if first == '\'' || first == '"' {
+            cursor.string(DoubledQuote::IsEscape, &mut found).map_or(Kind::Wrong, Kind::Text)
+        } else {
+            let read = if first.is_ascii_digit() || (first == '.' && starts_fraction(&cursor, list.last())) {
+                numeral(&mut cursor)
+            } else if cursor.rest().starts_with("[[") {
+                bracketed(&mut cursor)
+            } else {
+                symbol(&mut cursor, &mut found)
+            };
+            read.unwrap_or_else(|diagnostic| {
+                found.push(diagnostic);
+                Kind::Wrong
+            })
         };
-        found.push(Token { kind, span: cursor.since(start) });
+        list.push(Token { kind, span: cursor.since(start) });
     }
 }
 
 /// `.5` is a number, but after a name or an index the dot belongs to a path.
-fn starts_fraction(cursor: &Cursor<'_>, last: Option<&Token>) -> bool {
+fn starts_fraction(cursor: &Cursor<'_>, last: Option<&Token<Kind>>) -> bool {
     let in_path = matches!(
         last,
         Some(Token { kind: Kind::Word(_) | Kind::Bracketed(_) | Kind::CloseSquare, span }) if span.end == cursor.position()
@@ -102,10 +101,10 @@ fn bracketed(cursor: &mut Cursor<'_>) -> Result<Kind, Diagnostic> {
     cursor.eat("[[");
     let Some(length) = cursor.rest().find("]]") else {
         let span = Span::new(start, start + 2);
+        cursor.skip(cursor.rest().len());
         return Err(Diagnostic::new(span, "this [[name]] does not end").hint("close it with ]]"));
     };
-    let name = cursor.rest()[..length].to_owned();
-    cursor.eat(&name);
+    let name = cursor.skip(length).to_owned();
     cursor.eat("]]");
     if name.is_empty() {
         return Err(Diagnostic::new(cursor.since(start), "an empty [[name]] names nothing"));
@@ -113,12 +112,18 @@ fn bracketed(cursor: &mut Cursor<'_>) -> Result<Kind, Diagnostic> {
     Ok(Kind::Bracketed(name))
 }
 
-fn symbol(cursor: &mut Cursor<'_>) -> Result<Kind, Diagnostic> {
+fn symbol(cursor: &mut Cursor<'_>, found: &mut Vec<Diagnostic>) -> Result<Kind, Diagnostic> {
     let start = cursor.position();
-    for (text, hint) in [("==", "`=`"), ("&&", "AND"), ("||", "OR, or CONCAT(a, b) for texts")] {
+    // Other languages' spellings: told, and read on as what was meant.
+    for (text, hint, meant) in [
+        ("==", "`=`", Kind::Compare(Comparison::Equal)),
+        ("&&", "AND", Kind::Word("AND".to_owned())),
+        ("||", "OR, or CONCAT(a, b) for texts", Kind::Word("OR".to_owned())),
+    ] {
         if cursor.eat(text) {
             let message = format!("`{text}` is not an operator of this language");
-            return Err(Diagnostic::new(cursor.since(start), message).hint(format!("write {hint}")));
+            found.push(Diagnostic::new(cursor.since(start), message).hint(format!("write {hint}")));
+            return Ok(meant);
         }
     }
     for (text, comparison) in [
@@ -148,14 +153,24 @@ fn symbol(cursor: &mut Cursor<'_>) -> Result<Kind, Diagnostic> {
         '/' => Kind::Slash,
         '%' => Kind::Percent,
         ';' => Kind::Semicolon,
-        other => return Err(strange(cursor.since(start), other)),
+        other => return Err(strange(cursor, start, other)),
     })
 }
 
-fn strange(span: Span, character: char) -> Diagnostic {
-    let diagnostic = Diagnostic::new(span, format!("unexpected character {character:?}"));
+/// What is wrong with a character that starts no token; a text in typographic quotes is taken whole.
+fn strange(cursor: &mut Cursor<'_>, start: usize, character: char) -> Diagnostic {
+    const QUOTES: [char; 5] = ['‘', '’', '“', '”', '`'];
+    let is_quote = QUOTES.contains(&character);
+    if is_quote && let Some(length) = cursor.rest().find(QUOTES) {
+        cursor.skip(length);
+        cursor.bump();
+    }
+    if character == '?' {
+        cursor.eat("?");
+    }
+    let diagnostic = Diagnostic::new(cursor.since(start), format!("unexpected character {character:?}"));
     match character {
-        '‘' | '’' | '“' | '”' | '`' => diagnostic.hint("quote texts with ' or \""),
+        _ if is_quote => diagnostic.hint("quote texts with ' or \""),
         '!' => diagnostic.hint("write NOT"),
         '?' => diagnostic.hint("`??` exists in routes only; use IS_DEFINED(x)"),
         _ => diagnostic,

@@ -1,29 +1,24 @@
-//! Parser of twin-dialect expressions (reference query-language §3.1), and the small steps that `select` and `target`
-//! build their clauses of. It stops at the first syntax error; mistakes of meaning (unknown function, wrong number of
-//! arguments) are collected and do not stop it.
+//! Parser of twin-dialect expressions (reference query-language §3.1), and the words that `select` and `target` build
+//! their clauses of. Mistakes of meaning (unknown function, wrong number of arguments) do not stop it; syntax errors
+//! stop it up to the next AND or OR, see `tokens.rs`.
 
 use serde_json::Value;
 
 use super::ast::{Connective, Expr, Level, Membership, Path, Step, level_of};
-use super::lexer::{Kind, Token, tokens};
+use super::lexer::{Kind, tokens};
 use super::names::{is_keyword, resolve};
 use crate::function::{Dialect, Function};
 use crate::span::At;
+pub(crate) use crate::tokens::Parsed;
+use crate::tokens::{Grammar, Role, Tokens};
 use crate::value::{Arithmetic, Comparison, Constant, json_number};
-use crate::{Diagnostic, MAX_DEPTH, Span, near};
-
-pub(crate) type Parsed<T> = Result<T, Diagnostic>;
+use crate::{Diagnostic, Span, near};
 
 /// The aggregates, which are functions of a select list and of nothing else.
 pub(crate) const AGGREGATES: [&str; 5] = ["COUNT", "AVG", "SUM", "MIN", "MAX"];
 
-pub(crate) struct Parser {
-    tokens: Vec<Token>,
-    at: usize,
-    depth: usize,
-    /// Mistakes of meaning found so far.
-    pub(crate) found: Vec<Diagnostic>,
-}
+/// The tokens of a text of the twin dialect.
+pub(crate) type Parser<'t> = Tokens<'t, Kind>;
 
 /// An operator between two operands.
 #[derive(Clone, Copy)]
@@ -37,76 +32,44 @@ enum Infix {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-/// The steps.
-impl Parser {
-    pub(crate) fn new(text: &str) -> Parsed<Self> {
-        Ok(Self { tokens: tokens(text)?, at: 0, depth: 0, found: Vec::new() })
+impl Grammar for Kind {
+    type Expr = Expr;
+
+    fn end() -> Self {
+        Self::End
     }
 
-    pub(crate) fn peek(&self) -> &Kind {
-        self.peek_after(0)
-    }
-
-    pub(crate) fn peek_after(&self, steps: usize) -> &Kind {
-        self.tokens.get(self.at + steps).map_or(&Kind::End, |token| &token.kind)
-    }
-
-    /// Where the next token stands; at the end an empty span.
-    pub(crate) fn span(&self) -> Span {
-        self.tokens.get(self.at).or(self.tokens.last()).map_or(Span::new(0, 0), |token| token.span)
-    }
-
-    pub(crate) fn advance(&mut self) -> Span {
-        let span = self.span();
-        self.at += 1;
-        span
-    }
-
-    pub(crate) fn eat(&mut self, kind: &Kind) -> bool {
-        let found = self.peek() == kind;
-        if found {
-            self.at += 1;
+    fn role(&self) -> Role {
+        match self {
+            Self::Word(word) if is_connective(word) => Role::Connective,
+            Self::Close | Self::CloseSquare | Self::Comma => Role::Bracket,
+            Self::Wrong => Role::Wrong,
+            Self::Word(_)
+            | Self::Bracketed(_)
+            | Self::Text(_)
+            | Self::Number(_)
+            | Self::Compare(_)
+            | Self::Dot
+            | Self::Open
+            | Self::OpenSquare
+            | Self::Star
+            | Self::Plus
+            | Self::Minus
+            | Self::Slash
+            | Self::Percent
+            | Self::Semicolon
+            | Self::End => Role::Other,
         }
-        found
     }
 
-    pub(crate) fn expect(&mut self, kind: &Kind, what: &str) -> Parsed<Span> {
-        let span = self.span();
-        if self.eat(kind) { Ok(span) } else { Err(self.unexpected(what)) }
+    fn expression(parser: &mut Parser<'_>) -> Parsed<Expr> {
+        parser.expression()
     }
 
-    pub(crate) fn at_word(&self, word: &str) -> bool {
-        self.word_after(0, word)
-    }
-
-    fn word_after(&self, steps: usize, word: &str) -> bool {
-        matches!(self.peek_after(steps), Kind::Word(found) if found.eq_ignore_ascii_case(word))
-    }
-
-    pub(crate) fn eat_word(&mut self, word: &str) -> bool {
-        let found = self.at_word(word);
-        if found {
-            self.at += 1;
-        }
-        found
-    }
-
-    pub(crate) fn expect_word(&mut self, word: &str) -> Parsed<Span> {
-        let span = self.span();
-        if self.eat_word(word) { Ok(span) } else { Err(self.unexpected(word)) }
-    }
-
-    /// The end of the text, after an optional `;`.
-    pub(crate) fn finish(&mut self, what: &str) -> Parsed<()> {
-        self.eat(&Kind::Semicolon);
-        self.expect(&Kind::End, what).map(|_| ())
-    }
-
-    /// "Expected this, found that", with advice where the found thing is a known slip.
-    pub(crate) fn unexpected(&self, what: &str) -> Diagnostic {
-        let found = describe(self.peek());
-        let diagnostic = Diagnostic::new(self.span(), format!("expected {what}, found {found}"));
-        let Kind::Word(word) = self.peek() else { return diagnostic };
+    fn unexpected(parser: &Parser<'_>, what: &str) -> Diagnostic {
+        let found = describe(parser.peek());
+        let diagnostic = Diagnostic::new(parser.span(), format!("expected {what}, found {found}"));
+        let Self::Word(word) = parser.peek() else { return diagnostic };
         match word.to_ascii_uppercase().as_str() {
             "LIKE" => diagnostic.hint("there is no LIKE; use STARTSWITH, ENDSWITH or CONTAINS"),
             "BETWEEN" => diagnostic.hint("there is no BETWEEN; use x >= a AND x <= b"),
@@ -127,23 +90,49 @@ impl Parser {
             },
         }
     }
+}
 
-    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
-        if self.depth == MAX_DEPTH {
-            let message = format!("the expression is nested deeper than {MAX_DEPTH} levels");
-            return Err(
-                Diagnostic::new(self.span(), message).hint("take parentheses away or split the condition")
-            );
+/// Words.
+impl<'t> Parser<'t> {
+    pub(crate) fn of(text: &'t str) -> Parsed<Self> {
+        tokens(text)
+    }
+
+    pub(crate) fn at_word(&self, word: &str) -> bool {
+        self.word_after(0, word)
+    }
+
+    pub(crate) fn word_after(&self, steps: usize, word: &str) -> bool {
+        matches!(self.peek_after(steps), Kind::Word(found) if found.eq_ignore_ascii_case(word))
+    }
+
+    pub(crate) fn eat_word(&mut self, word: &str) -> bool {
+        let found = self.at_word(word);
+        if found {
+            self.advance();
         }
-        self.depth += 1;
-        let result = inner(self);
-        self.depth -= 1;
-        result
+        found
+    }
+
+    pub(crate) fn expect_word(&mut self, word: &str) -> Parsed<()> {
+        if self.eat_word(word) { Ok(()) } else { Err(self.unexpected(word)) }
+    }
+
+    pub(crate) fn unexpected(&self, what: &str) -> Diagnostic {
+        Kind::unexpected(self, what)
+    }
+
+    /// The end of the text, after an optional `;`.
+    pub(crate) fn expect_end(&mut self, what: &str) {
+        self.eat(&Kind::Semicolon);
+        if !self.at_end() {
+            self.report(self.unexpected(what));
+        }
     }
 }
 
 /// Expressions.
-impl Parser {
+impl Parser<'_> {
     pub(crate) fn expression(&mut self) -> Parsed<Expr> {
         self.level(Level::Or)
     }
@@ -200,7 +189,9 @@ impl Parser {
                 Ok(Expr::Compare { left: Box::new(left), operator, right: Box::new(right) })
             }
             Infix::In(membership, length) => {
-                self.at += length;
+                (0..length).for_each(|_| {
+                    self.advance();
+                });
                 let set = self.set()?;
                 Ok(Expr::In { needle: Box::new(left), set, membership })
             }
@@ -366,7 +357,8 @@ impl Parser {
         let name_span = self.advance();
         let mut arguments = Vec::new();
         if *self.peek_after(1) == Kind::Close {
-            self.at += 2;
+            self.advance();
+            self.advance();
         } else {
             self.nested(|parser| {
                 parser.list(&Kind::Open, &Kind::Close, |parser| {
@@ -377,14 +369,14 @@ impl Parser {
         }
         let known = Function::named(name).filter(|function| function.is_known_to(Dialect::Twin));
         let Some(function) = known else {
-            self.found.push(unknown_function(name, name_span));
+            self.note(unknown_function(name, name_span));
             return Ok(Expr::Constant(Constant::Undefined));
         };
         let signature = function.signature();
         if arguments.len() < signature.least || arguments.len() > signature.most {
             let message =
                 format!("{} takes {}, not {}", function.name(), signature.arguments(), arguments.len());
-            self.found.push(Diagnostic::new(name_span, message));
+            self.note(Diagnostic::new(name_span, message));
         }
         Ok(Expr::Call { function, arguments })
     }
@@ -393,10 +385,12 @@ impl Parser {
     pub(crate) fn path(&mut self) -> Parsed<Path> {
         let start = self.span();
         if self.at_word("devices") && *self.peek_after(1) == Kind::Dot {
-            self.at += 2;
+            self.advance();
+            self.advance();
             let deeper = self.at_word("modules") || self.at_word("jobs");
             if deeper && *self.peek_after(1) == Kind::Dot {
-                self.at += 2;
+                self.advance();
+                self.advance();
             }
         }
         let mut written = vec![Step::Name(self.name()?)];
@@ -421,9 +415,8 @@ impl Parser {
                 break;
             }
         }
-        let end = self.tokens.get(self.at.saturating_sub(1)).map_or(start, |token| token.span);
         let resolved = resolve(&written);
-        Ok(Path { written, resolved, at: At(start.to(end)) })
+        Ok(Path { written, resolved, at: At(start.to(self.last_span())) })
     }
 
     /// One step of a path, or an alias: a word, keywords included, or `[[text]]`.
@@ -447,6 +440,10 @@ impl Infix {
             Self::Arithmetic(operator) => level_of(operator),
         }
     }
+}
+
+fn is_connective(word: &str) -> bool {
+    word.eq_ignore_ascii_case("AND") || word.eq_ignore_ascii_case("OR")
 }
 
 fn constant_word(word: &str) -> Option<Constant> {
@@ -474,6 +471,7 @@ fn unknown_function(name: &str, span: Span) -> Diagnostic {
 fn describe(kind: &Kind) -> String {
     let symbol = match kind {
         Kind::End => return "the end of the text".to_owned(),
+        Kind::Wrong => return "something else".to_owned(),
         Kind::Word(word) => return format!("`{word}`"),
         Kind::Bracketed(name) => return format!("`[[{name}]]`"),
         Kind::Text(_) => return "a text".to_owned(),

@@ -137,6 +137,43 @@ fn long_lines_are_cut_around_the_problem() {
     insta::assert_snapshot!(found[0].render(&text));
 }
 
+/// One look shows every mistake, and nothing that only follows from another.
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let mut out = String::new();
+    for text in [
+        "SELCT deviceId FROM device WHERE tags.a LIKE 'x%' AND (tags.b == 1 OR tags.c IS null) AND nope(1) GROUP tags.d",
+        "SELECT TOP 0 deviceId, FROM devices WHERE a = AND b = 2 AND c = ‘x’ ORDER BY d",
+        "SELECT a b c FROM devices.module",
+    ] {
+        pictures(text, &Query::parse(text).unwrap_err(), &mut out);
+    }
+    for text in [
+        "from devices.jobs were tags.a = 1",
+        "(tags.a LIKE 'x') AND tags.b = 'y' && startwith(deviceId, 'a') OR tags.c = 'z\\q'",
+        "STARTSWITH(tags.a is 'x', 'y') AND (tags.b = ? OR tags.c BETWEEN 1 AND 2) OR tags.d = lyon'",
+        "tags.a = 3x AND AND tags.b ) = 1",
+    ] {
+        pictures(text, &TargetCondition::parse(text).unwrap_err(), &mut out);
+    }
+    for text in [
+        "FORM messages WHERE temp > 3 AND a LIKE 'x' OR nope(b) INTO upstream",
+        "FROM /messages/* WHERE (a == 'x' && c > 1) AND NOT b = 'y' INTO BrokeredEndpoint(/modules/m/inputs/i)",
+        "FROM /messages/* WHERE a IN ['x', 'y'] AND is_defined(d e) AND b = 'z INTO $upstream",
+    ] {
+        pictures(text, &Route::parse(text).unwrap_err(), &mut out);
+    }
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn a_text_full_of_mistakes_is_told_in_short() {
+    let text = "a(1) ? ".repeat(1000);
+    assert_eq!(TargetCondition::parse(&text).unwrap_err().len(), 20);
+    assert_eq!(Query::parse(&format!("SELECT * FROM devices WHERE {text}")).unwrap_err().len(), 20);
+    assert_eq!(Route::parse(&format!("FROM /* WHERE {text} INTO $upstream")).unwrap_err().len(), 20);
+}
+
 #[test]
 fn limits_are_told_and_never_overflow_the_stack() {
     for (text, part) in [
