@@ -1,10 +1,9 @@
 //! The functions of both dialects: names, signatures and what they do. Which dialect knows which function is decided
 //! here too; static argument types matter to routes only, the twin dialect answers a wrong type with `undefined`.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
+use crate::scratch::Scratch;
 use crate::value::Datum;
 
 /// A function of the twin or route dialect.
@@ -179,7 +178,7 @@ impl Function {
     }
 
     /// Calls the function. Wrong or missing arguments give `undefined` (reference query-language §3.4, §6.7).
-    pub(crate) fn apply<'a>(self, arguments: &[Datum<'a>]) -> Datum<'a> {
+    pub(crate) fn apply<'a>(self, arguments: &[Datum<'a>], scratch: &mut Scratch) -> Datum<'a> {
         let [first, more @ ..] = arguments else { return Datum::Undefined };
         match self {
             Self::IsDefined => Datum::Bool(first.is_defined()),
@@ -188,13 +187,13 @@ impl Function {
             Self::IsNull => Datum::Bool(matches!(first, Datum::Null)),
             Self::IsBool => Datum::Bool(matches!(first, Datum::Bool(_))),
             Self::IsNumber => Datum::Bool(matches!(first, Datum::Number(number) if number.is_finite())),
-            Self::IsString => Datum::Bool(matches!(first, Datum::Text(_))),
+            Self::IsString => Datum::Bool(matches!(first, Datum::Text(_) | Datum::Made(_))),
             Self::IsArray => Datum::Bool(matches!(first, Datum::Array(_))),
             Self::IsObject => Datum::Bool(matches!(first, Datum::Object(_))),
             Self::IsPrimitive => {
                 Datum::Bool(!matches!(first, Datum::Undefined | Datum::Array(_) | Datum::Object(_)))
             }
-            Self::AsNumber => as_number(first),
+            Self::AsNumber => as_number(first, scratch),
             Self::Abs
             | Self::Ceiling
             | Self::Exp
@@ -207,15 +206,16 @@ impl Function {
                 (Datum::Number(base), [Datum::Number(exponent)]) => Datum::number(base.powf(*exponent)),
                 _ => Datum::Undefined,
             },
-            Self::Length => length(first),
-            Self::Lower => recased(first, char::is_lowercase, str::to_lowercase),
-            Self::Upper => recased(first, char::is_uppercase, str::to_uppercase),
-            Self::Substring => substring(first, more).unwrap_or(Datum::Undefined),
-            Self::IndexOf | Self::StartsWith | Self::EndsWith | Self::Contains => self.of_texts(first, more),
-            Self::ArrayContains => array_contains(first, more),
-            Self::Concat => concat(arguments),
-            // Needs the message, not values: `route::eval` answers it.
-            Self::TwinChangeIncludes => Datum::Undefined,
+            Self::Length => first.text(scratch).map_or(Datum::Undefined, |text| Datum::Number(count(text))),
+            Self::Lower => recased(first, char::is_lowercase, char::to_lowercase, scratch),
+            Self::Upper => recased(first, char::is_uppercase, char::to_uppercase, scratch),
+            Self::Substring => substring(first, more, scratch).unwrap_or(Datum::Undefined),
+            Self::IndexOf | Self::StartsWith | Self::EndsWith | Self::Contains => {
+                self.of_texts(first, more, scratch).unwrap_or(Datum::Undefined)
+            }
+            Self::ArrayContains => array_contains(first, more, scratch),
+            // The evaluators answer these: a text is made operand by operand, and a change is no value.
+            Self::Concat | Self::TwinChangeIncludes => Datum::Undefined,
         }
     }
 
@@ -235,18 +235,18 @@ impl Function {
         })
     }
 
-    fn of_texts<'a>(self, text: &Datum<'_>, more: &[Datum<'_>]) -> Datum<'a> {
-        let (Datum::Text(text), [Datum::Text(part)]) = (text, more) else { return Datum::Undefined };
-        match self {
-            Self::StartsWith => Datum::Bool(text.starts_with(&**part)),
-            Self::EndsWith => Datum::Bool(text.ends_with(&**part)),
-            Self::Contains => Datum::Bool(text.contains(&**part)),
-            Self::IndexOf => match text.find(&**part) {
+    fn of_texts<'a>(self, text: &Datum<'_>, more: &[Datum<'_>], scratch: &Scratch) -> Option<Datum<'a>> {
+        let (text, part) = (text.text(scratch)?, more.first()?.text(scratch)?);
+        Some(match self {
+            Self::StartsWith => Datum::Bool(text.starts_with(part)),
+            Self::EndsWith => Datum::Bool(text.ends_with(part)),
+            Self::Contains => Datum::Bool(text.contains(part)),
+            Self::IndexOf => match text.find(part) {
                 Some(at) => Datum::Number(count(&text[..at])),
                 None => Datum::Number(-1.0),
             },
             _ => Datum::Undefined,
-        }
+        })
     }
 }
 
@@ -263,24 +263,46 @@ impl Signature {
     }
 }
 
-/// Joins texts; null counts as the empty text, anything else that is not a text makes the result undefined.
-pub(crate) fn concat<'a>(arguments: &[Datum<'a>]) -> Datum<'a> {
-    let mut joined = String::new();
-    for argument in arguments {
-        match argument {
-            Datum::Text(text) => joined.push_str(text),
-            Datum::Null => {}
-            _ => return Datum::Undefined,
+/// Joins texts, each evaluated when its turn comes; null counts as the empty text, anything else that is not a text
+/// makes the result undefined.
+pub(crate) fn joined<'a, T>(
+    operands: impl Iterator<Item = T>,
+    scratch: &mut Scratch,
+    mut evaluate: impl FnMut(T, &mut Scratch) -> Datum<'a>,
+) -> Datum<'a> {
+    let start = scratch.mark();
+    for operand in operands {
+        let mark = scratch.mark();
+        let fits = match evaluate(operand, scratch) {
+            Datum::Made(made) => {
+                scratch.settle(mark, made);
+                true
+            }
+            Datum::Text(text) => {
+                scratch.forget(mark);
+                scratch.push(text)
+            }
+            Datum::Null => {
+                scratch.forget(mark);
+                true
+            }
+            Datum::Undefined | Datum::Bool(_) | Datum::Number(_) | Datum::Array(_) | Datum::Object(_) => {
+                false
+            }
+        };
+        if !fits {
+            return Datum::Undefined;
         }
     }
-    Datum::Text(Cow::Owned(joined))
+    Datum::Made(scratch.since(start))
 }
 
-fn as_number<'a>(argument: &Datum<'_>) -> Datum<'a> {
-    match argument {
-        Datum::Number(number) => Datum::Number(*number),
-        Datum::Text(text) => {
-            let text = text.trim();
+fn as_number<'a>(argument: &Datum<'_>, scratch: &Scratch) -> Datum<'a> {
+    if let Datum::Number(number) = argument {
+        return Datum::Number(*number);
+    }
+    match argument.text(scratch).map(str::trim) {
+        Some(text) => {
             // `inf` and `nan` are numbers to Rust and words to everyone else.
             let numeric = |character: char| character.is_ascii_digit() || "+-.eE".contains(character);
             if text.chars().all(numeric) {
@@ -289,7 +311,7 @@ fn as_number<'a>(argument: &Datum<'_>) -> Datum<'a> {
                 Datum::Undefined
             }
         }
-        _ => Datum::Undefined,
+        None => Datum::Undefined,
     }
 }
 
@@ -299,39 +321,45 @@ fn count(text: &str) -> f64 {
     text.chars().count() as f64
 }
 
-fn length<'a>(argument: &Datum<'_>) -> Datum<'a> {
-    match argument {
-        Datum::Text(text) => Datum::Number(count(text)),
-        _ => Datum::Undefined,
-    }
-}
-
-fn recased<'a>(argument: &Datum<'a>, already: fn(char) -> bool, recase: fn(&str) -> String) -> Datum<'a> {
-    match argument {
-        Datum::Text(Cow::Borrowed(text)) => {
+fn recased<'a, C: Iterator<Item = char>>(
+    argument: &Datum<'a>,
+    already: fn(char) -> bool,
+    recase: fn(char) -> C,
+    scratch: &mut Scratch,
+) -> Datum<'a> {
+    let made = match argument {
+        Datum::Text(text) => {
             let done = text.chars().all(|character| already(character) || !character.is_alphabetic());
-            if done { Datum::text(text) } else { Datum::Text(Cow::Owned(recase(text))) }
+            if done {
+                return *argument;
+            }
+            scratch.recased(text, recase)
         }
-        Datum::Text(Cow::Owned(text)) => Datum::Text(Cow::Owned(recase(text))),
-        _ => Datum::Undefined,
-    }
+        Datum::Made(made) => scratch.recased_made(*made, recase),
+        _ => None,
+    };
+    made.map_or(Datum::Undefined, Datum::Made)
 }
 
-fn substring<'a>(text: &Datum<'a>, range: &[Datum<'_>]) -> Option<Datum<'a>> {
-    let Datum::Text(text) = text else { return None };
+fn substring<'a>(text: &Datum<'a>, range: &[Datum<'_>], scratch: &Scratch) -> Option<Datum<'a>> {
     let (start, length) = match range {
         [start] => (whole(start)?, None),
         [start, length] => (whole(start)?, Some(whole(length)?)),
         _ => return None,
     };
-    let from = byte_at(text, start)?;
-    let to = match length {
-        Some(length) => from + byte_at(text.get(from..)?, length)?,
-        None => text.len(),
+    let bytes = {
+        let text = text.text(scratch)?;
+        let from = byte_at(text, start)?;
+        let to = match length {
+            Some(length) => from + byte_at(text.get(from..)?, length)?,
+            None => text.len(),
+        };
+        from..to
     };
     match text {
-        Cow::Borrowed(text) => text.get(from..to).map(Datum::text),
-        Cow::Owned(text) => text.get(from..to).map(|part| Datum::Text(Cow::Owned(part.to_owned()))),
+        Datum::Text(text) => text.get(bytes).map(Datum::Text),
+        Datum::Made(made) => Some(Datum::Made(made.part(&bytes))),
+        _ => None,
     }
 }
 
@@ -350,12 +378,18 @@ fn whole(argument: &Datum<'_>) -> Option<usize> {
     }
 }
 
-fn array_contains<'a>(array: &Datum<'_>, wanted: &[Datum<'_>]) -> Datum<'a> {
+fn array_contains<'a>(array: &Datum<'_>, wanted: &[Datum<'_>], scratch: &Scratch) -> Datum<'a> {
     let (Datum::Array(elements), [wanted]) = (array, wanted) else { return Datum::Undefined };
+    let same = |element: &Value| match (element, wanted) {
+        (Value::Null, Datum::Null) => true,
+        (Value::Bool(element), Datum::Bool(wanted)) => element == wanted,
+        (Value::Number(element), Datum::Number(wanted)) => element.as_f64() == Some(*wanted),
+        (Value::String(element), _) => wanted.text(scratch) == Some(element),
+        _ => false,
+    };
     match wanted {
         Datum::Undefined | Datum::Array(_) | Datum::Object(_) => Datum::Undefined,
-        Datum::Null | Datum::Bool(_) | Datum::Number(_) | Datum::Text(_) => {
-            let same = |element: &Value| Datum::from(element) == *wanted;
+        Datum::Null | Datum::Bool(_) | Datum::Number(_) | Datum::Text(_) | Datum::Made(_) => {
             Datum::Bool(elements.iter().any(same))
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Two dialects live here, because the cloud's two engines differ (reference query-language §1): the *twin* dialect
 //! ([`select`], [`target`]; `NOT` looser than comparison) and the *route* dialect ([`route`]; `NOT` tighter, static
-//! types, almost every character legal in a name). They share spans, diagnostics, string and comment scanning, the steps over tokens and how to go on after a mistake,
-//! values and functions, and nothing of their grammars.
+//! types, almost every character legal in a name). They share spans, diagnostics, string and comment scanning, the steps
+//! over tokens and how to go on after a mistake, values and functions, and nothing of their grammars.
 //!
 //! What this crate is not: it reads no documents, knows no devices and does no I/O. A text that does not parse is not
 //! an error of the program but a list of [`Diagnostic`]s; nothing here panics on any input. Texts are at most
@@ -15,6 +15,7 @@ mod function;
 mod lexer;
 mod near;
 pub mod route;
+mod scratch;
 pub mod select;
 mod span;
 pub mod target;
@@ -24,6 +25,7 @@ mod value;
 
 pub use diagnostic::Diagnostic;
 pub use near::near;
+pub use scratch::Scratch;
 pub use span::Span;
 
 /// Longest text of a query, condition or route, in characters (reference query-language §1).

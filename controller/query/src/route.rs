@@ -1,6 +1,7 @@
 //! Routes of an edge hub and route conditions of both hubs: which messages go where (reference query-language §6–8).
-//! Parsing checks types and compiles every name once; matching a message allocates nothing (only `CONCAT`, `||` and
-//! a change of case make new text). What this is not: queues, priorities and delivery, which are the hub's.
+//! Parsing checks types and compiles every name once; matching a message allocates nothing, where the caller keeps a
+//! [`Scratch`] for the texts that `CONCAT`, `||` and a change of case make. What this is not: queues, priorities and
+//! delivery, which are the hub's.
 
 mod ast;
 mod check;
@@ -20,7 +21,7 @@ use serde_json::Value;
 pub use self::source::SourcePath;
 use crate::function::Dialect;
 use crate::tokens::told;
-use crate::{Diagnostic, Span};
+use crate::{Diagnostic, Scratch, Span};
 
 /// A message as a route sees it.
 pub trait RouteMessage {
@@ -147,7 +148,13 @@ impl Condition {
     /// What the condition says about a message.
     #[must_use]
     pub fn evaluate(&self, message: &dyn RouteMessage) -> Outcome {
-        eval::outcome(&self.compiled, message)
+        self.evaluate_in(message, &mut Scratch::default())
+    }
+
+    /// The same with room for new texts, which the next message can use again.
+    #[must_use]
+    pub fn evaluate_in(&self, message: &dyn RouteMessage, scratch: &mut Scratch) -> Outcome {
+        eval::outcome(&self.compiled, message, scratch)
     }
 
     /// Whether the message passes.
@@ -172,13 +179,25 @@ impl Route {
     /// Whether the message takes this route: its source fits and the condition is exactly true.
     #[must_use]
     pub fn matches(&self, message: &dyn RouteMessage) -> bool {
-        self.source.matches(message.source()) && self.evaluate(message) == Outcome::True
+        self.matches_in(message, &mut Scratch::default())
+    }
+
+    /// The same with room for new texts, which the next route or message can use again.
+    #[must_use]
+    pub fn matches_in(&self, message: &dyn RouteMessage, scratch: &mut Scratch) -> bool {
+        self.source.matches(message.source()) && self.evaluate_in(message, scratch) == Outcome::True
     }
 
     /// What the condition says about a message, whatever its source. A route without WHERE says true.
     #[must_use]
     pub fn evaluate(&self, message: &dyn RouteMessage) -> Outcome {
-        self.condition.as_ref().map_or(Outcome::True, |condition| condition.evaluate(message))
+        self.evaluate_in(message, &mut Scratch::default())
+    }
+
+    /// The same with room for new texts, which the next route or message can use again.
+    #[must_use]
+    pub fn evaluate_in(&self, message: &dyn RouteMessage, scratch: &mut Scratch) -> Outcome {
+        self.condition.as_ref().map_or(Outcome::True, |condition| condition.evaluate_in(message, scratch))
     }
 
     /// Where the route leads.

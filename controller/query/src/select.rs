@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::target::unknown_root;
 use crate::twin::ast::{Expr, Path, Step};
-use crate::twin::eval::evaluate;
+use crate::twin::eval::is_true;
 use crate::twin::lexer::Kind;
 use crate::twin::parser::{Parsed, Parser};
 use crate::twin::print::name_fmt;
@@ -113,7 +113,7 @@ impl Query {
     /// Whether a row passes WHERE: only an expression that is exactly true does.
     #[must_use]
     pub fn matches(&self, row: &Value) -> bool {
-        self.clauses.condition.as_ref().is_none_or(|condition| evaluate(condition, row).is_true())
+        self.clauses.condition.as_ref().is_none_or(|condition| is_true(condition, row))
     }
 
     /// The whole answer, in the order of the rows; groups in the order of their first row.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Diagnostic;
 use crate::select::Source;
 use crate::twin::ast::{Expr, Path, Step};
-use crate::twin::eval::evaluate;
+use crate::twin::eval::is_true;
 use crate::twin::lexer::Kind;
 use crate::twin::names::{JOB, TWIN, near_root};
 use crate::twin::parser::Parser;
@@ -48,7 +48,7 @@ impl TargetCondition {
     pub fn matches(&self, twin: &Value) -> bool {
         match &self.meaning {
             Meaning::All => true,
-            Meaning::Where { condition, .. } => evaluate(condition, twin).is_true(),
+            Meaning::Where { condition, .. } => is_true(condition, twin),
         }
     }
 

@@ -1,23 +1,25 @@
 //! What an expression is worth while it is evaluated: JSON types plus `undefined`, and the three-valued logic over
 //! them. Comparison differs between the dialects and stands with their evaluators.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Number, Value};
 
 use crate::lexer::{printed, quoted};
+use crate::scratch::{Made, Scratch};
 
-/// One value during evaluation. It borrows from the row, the message or the expression, so that looking something up
-/// and comparing it costs no allocation.
-#[derive(Debug, Clone, PartialEq)]
+/// One value during evaluation. It borrows from the row, the message or the expression, and new texts stand in a
+/// [`Scratch`], so that looking something up, changing and comparing it costs no allocation.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Datum<'a> {
     Undefined,
     Null,
     Bool(bool),
     /// Never NaN: see [`Datum::number`].
     Number(f64),
-    Text(Cow<'a, str>),
+    Text(&'a str),
+    /// A text that the evaluation made.
+    Made(Made),
     Array(&'a [Value]),
     Object(&'a Map<String, Value>),
 }
@@ -61,26 +63,37 @@ impl<'a> Datum<'a> {
         if number.is_nan() { Self::Undefined } else { Self::Number(number) }
     }
 
-    pub(crate) fn text(text: &'a str) -> Self {
-        Self::Text(Cow::Borrowed(text))
-    }
-
     pub(crate) fn is_defined(&self) -> bool {
-        *self != Self::Undefined
+        !matches!(self, Self::Undefined)
     }
 
     pub(crate) fn is_true(&self) -> bool {
-        *self == Self::Bool(true)
+        matches!(self, Self::Bool(true))
+    }
+
+    /// The value as a text, when it is one.
+    pub(crate) fn text<'s>(&'s self, scratch: &'s Scratch) -> Option<&'s str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Made(made) => Some(scratch.text(*made)),
+            Self::Undefined
+            | Self::Null
+            | Self::Bool(_)
+            | Self::Number(_)
+            | Self::Array(_)
+            | Self::Object(_) => None,
+        }
     }
 
     /// The value as JSON; `None` for undefined and for numbers that JSON does not have.
-    pub(crate) fn into_json(self) -> Option<Value> {
+    pub(crate) fn into_json(self, scratch: &Scratch) -> Option<Value> {
         Some(match self {
             Self::Undefined => return None,
             Self::Null => Value::Null,
             Self::Bool(flag) => Value::Bool(flag),
             Self::Number(number) => Value::Number(json_number(number)?),
-            Self::Text(text) => Value::String(text.into_owned()),
+            Self::Text(text) => Value::String(text.to_owned()),
+            Self::Made(made) => Value::String(scratch.text(made).to_owned()),
             Self::Array(elements) => Value::Array(elements.to_vec()),
             Self::Object(members) => Value::Object(members.clone()),
         })
@@ -111,9 +124,12 @@ impl<'a> Datum<'a> {
         match self {
             Self::Bool(flag) => Self::Bool(!flag),
             Self::Null => Self::Bool(true),
-            Self::Undefined | Self::Number(_) | Self::Text(_) | Self::Array(_) | Self::Object(_) => {
-                Self::Undefined
-            }
+            Self::Undefined
+            | Self::Number(_)
+            | Self::Text(_)
+            | Self::Made(_)
+            | Self::Array(_)
+            | Self::Object(_) => Self::Undefined,
         }
     }
 
@@ -122,9 +138,12 @@ impl<'a> Datum<'a> {
         match self {
             Self::Bool(flag) => Self::Bool(*flag),
             Self::Null => Self::Null,
-            Self::Undefined | Self::Number(_) | Self::Text(_) | Self::Array(_) | Self::Object(_) => {
-                Self::Undefined
-            }
+            Self::Undefined
+            | Self::Number(_)
+            | Self::Text(_)
+            | Self::Made(_)
+            | Self::Array(_)
+            | Self::Object(_) => Self::Undefined,
         }
     }
 }
@@ -136,7 +155,7 @@ impl<'a> From<&'a Value> for Datum<'a> {
             Value::Bool(flag) => Self::Bool(*flag),
             // Integers beyond 2^53 lose their last digits here, as in every double-based engine.
             Value::Number(number) => number.as_f64().map_or(Self::Undefined, Self::number),
-            Value::String(text) => Self::text(text),
+            Value::String(text) => Self::Text(text),
             Value::Array(elements) => Self::Array(elements),
             Value::Object(members) => Self::Object(members),
         }
@@ -150,7 +169,7 @@ impl<'a> From<&'a Constant> for Datum<'a> {
             Constant::Undefined => Self::Undefined,
             Constant::Bool(flag) => Self::Bool(*flag),
             Constant::Number(number) => Self::number(*number),
-            Constant::Text(text) => Self::text(text),
+            Constant::Text(text) => Self::Text(text),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Evaluates checked route conditions against a message. Values are borrowed from message and condition.
+//! Evaluates checked route conditions against a message. Values are borrowed from message and condition, and new texts
+//! stand in the scratch: nothing is allocated once that has room.
 
 use std::cmp::Ordering;
 
@@ -7,19 +8,24 @@ use serde_json::Value;
 use super::ast::Operator;
 use super::check::{Node, PathStep, Source, Typing};
 use super::{Outcome, RouteMessage};
-use crate::function::{Function, concat};
+use crate::function::{Function, joined};
+use crate::scratch::Scratch;
 use crate::value::{Comparison, Datum};
 
 /// What a condition says about a message (reference query-language §6.5).
-pub(super) fn outcome(node: &Node, message: &dyn RouteMessage) -> Outcome {
-    match evaluate(node, message) {
+pub(super) fn outcome(node: &Node, message: &dyn RouteMessage, scratch: &mut Scratch) -> Outcome {
+    scratch.clear();
+    match evaluate(node, message, scratch) {
         // A missing body path is null in a comparison, and undefined when it is the whole condition (§6.3).
         Datum::Null if matches!(node, Node::Dollar { .. }) => Outcome::Undefined,
         Datum::Bool(true) => Outcome::True,
         Datum::Bool(false) | Datum::Null => Outcome::False,
-        Datum::Undefined | Datum::Number(_) | Datum::Text(_) | Datum::Array(_) | Datum::Object(_) => {
-            Outcome::Undefined
-        }
+        Datum::Undefined
+        | Datum::Number(_)
+        | Datum::Text(_)
+        | Datum::Made(_)
+        | Datum::Array(_)
+        | Datum::Object(_) => Outcome::Undefined,
     }
 }
 
@@ -68,12 +74,21 @@ fn is_fraction_and_zone(rest: &[u8]) -> bool {
     }
 }
 
-fn evaluate<'m>(node: &'m Node, message: &'m dyn RouteMessage) -> Datum<'m> {
+fn evaluate<'m>(node: &'m Node, message: &'m dyn RouteMessage, scratch: &mut Scratch) -> Datum<'m> {
+    let mark = scratch.mark();
+    let value = value(node, message, scratch);
+    if !matches!(value, Datum::Made(_)) {
+        scratch.forget(mark);
+    }
+    value
+}
+
+fn value<'m>(node: &'m Node, message: &'m dyn RouteMessage, scratch: &mut Scratch) -> Datum<'m> {
     match node {
         Node::Constant(constant) => constant.into(),
         Node::Property(name) => property(name, message).unwrap_or(Datum::Undefined),
-        Node::Dollar { .. } => plain(whole(node, message)),
-        Node::Call { function, arguments } => call(*function, arguments, message),
+        Node::Dollar { .. } => plain(whole(node, message, scratch)),
+        Node::Call { function, arguments } => call(*function, arguments, message, scratch),
         Node::ChangeIncludes(path) => match message.body() {
             None => Datum::Undefined,
             Some(change) => {
@@ -81,24 +96,36 @@ fn evaluate<'m>(node: &'m Node, message: &'m dyn RouteMessage) -> Datum<'m> {
                 Datum::Bool(found.is_some())
             }
         },
-        Node::Negate(operand) => match evaluate(operand, message) {
+        Node::Negate(operand) => match evaluate(operand, message, scratch) {
             Datum::Number(number) => Datum::Number(-number),
             _ => Datum::Undefined,
         },
-        Node::Not(operand, typing) => match (evaluate(operand, message), typing) {
+        Node::Not(operand, typing) => match (evaluate(operand, message, scratch), typing) {
             // As with AND and OR, a body value has to be a boolean to take part in logic.
             (Datum::Null, Typing::Dynamic) => Datum::Undefined,
             (value, _) => value.not(),
         },
-        Node::Chain { first, rest } => rest.iter().fold(evaluate(first, message), |left, step| {
-            let right = evaluate(&step.operand, message);
-            operate(step.operator, step.typing, left, right)
-        }),
-        Node::Concat(operands) => joined(operands, message),
+        Node::Chain { first, rest } => {
+            let mut left = evaluate(first, message, scratch);
+            for step in rest {
+                let right = evaluate(&step.operand, message, scratch);
+                left = operate(step.operator, step.typing, left, right, scratch);
+            }
+            left
+        }
+        Node::Concat(operands) => {
+            joined(operands.iter(), scratch, |operand, scratch| evaluate(operand, message, scratch))
+        }
     }
 }
 
-fn operate<'m>(operator: Operator, typing: Typing, left: Datum<'m>, right: Datum<'m>) -> Datum<'m> {
+fn operate<'m>(
+    operator: Operator,
+    typing: Typing,
+    left: Datum<'m>,
+    right: Datum<'m>,
+    scratch: &Scratch,
+) -> Datum<'m> {
     match operator {
         Operator::Coalesce => {
             if left.is_defined() {
@@ -115,19 +142,28 @@ fn operate<'m>(operator: Operator, typing: Typing, left: Datum<'m>, right: Datum
         },
         Operator::And => left.and(&right),
         Operator::Or => left.or(&right),
-        Operator::Compare(comparison) => compare(comparison, typing, &left, &right),
+        Operator::Compare(comparison) => compare(comparison, typing, &left, &right, scratch),
         Operator::Arithmetic(operator) => operator.apply(&left, &right),
-        Operator::Concat => concat(&[left, right]),
+        // The types of `||` fit no other operator of its level, so that a chain of it is a `Node::Concat`.
+        Operator::Concat => Datum::Undefined,
     }
 }
 
 /// Compares as the route dialect does (§6.6). Only body values can meet another type; they are unequal then, and
 /// ordered by type: boolean, number, text, null.
-fn compare<'a>(comparison: Comparison, typing: Typing, left: &Datum<'_>, right: &Datum<'_>) -> Datum<'a> {
+fn compare<'a>(
+    comparison: Comparison,
+    typing: Typing,
+    left: &Datum<'_>,
+    right: &Datum<'_>,
+    scratch: &Scratch,
+) -> Datum<'a> {
+    if let (Some(left), Some(right)) = (left.text(scratch), right.text(scratch)) {
+        return Datum::Bool(comparison.accepts(left.cmp(right)));
+    }
     let order = match (left, right) {
         (Datum::Undefined, _) | (_, Datum::Undefined) => return Datum::Undefined,
         (Datum::Number(left), Datum::Number(right)) => left.partial_cmp(right),
-        (Datum::Text(left), Datum::Text(right)) => Some(left.cmp(right)),
         (Datum::Bool(left), Datum::Bool(right)) => Some(left.cmp(right)),
         (Datum::Null, Datum::Null) => Some(Ordering::Equal),
         _ if typing == Typing::Static => None,
@@ -141,7 +177,7 @@ fn rank(value: &Datum<'_>) -> u8 {
         Datum::Undefined => 0,
         Datum::Bool(_) => 1,
         Datum::Number(_) => 2,
-        Datum::Text(_) => 3,
+        Datum::Text(_) | Datum::Made(_) => 3,
         Datum::Null => 4,
         Datum::Array(_) => 5,
         Datum::Object(_) => 6,
@@ -149,17 +185,17 @@ fn rank(value: &Datum<'_>) -> u8 {
 }
 
 fn property<'m>(name: &str, message: &'m dyn RouteMessage) -> Option<Datum<'m>> {
-    message.property(name).map(|value| value.map_or(Datum::Null, Datum::text))
+    message.property(name).map(|value| value.map_or(Datum::Null, Datum::Text))
 }
 
 /// The value of a `$name`, objects, arrays and dates included.
-fn whole<'m>(node: &'m Node, message: &'m dyn RouteMessage) -> Datum<'m> {
-    let Node::Dollar { property: literal, otherwise } = node else { return evaluate(node, message) };
+fn whole<'m>(node: &'m Node, message: &'m dyn RouteMessage, scratch: &mut Scratch) -> Datum<'m> {
+    let Node::Dollar { property: literal, otherwise } = node else { return evaluate(node, message, scratch) };
     if let Some(found) = literal.as_ref().and_then(|name| property(name, message)) {
         return found;
     }
     match otherwise {
-        Source::System(name) => message.system(name).map_or(Datum::Undefined, Datum::text),
+        Source::System(name) => message.system(name).map_or(Datum::Undefined, Datum::Text),
         Source::Body(path) => from_json(path, message.body()),
         Source::Twin(path) => from_json(path, message.twin()),
         Source::Nothing => Datum::Undefined,
@@ -174,7 +210,7 @@ fn from_json<'m>(path: &[PathStep], document: Option<&'m Value>) -> Datum<'m> {
         PathStep::Index(index) => value.as_array()?.get(*index),
     });
     match found.map(Datum::from) {
-        Some(Datum::Text(text)) if is_date(&text) => Datum::Undefined,
+        Some(Datum::Text(text)) if is_date(text) => Datum::Undefined,
         Some(value) => value,
         None => Datum::Null,
     }
@@ -188,23 +224,23 @@ fn plain(value: Datum<'_>) -> Datum<'_> {
     }
 }
 
-fn call<'m>(function: Function, arguments: &'m [Node], message: &'m dyn RouteMessage) -> Datum<'m> {
+fn call<'m>(
+    function: Function,
+    arguments: &'m [Node],
+    message: &'m dyn RouteMessage,
+    scratch: &mut Scratch,
+) -> Datum<'m> {
     if function == Function::Concat {
-        return joined(arguments, message);
+        return joined(arguments.iter(), scratch, |operand, scratch| evaluate(operand, message, scratch));
     }
     // IS_ARRAY and IS_OBJECT are about the very values that are undefined everywhere else.
     let value = match function {
         Function::IsArray | Function::IsObject => whole,
         _ => evaluate,
     };
-    let mut values = [const { Datum::Undefined }; 3];
+    let mut values = [Datum::Undefined; 3];
     for (slot, argument) in values.iter_mut().zip(arguments) {
-        *slot = value(argument, message);
+        *slot = value(argument, message, scratch);
     }
-    function.apply(&values[..arguments.len().min(3)])
-}
-
-fn joined<'m>(operands: &'m [Node], message: &'m dyn RouteMessage) -> Datum<'m> {
-    let values: Vec<Datum<'m>> = operands.iter().map(|operand| evaluate(operand, message)).collect();
-    concat(&values)
+    function.apply(&values[..arguments.len().min(3)], scratch)
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Aggregate, Clauses, Column, Item};
 use crate::twin::ast::Path;
-use crate::twin::eval::{evaluate, look_up};
+use crate::twin::eval::{json, look_up};
 use crate::value::json_number;
 
 /// The running state of one group.
@@ -33,7 +33,7 @@ impl Clauses {
         let mut answer = Map::new();
         for item in items {
             if let Column::Expr(expr) = &item.column
-                && let Some(value) = evaluate(expr, row).into_json()
+                && let Some(value) = json(expr, row)
             {
                 answer.insert(item.name.clone(), value);
             }
@@ -87,7 +87,7 @@ impl<'r> Group<'r> {
         let mut answer = Map::new();
         for (running, item) in self.columns.iter().zip(items) {
             let value = match &item.column {
-                Column::Expr(expr) => self.first.and_then(|row| evaluate(expr, row).into_json()),
+                Column::Expr(expr) => self.first.and_then(|row| json(expr, row)),
                 Column::Aggregate(aggregate, _) => running.result(*aggregate),
             };
             if let Some(value) = value {

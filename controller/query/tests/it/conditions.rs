@@ -9,6 +9,7 @@ pub(crate) struct Message {
     pub(crate) properties: Vec<(&'static str, Option<&'static str>)>,
     pub(crate) system: Vec<(&'static str, &'static str)>,
     pub(crate) body: Option<Value>,
+    pub(crate) twin: Option<Value>,
 }
 
 impl RouteMessage for Message {
@@ -27,6 +28,10 @@ impl RouteMessage for Message {
     fn body(&self) -> Option<&Value> {
         self.body.as_ref()
     }
+
+    fn twin(&self) -> Option<&Value> {
+        self.twin.as_ref()
+    }
 }
 
 pub(crate) fn message() -> Message {
@@ -44,6 +49,7 @@ pub(crate) fn message() -> Message {
             json!({"Weather": {"Temperature": 50, "Time": "2017-03-09T00:00:00.000Z", "Loc": {"State": "WA"},
             "Prev": [20, 30]}, "flag": true, "off": false, "text": "x", "nothing": null, "day": "2017-03-09"}),
         ),
+        twin: None,
     }
 }
 
