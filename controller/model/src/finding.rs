@@ -74,8 +74,11 @@ pub struct Finding {
     pub hint: Option<String>,
     /// Further lines, printed as `= note: …`.
     pub notes: Vec<String>,
-    /// The line of the file that [`Self::position`] names.
+    /// The line of the file that [`Self::position`] names; of a long line, the piece around the column.
     pub source_line: Option<String>,
+    /// Characters of the line in front of [`Self::source_line`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub source_line_from: u32,
     /// Characters to underline, at least 1.
     pub span_len: u32,
     /// Why the document's author accepts it, where an annotation says so; it is a note then.
@@ -99,6 +102,7 @@ impl Finding {
             hint: None,
             notes: Vec::new(),
             source_line: None,
+            source_line_from: 0,
             span_len: 1,
             ignored: None,
         }
@@ -162,8 +166,17 @@ impl Finding {
     pub fn with_line(mut self, line: impl Into<String>, span_len: u32) -> Self {
         self.span_len = span_len.max(1);
         self.end_column = self.position.as_ref().map(|position| position.column + self.span_len);
-        self.source_line = Some(line.into());
+        let column = self.position.as_ref().map_or(0, |position| position.column.saturating_sub(1));
+        let (line, from) = piece(line.into(), column);
+        self.source_line = Some(line);
+        self.source_line_from = from;
         self
+    }
+
+    /// Is [`Self::source_line`] only a piece of its line?
+    pub(crate) fn source_line_is_cut(&self) -> bool {
+        let long = |line: &String| line.chars().nth(LINE_KEPT - 1).is_some();
+        self.source_line_from > 0 || self.source_line.as_ref().is_some_and(long)
     }
 
     /// The offending text, where its line is known.
@@ -171,7 +184,7 @@ impl Finding {
     pub fn underlined(&self) -> Option<&str> {
         let (position, line) = (self.position.as_ref()?, self.source_line.as_deref()?);
         let mut ends = line.char_indices().map(|(at, _)| at).chain([line.len()]);
-        let start = ends.nth(position.column.saturating_sub(1) as usize)?;
+        let start = ends.nth(position.column.checked_sub(1 + self.source_line_from)? as usize)?;
         let end = ends.nth(self.span_len.saturating_sub(1) as usize).unwrap_or(line.len());
         line.get(start..end)
     }
@@ -227,7 +240,7 @@ impl Finding {
     }
 
     fn render_line(&self, out: &mut String, position: &Position, line: &str, width: usize) {
-        let column = position.column.saturating_sub(1) as usize;
+        let column = position.column.saturating_sub(1 + self.source_line_from) as usize;
         let (text, before) = window(line, column);
         let room = text.chars().count().saturating_sub(before).max(1);
         let carets = "^".repeat((self.span_len as usize).clamp(1, room));
@@ -242,6 +255,23 @@ impl Finding {
 /// A path as other programs compare it with those of the repository.
 fn relative(file: &str) -> &str {
     file.strip_prefix("./").unwrap_or(file)
+}
+
+/// Longest piece of a source line that a finding keeps, in characters. A file of one line has as many copies as findings.
+const LINE_KEPT: usize = 1000;
+
+/// The piece of a line around a column, and how many characters stand in front of it.
+fn piece(line: String, column: u32) -> (String, u32) {
+    if line.len() <= LINE_KEPT || line.chars().nth(LINE_KEPT).is_none() {
+        return (line, 0);
+    }
+    let from = column.saturating_sub(LINE_KEPT as u32 / 2);
+    (line.chars().skip(from as usize).take(LINE_KEPT).collect(), from)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Cuts a long line around a column; returns the piece and the number of characters in front of the column.

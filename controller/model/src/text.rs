@@ -14,6 +14,7 @@ mod reader;
 mod scalar;
 mod source;
 mod split;
+mod weight;
 
 pub(crate) use ignored::{PREFIX as IGNORE_PREFIX, annotations as ignore_annotations};
 pub(crate) use json::twice as names_twice;
@@ -42,6 +43,8 @@ pub struct RawDocument {
     pub value: Value,
     /// Positions inside the document.
     pub located: Located,
+    /// Memory that the value takes, in units of about 50 bytes.
+    pub weight: usize,
 }
 
 /// What a file may hold. Documents come from other people, so reading them is bounded in every direction.
@@ -55,11 +58,25 @@ pub struct Limits {
     pub alias_weight: usize,
     /// Findings per document; what is behind them is not reported.
     pub findings: usize,
+    /// Findings per file; documents behind them are not read.
+    pub file_findings: usize,
+    /// Memory of one document, in units of about 50 bytes.
+    pub weight: usize,
+    /// Memory of all documents of a file, in the same units.
+    pub file_weight: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 1024 * 1024, depth: 64, alias_weight: 2 * 1024 * 1024, findings: 100 }
+        Self {
+            file_bytes: 1024 * 1024,
+            depth: 64,
+            alias_weight: 2 * 1024 * 1024,
+            findings: 100,
+            file_findings: 1000,
+            weight: 100_000,
+            file_weight: 1_000_000,
+        }
     }
 }
 
@@ -81,14 +98,30 @@ pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<
     }
     let mut documents = Vec::new();
     let mut findings = Vec::new();
+    let mut left = limits.file_weight;
     for piece in split::pieces(&source) {
+        if findings.len() >= limits.file_findings {
+            break;
+        }
         let outcome = reader::read(&source, piece, limits);
         let ignored = outcome.value.as_ref().map(ignored::of).unwrap_or_default();
         let located = Located::new(source.clone(), piece, ignored);
         findings.extend(outcome.problems.into_iter().map(|problem| located.problem(problem)));
         match outcome.value {
             None | Some(Value::Null) => {}
-            Some(value @ Value::Object(_)) => documents.push(RawDocument { value, located }),
+            Some(value @ Value::Object(_)) => {
+                let weight = weight::of(&value, limits.weight);
+                if weight > limits.weight {
+                    findings.push(too_heavy(&located, "the document holds more values than are read"));
+                } else if let Some(rest) = left.checked_sub(weight) {
+                    left = rest;
+                    documents.push(RawDocument { value, located, weight });
+                } else {
+                    findings
+                        .push(too_heavy(&located, "from here on, the file holds more values than are read"));
+                    break;
+                }
+            }
             Some(Value::Array(_)) => findings.push(list_at_top(&located)),
             Some(Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
                 let message = "this is a single value, not a document";
@@ -100,6 +133,11 @@ pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<
         }
     }
     (documents, findings)
+}
+
+fn too_heavy(located: &Located, message: &str) -> Finding {
+    let finding = located.finding_at_start(crate::Severity::Error, "file-too-large", message.to_owned());
+    finding.with_hint("split it into several documents and files")
 }
 
 fn list_at_top(located: &Located) -> Finding {

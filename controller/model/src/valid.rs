@@ -171,19 +171,53 @@ pub struct RouteSettings {
     pub time_to_live_secs: Option<u64>,
 }
 
+/// Findings after which no further document is read: somebody points at the wrong folder, or has work for a day.
+const FINDINGS_AT_MOST: usize = 5_000;
+/// Memory of all documents, in units of about 50 bytes: a fleet of 100 000 devices takes a little over half of it.
+const WEIGHT_AT_MOST: usize = 16_000_000;
+
+fn too_many(located: &Located) -> Finding {
+    let message = format!("there are {FINDINGS_AT_MOST} findings up to here; the rest is not read");
+    let finding = located.finding(Severity::Error, "too-many-findings", "", message);
+    finding.with_hint("mend some of them, or point to a smaller folder")
+}
+
+fn too_much(located: &Located) -> Finding {
+    let message = "from here on, the documents together hold more values than are read".to_owned();
+    let finding = located.finding(Severity::Error, "file-too-large", "", message);
+    finding.with_hint("point to a smaller folder")
+}
+
 /// Reads and checks a set of files: one revision of a source, or one folder.
 #[must_use]
 pub fn load(files: &[SourceFile]) -> Loaded {
     let mut findings = Vec::new();
     let mut drafts = across::Drafts::default();
-    for file in files {
+    let mut left = WEIGHT_AT_MOST;
+    'files: for file in files {
         let (documents, problems) = crate::text::read(file);
         findings.extend(problems);
         for document in documents {
+            let Some(rest) = left.checked_sub(document.weight) else {
+                findings.push(too_much(&document.located));
+                break 'files;
+            };
+            left = rest;
+            let located = document.located.clone();
             drafts.add(draft::draft(document, &mut findings));
+            located.rest();
+            if findings.len() >= FINDINGS_AT_MOST {
+                findings.push(too_many(&located));
+                break 'files;
+            }
         }
     }
     let fleet = across::fleet(drafts, &mut findings);
+    // What all documents together are told is bounded too; errors come first, so that none hides behind warnings.
+    if findings.len() > 2 * FINDINGS_AT_MOST {
+        findings.sort_by_key(|finding| finding.severity);
+        findings.truncate(2 * FINDINGS_AT_MOST);
+    }
     findings.sort_by(|a, b| a.position.cmp(&b.position).then(a.severity.cmp(&b.severity)));
     consequences::quieten(&mut findings, files);
     let broken = findings.iter().any(Finding::is_error);

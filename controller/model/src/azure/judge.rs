@@ -54,17 +54,16 @@ fn inside(finding: &Finding, told: &mut Finding, written: Option<&Located>) -> O
     let start = written?.position(&finding.pointer);
     let place = finding.position.as_ref().filter(|place| place.line == start.line)?;
     let distance = place.column.checked_sub(start.column)?;
-    let piece = |line: &str, column: u32| -> String {
-        line.chars().skip(column.saturating_sub(1) as usize).take(finding.span_len as usize).collect()
-    };
-    let position = told.position.as_mut()?;
-    let line = told.source_line.as_ref()?;
-    let wanted = piece(finding.source_line.as_ref()?, place.column);
+    let wanted = finding.underlined()?.to_owned();
     // A text inside another one starts behind its quote.
-    let columns = [position.column + distance, (position.column + distance).saturating_sub(1)];
-    let column = columns.into_iter().find(|column| piece(line, *column) == wanted)?;
-    position.column = column;
-    told.span_len = finding.span_len;
-    told.end_column = Some(column + finding.span_len);
+    let column = told.position.as_ref()?.column + distance;
+    let moved = [column, column.saturating_sub(1)].into_iter().find_map(|column| {
+        let mut moved = told.clone();
+        moved.position.as_mut()?.column = column;
+        moved.span_len = finding.span_len;
+        moved.end_column = Some(column + finding.span_len);
+        (moved.underlined() == Some(&*wanted)).then_some(moved)
+    })?;
+    *told = moved;
     Some(())
 }

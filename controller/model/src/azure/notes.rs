@@ -10,6 +10,9 @@ use crate::{
     text::{InText, Located},
 };
 
+/// Findings of one manifest that are told.
+const AT_MOST: usize = 500;
+
 /// Findings so far, and the trail from the document back to the manifest.
 pub(super) struct Notes<'a> {
     pub(super) located: &'a Located,
@@ -42,6 +45,14 @@ impl<'a> Notes<'a> {
     }
 
     pub(super) fn push(&mut self, finding: Finding) -> &mut Finding {
+        if self.findings.len() >= AT_MOST
+            && let Some(lost) = self.findings.pop()
+            && lost.is_error()
+        {
+            // That there is an error must not be lost.
+            self.findings.swap_remove(0);
+            self.findings.push(lost);
+        }
         self.findings.push(finding);
         let last = self.findings.len() - 1;
         &mut self.findings[last]
@@ -103,12 +114,16 @@ impl<'a> Notes<'a> {
         let mut secrets = Vec::new();
         passwords(manifest, &mut secrets);
         for finding in &mut self.findings {
+            let cut = finding.source_line_is_cut();
             if let Some(line) = &mut finding.source_line {
                 for secret in &secrets {
                     // As it is, and as JSON writes it.
                     let quoted = Value::String((*secret).to_owned()).to_string();
                     for written in [*secret, quoted.trim_matches('"')] {
                         *line = line.replace(written, &"*".repeat(written.chars().count()));
+                        if cut {
+                            mask_edges(line, written);
+                        }
                     }
                 }
             }
@@ -148,4 +163,16 @@ fn passwords<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
 
 fn password(map: &Map<String, Value>) -> Option<&str> {
     map.get("password").and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// Of a long line only a piece is kept, which may start or end inside a password.
+fn mask_edges(line: &mut String, secret: &str) {
+    let cuts: Vec<usize> = secret.char_indices().map(|(at, _)| at).skip(1).collect();
+    if let Some(tail) = cuts.iter().filter_map(|at| secret.get(*at..)).find(|tail| line.starts_with(tail)) {
+        line.replace_range(..tail.len(), &"*".repeat(tail.chars().count()));
+    }
+    if let Some(head) = cuts.iter().rev().filter_map(|at| secret.get(..*at)).find(|head| line.ends_with(head))
+    {
+        line.replace_range(line.len() - head.len().., &"*".repeat(head.chars().count()));
+    }
 }

@@ -46,11 +46,19 @@ pub(super) const RULES: &[Rule] = &[
     ),
     error(
         "file-too-large",
-        "A file is larger than what is read.",
+        "A file is larger, or holds more values, than what is read.",
         "Documents come from other people; the bound keeps one file from taking all memory.",
         "Split it into several files.",
         "fleet.yaml (3 MiB)",
         "fleet/lyon.yaml, fleet/oslo.yaml",
+    ),
+    error(
+        "too-many-findings",
+        "There are thousands of findings; files behind them were not read.",
+        "Nobody reads that many, and each takes time and memory.",
+        "Mend some of them, or point to a smaller folder: most likely it holds files of another program.",
+        "hem validate /",
+        "hem validate fleet",
     ),
     error(
         "not-utf8",

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -24,7 +24,8 @@ struct Inner {
     piece: Piece,
     /// Reasons by rule.
     ignored: BTreeMap<String, String>,
-    marks: OnceLock<Mark>,
+    /// Large for large documents, so they are kept only while the document is looked at (see [`Located::rest`]).
+    marks: Mutex<Option<Arc<Mark>>>,
 }
 
 impl std::fmt::Debug for Located {
@@ -48,11 +49,26 @@ pub struct InText<'a> {
 
 impl Located {
     pub(super) fn new(source: Arc<SourceText>, piece: Piece, ignored: BTreeMap<String, String>) -> Self {
-        Self(Arc::new(Inner { source, piece, ignored, marks: OnceLock::new() }))
+        Self(Arc::new(Inner { source, piece, ignored, marks: Mutex::default() }))
     }
 
-    fn marks(&self) -> &Mark {
-        self.0.marks.get_or_init(|| reader::marks(&self.0.source, self.0.piece, Limits::default()))
+    fn marks(&self) -> Arc<Mark> {
+        // Whoever panicked while holding it has written all or nothing.
+        let mut kept = self.0.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = || Arc::new(reader::marks(&self.0.source, self.0.piece, Limits::default()));
+        kept.get_or_insert_with(read).clone()
+    }
+
+    /// Forgets the positions until the next one is asked for.
+    pub(crate) fn rest(&self) {
+        *self.0.marks.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A finding about the document as a whole, without working out positions.
+    pub(super) fn finding_at_start(&self, severity: Severity, rule: RuleId, message: String) -> Finding {
+        let Position { line, column, .. } = self.start();
+        let start = Place { line, column };
+        self.dress(severity, rule, Stretch { start, end: start }, message)
     }
 
     /// Path of the file.
@@ -130,7 +146,8 @@ impl Located {
     }
 
     fn stretch_in(&self, place: InText<'_>) -> Stretch {
-        let found = self.marks().find(place.pointer);
+        let marks = self.marks();
+        let found = marks.find(place.pointer);
         if let Some(nested) = Nested::of(&self.0.source, &found) {
             return if nested.is_exact() { nested.within(place.start, place.end) } else { nested.value() };
         }
@@ -144,7 +161,8 @@ impl Located {
     }
 
     fn stretch(&self, pointer: &str) -> Stretch {
-        let found = self.marks().find(pointer);
+        let marks = self.marks();
+        let found = marks.find(pointer);
         if let Some(nested) = Nested::of(&self.0.source, &found) {
             return nested.value();
         }
@@ -157,7 +175,8 @@ impl Located {
     }
 
     fn key_stretch(&self, pointer: &str) -> Stretch {
-        let found = self.marks().find(pointer);
+        let marks = self.marks();
+        let found = marks.find(pointer);
         if let Some(nested) = Nested::of(&self.0.source, &found) {
             return nested.key();
         }
@@ -180,8 +199,18 @@ impl Located {
         }
     }
 
+    /// The parser counts a line behind the last one when the text ends in the middle of something; nobody can look there.
+    fn within(&self, stretch: Stretch) -> Stretch {
+        if stretch.start.line <= self.0.source.lines() {
+            return stretch;
+        }
+        let (line, column) = self.0.source.end();
+        let end = Place { line, column };
+        Stretch { start: end, end }
+    }
+
     fn dress(&self, severity: Severity, rule: RuleId, stretch: Stretch, message: String) -> Finding {
-        let Stretch { start, end } = stretch;
+        let Stretch { start, end } = self.within(stretch);
         let line = self.0.source.line(start.line);
         let until = if end.line == start.line { end.column } else { length(line.trim_end()) + 1 };
         let finding = match severity {

@@ -112,7 +112,10 @@ pub fn check(section: &Map<String, Value>, which: Which) -> Result<(), TwinLimit
     }
 }
 
-/// All broken limits of one section.
+/// Broken limits of one section that are collected.
+const AT_MOST: usize = 100;
+
+/// All broken limits of one section, up to a hundred.
 #[must_use]
 pub fn violations(section: &Map<String, Value>, which: Which) -> Vec<TwinLimit> {
     let mut walk = Walk { found: Vec::new(), pointer: String::new() };
@@ -134,6 +137,9 @@ struct Walk {
 
 impl Walk {
     fn report(&mut self, why: TwinLimitKind) {
+        if self.found.len() >= AT_MOST {
+            return;
+        }
         self.found.push(TwinLimit { pointer: self.pointer.clone(), why });
     }
 

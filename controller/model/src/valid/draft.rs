@@ -114,7 +114,7 @@ fn kind(raw: &RawDocument, findings: &mut Vec<Finding>) -> Option<&'static str> 
 }
 
 fn part<T: DeserializeOwned>(raw: RawDocument, shape: &Shape, findings: &mut Vec<Finding>) -> Part<T> {
-    let RawDocument { mut value, located } = raw;
+    let RawDocument { mut value, located, weight: _ } = raw;
     let mut deviations = Vec::new();
     shape.check(&value, &mut String::new(), &mut deviations);
     let clean_shape = deviations.is_empty();

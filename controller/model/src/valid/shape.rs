@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+/// Deviations of one document that are collected; nobody reads more, and each costs a look at the text.
+const AT_MOST: usize = 100;
+
 /// A schema, compiled for one purpose: saying what is wrong with a value.
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
@@ -193,8 +196,11 @@ impl Shape {
         }
     }
 
-    /// Collects everything in which a value deviates.
+    /// Collects everything in which a value deviates, up to [`AT_MOST`].
     pub(super) fn check(&self, value: &Value, pointer: &mut String, found: &mut Vec<Deviation>) {
+        if found.len() >= AT_MOST {
+            return;
+        }
         if !self.takes(value) {
             let text_would_do = self.is_text() && matches!(value, Value::Bool(_) | Value::Number(_));
             let what = What::WrongType { expected: self.words(), text_would_do };
@@ -241,6 +247,9 @@ impl Shape {
             });
         }
         for (name, value) in map {
+            if found.len() >= AT_MOST {
+                return;
+            }
             step(pointer, name, |pointer| match (known.get(name), others) {
                 (Some(shape), _) => shape.check(value, pointer, found),
                 (None, Some(shape)) => shape.check(value, pointer, found),

@@ -182,3 +182,63 @@ proptest! {
         prop_assert_eq!(values(&text), vec![value]);
     }
 }
+
+/// What libFuzzer and folders full of nonsense found: each was a crash, a wrong place, or minutes of work.
+#[test]
+fn findings_stand_inside_the_text() {
+    // The parser counts a line behind the last one when the text ends in the middle of something.
+    for text in ["a: {\n  b: 1\nx", "{\n  \"a\": \"b\n", "a: 'b\n", "a: [1,\nb"] {
+        let (_, findings) = text::read(&file(text));
+        assert!(!findings.is_empty(), "{text:?}");
+        for finding in findings {
+            let position = finding.position.unwrap();
+            assert!((position.line as usize) <= text.split('\n').count(), "{text:?} at {position}");
+        }
+    }
+}
+
+#[test]
+fn a_line_without_end_is_told_in_pieces() {
+    let fields: String = (0..30_000).map(|n| format!(", f{n}: 1")).collect();
+    let text = format!(
+        "{{apiVersion: hemline.dev/v1alpha1, kind: Device, metadata: {{name: a}}, spec: {{edge: true{fields}}}}}"
+    );
+    let findings = load(&[file(text.clone())]).findings;
+    assert_eq!(findings.len(), 100, "nobody reads more");
+    for finding in findings {
+        let line = finding.source_line.as_ref().unwrap();
+        assert!(line.chars().count() <= 1000 && finding.render().len() < 2000);
+        let column = finding.position.as_ref().unwrap().column - 1;
+        let start = (column - finding.source_line_from) as usize;
+        assert_eq!(line[start..start + 2], text[column as usize..column as usize + 2]);
+    }
+}
+
+#[test]
+fn small_text_with_many_values_is_refused() {
+    let dense = |piece: &str| format!("a: [{}]", piece.repeat(900_000 / piece.len()));
+    for piece in ["1,", "[],", "{a: 1},", "{},"] {
+        let (documents, findings) = text::read(&file(dense(piece)));
+        assert!(documents.is_empty(), "{piece}");
+        assert_eq!(findings.iter().map(|finding| finding.rule).collect::<Vec<_>>(), ["file-too-large"]);
+    }
+    let copies = |n: usize| vec!["*b"; n].join(",");
+    let document = format!(
+        "---\na: &a [{}]\nb: &b [{}]\nc: [{}]\n",
+        "x,".repeat(100),
+        vec!["*a"; 50].join(","),
+        copies(10)
+    );
+    let (documents, findings) = text::read(&file(document.repeat(500)));
+    assert!(documents.len() < 50, "{}", documents.len());
+    assert_eq!(findings.iter().map(|finding| finding.rule).collect::<Vec<_>>(), ["file-too-large"]);
+}
+
+#[test]
+fn thousands_of_findings_end_the_reading() {
+    let nonsense = file("---\n{}\n".repeat(20_000));
+    let loaded = load(&[nonsense.clone(), nonsense.clone(), nonsense]);
+    assert!(loaded.fleet.is_none());
+    assert!(loaded.findings.len() < 6_000, "{}", loaded.findings.len());
+    assert!(loaded.findings.iter().any(|finding| finding.rule == "too-many-findings"));
+}

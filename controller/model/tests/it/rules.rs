@@ -8,7 +8,8 @@ use hemline_model::{
 };
 
 /// Rules whose examples are not documents of one file: names of files, sources, whole fleets, sizes.
-const ELSEWHERE: [&str; 17] = [
+const ELSEWHERE: [&str; 18] = [
+    "too-many-findings",
     "source-unreachable",
     "source-name-skipped",
     "source-symlink-skipped",
