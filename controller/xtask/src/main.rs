@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask test | codegen | figures | tidy`.
+//! The chores of this repository: `cargo xtask test | codegen | figures | fuzz | tidy`.
 //!
 //! Holds no logic of the product; it only runs cargo, reads its output, and checks rules that no lint can express.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a development tool that talks to a terminal")]
@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 mod codegen;
 mod figures;
+mod fuzz;
 mod suite;
 mod tidy;
 
@@ -19,6 +20,9 @@ usage: cargo xtask COMMAND
                  ARGS go to `cargo test` (for example: -p hemline-plan, or -- some_test)
   codegen        write crds/ and schemas/ again from the Rust types
   figures        measure what the README states, with the release build of the quickstart
+  fuzz [SECONDS] [TARGET…]
+                 let libFuzzer look for inputs that break a law of controller/fuzz, a minute each unless said otherwise;
+                 needs cargo-fuzz (`cargo install cargo-fuzz --locked`)
   tidy           check the layering of the crates and the rules for files (also a test of this crate)
 
 HEM_TEST_REQUIRE=all makes a missing part a failure.
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         ("test", _) => suite::run(&rest),
         ("codegen", []) => codegen::run(),
         ("figures", []) => figures::run(),
+        ("fuzz", _) => fuzz::run(&rest),
         ("tidy", []) => tidy::run(),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
@@ -57,6 +62,11 @@ fn workspace_root() -> Result<PathBuf> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let root = here.ancestors().nth(2).context("xtask is not at controller/xtask")?;
     Ok(root.to_path_buf())
+}
+
+/// Where cargo puts what it builds.
+fn target_folder(root: &std::path::Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |path| root.join(path))
 }
 
 /// The cargo that runs this program, so that a chosen toolchain stays chosen.

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, workspace_root};
+use crate::{cargo, target_folder, workspace_root};
 
 mod sdk;
 
@@ -24,8 +24,7 @@ mod sdk;
 /// When cargo cannot be started or its output cannot be read.
 pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     let root = workspace_root()?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |path| root.join(path));
+    let target = target_folder(&root);
     fs::create_dir_all(&target).with_context(|| format!("cannot make {}", target.display()))?;
     let started = Instant::now();
     let python = sdk::prepare(&target);
