@@ -10,8 +10,17 @@ use hemline_model::{Finding, Fleet, Loaded};
 use crate::{Facts, Resolution, resolve};
 
 /// Rules about what is there. All others of the resolution are about what is missing, or follow from it.
-const HOLD_ANYWAY: [&str; 5] =
-    ["priority-tie", "layer-conflict", "layer-below-base", "too-many-modules", "twin-limit"];
+const HOLD_ANYWAY: [&str; 9] = [
+    "priority-tie",
+    "layer-conflict",
+    "layer-below-base",
+    "port-clash",
+    "mount-clash",
+    "bind-clash",
+    "name-clash",
+    "too-many-modules",
+    "twin-limit",
+];
 
 /// Documents and everything that there is to say of them.
 #[derive(Debug)]

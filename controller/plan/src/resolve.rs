@@ -3,8 +3,11 @@
 //! Not here: what is there already (`observe.rs`) and what to do about it (`plan.rs`).
 
 mod check;
+mod clash;
 mod config;
+mod fault;
 mod layer;
+mod limits;
 mod routing;
 mod target;
 
@@ -123,7 +126,7 @@ pub fn resolve(fleet: &Fleet, facts: &Facts) -> Resolution {
         devices.insert(device.id.clone(), effective(device, &chosen, Some(&config)));
         config.users.borrow_mut().push(device.id.clone());
     }
-    check::configs(&configs, &mut findings);
+    check::configs(fleet, &configs, &mut findings);
     check::deployments(fleet, facts, &targeted, &mut findings);
     check::routes(fleet, &configs, &mut findings);
     Resolution { devices, targeted, findings: findings.finish() }

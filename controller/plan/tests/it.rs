@@ -5,6 +5,7 @@ mod it {
     mod azure;
     mod idempotence;
     mod markdown;
+    mod rules;
     mod scale;
     mod script;
     mod scripts;

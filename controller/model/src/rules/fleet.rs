@@ -75,6 +75,42 @@ pub(super) const RULES: &[Rule] = &[
         "layered: true\nmodules: {camera: {env: {LOG_LEVEL: debug}}}    # no base has a camera",
         "layered: true\nmodules: {camera: {image: 'camera:1.3', env: {LOG_LEVEL: debug}}}",
     ),
+    error(
+        "port-clash",
+        "Two modules of a device publish the same port of the host.",
+        "The second one to start is refused by the engine, again and again.",
+        "Publish one of them at another port, or at another address of the host.",
+        "modules:\n  a: {image: 'a:1', createOptions: {HostConfig: {PortBindings: {80/tcp: [{HostPort: '80'}]}}}}\n  \
+         b: {image: 'b:1', createOptions: {HostConfig: {PortBindings: {8080/tcp: [{HostPort: '80'}]}}}}",
+        "modules:\n  a: {image: 'a:1', createOptions: {HostConfig: {PortBindings: {80/tcp: [{HostPort: '80'}]}}}}\n  \
+         b: {image: 'b:1', createOptions: {HostConfig: {PortBindings: {8080/tcp: [{HostPort: '81'}]}}}}",
+    ),
+    warning(
+        "port-of-hub",
+        "A module takes a port on which the edge hub waits for other devices.",
+        "The devices below this one connect to 8883, 5671 and 443; they would find the module there.",
+        "Publish it at another port of the host.",
+        "modules:\n  a: {image: 'a:1', createOptions: {HostConfig: {PortBindings: {1883/tcp: [{HostPort: '8883'}]}}}}",
+        "modules:\n  a: {image: 'a:1', createOptions: {HostConfig: {PortBindings: {1883/tcp: [{HostPort: '1883'}]}}}}",
+    ),
+    warning(
+        "bind-clash",
+        "Two modules of a device mount the same path of the host, and one of them can write.",
+        "What one writes the other reads, perhaps half written.",
+        "Mount it read-only where nothing is written, or give each a folder of its own.",
+        "modules:\n  a: {image: 'a:1', createOptions: {HostConfig: {Binds: ['/srv/x:/data']}}}\n  \
+         b: {image: 'b:1', createOptions: {HostConfig: {Binds: ['/srv/x:/data']}}}",
+        "modules:\n  a: {image: 'a:1', createOptions: {HostConfig: {Binds: ['/srv/x:/data:ro']}}}\n  \
+         b: {image: 'b:1', createOptions: {HostConfig: {Binds: ['/srv/x:/data:ro']}}}",
+    ),
+    warning(
+        "name-clash",
+        "Two modules of a device answer to the same name on their network.",
+        "Names take capitals and small letters for the same; which module answers is left to chance.",
+        "Rename one of them, or change its alias.",
+        "modules: {camera: {image: 'a:1'}, Camera: {image: 'b:1'}}",
+        "modules: {camera: {image: 'a:1'}, camera-2: {image: 'b:1'}}",
+    ),
     warning(
         "layer-without-base",
         "A layered deployment has no base to lie on.",

@@ -102,6 +102,14 @@ impl Located {
         self.at(self.key_stretch(pointer).start)
     }
 
+    /// Does the document say a value at this place? A JSON text in it counts as what it says.
+    #[must_use]
+    pub fn says(&self, pointer: &str) -> bool {
+        let marks = self.marks();
+        let found = marks.find(pointer);
+        found.exact || Nested::of(&self.0.source, &found).is_some_and(|nested| nested.is_exact())
+    }
+
     /// A finding about a value.
     #[must_use]
     pub fn finding(&self, severity: Severity, rule: RuleId, pointer: &str, message: String) -> Finding {

@@ -8,7 +8,7 @@ use hemline_model::{
 };
 
 /// Rules whose examples are not documents of one file: names of files, sources, whole fleets, sizes.
-const ELSEWHERE: [&str; 18] = [
+const ELSEWHERE: [&str; 22] = [
     "too-many-findings",
     "source-unreachable",
     "source-name-skipped",
@@ -27,6 +27,11 @@ const ELSEWHERE: [&str; 18] = [
     "layer-below-base",
     "device-without-base",
     "deployment-without-device",
+    // `plan/tests/it/rules.rs` has these.
+    "port-clash",
+    "port-of-hub",
+    "bind-clash",
+    "name-clash",
 ];
 
 /// Manifests of Azure are no documents; `model/tests/azure` has their cases.

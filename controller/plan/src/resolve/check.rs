@@ -1,24 +1,26 @@
-//! What can only be judged after layering: conflicts, incomplete modules, limits of the twins, routes into nothing.
+//! What can only be judged after layering, as findings: each once, at the line that causes it, with the devices that have it.
+//!
+//! Not here: what a merged config breaks (`clash.rs`, `limits.rs`), routes into nothing (`routing.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hemline_model::{
     DeploymentDoc, Fleet, Severity,
     id::{DeviceId, DocumentName, ModuleId},
-    twin::{self, Which},
 };
 
 use super::{
     Facts, Findings, Problem,
     config::{Config, Configs},
+    fault::{Fault, Place},
     layer::pointer,
+    routing,
 };
 
-/// User modules that IoT Hub allows on one device, the two system modules not counted.
-const MODULES_AT_MOST: usize = 50;
-
 /// Checks every merged config once, whatever the number of its devices.
-pub(super) fn configs(configs: &Configs, findings: &mut Findings) {
+pub(super) fn configs(fleet: &Fleet, configs: &Configs, findings: &mut Findings) {
+    let parents: BTreeSet<&DeviceId> =
+        fleet.devices.values().filter_map(|device| device.spec.parent.as_ref()).collect();
     for config in configs.all() {
         let users = config.users.borrow();
         let document = |place: usize| config.deployments.get(place).and_then(|name| configs.document(name));
@@ -42,8 +44,12 @@ pub(super) fn configs(configs: &Configs, findings: &mut Findings) {
                 Problem(finding.with_hint(format!("add {missing}, or the module to the base"))),
             );
         }
-        if let Some(base) = document(0) {
-            limits(config, base, &users, findings);
+        for fault in &config.faults {
+            let concerned: Vec<DeviceId> =
+                users.iter().filter(|user| !fault.on_parents || parents.contains(user)).cloned().collect();
+            if let Some(problem) = told(fault, config, configs).filter(|_| !concerned.is_empty()) {
+                findings.on_all(&concerned, problem);
+            }
         }
     }
 }
@@ -65,24 +71,19 @@ fn disagreement(one: &DeploymentDoc, other: &DeploymentDoc, path: &[String]) -> 
     )
 }
 
-fn limits(config: &Config, base: &DeploymentDoc, users: &[DeviceId], findings: &mut Findings) {
-    let count = config.modules.keys().filter(|module| !module.is_system()).count();
-    if count > MODULES_AT_MOST {
-        let message =
-            format!("{count} modules on one device after layering, at most {MODULES_AT_MOST} are allowed");
-        findings.on_all(
-            users,
-            Problem(base.finding(Severity::Error, "too-many-modules", "/spec/modules", message)),
-        );
-    }
-    for (module, desired) in config.modules.iter() {
-        if let Err(limit) = twin::limits::check(desired, Which::Desired) {
-            let path = ["modules".to_owned(), module.to_string()];
-            let at = if module.is_system() { "/spec/modules".to_owned() } else { pointer(&path) };
-            let message = format!("desired properties of {module} after layering: {limit}");
-            findings.on_all(users, Problem(base.finding(Severity::Error, "twin-limit", &at, message)));
-        }
-    }
+/// A fault at its place in its document.
+fn told(fault: &Fault, config: &Config, configs: &Configs) -> Option<Problem> {
+    let document = |place: &Place| configs.document(config.deployments.get(place.layer)?);
+    let finding =
+        document(&fault.at)?.finding(fault.severity, fault.rule, &fault.at.pointer, fault.message.clone());
+    let finding = finding.with_hint_if(fault.hint.clone());
+    let other = fault.other.as_ref().and_then(|(name, place)| {
+        Some(format!("{name} says it at {}", document(place)?.position(&place.pointer)))
+    });
+    Some(Problem(match other {
+        Some(other) => finding.with_note(other),
+        None => finding,
+    }))
 }
 
 /// Conditions that select nothing, or that cannot be judged without a hub.
@@ -118,8 +119,25 @@ pub(super) fn routes(fleet: &Fleet, configs: &Configs, findings: &mut Findings) 
         if devices == 0 {
             continue;
         }
-        for problem in super::routing::unknown(deployment, &modules, devices) {
+        for problem in routing::unknown(deployment, &modules, devices) {
             findings.add(problem.0);
+        }
+        for config in configs.all().filter(|config| config.deployments.contains(name)) {
+            let users = config.users.borrow();
+            if users.len() == devices {
+                continue;
+            }
+            let has = |module: &str| config.modules.contains_key(module);
+            // A layer above may have another route of this name.
+            let in_force = |route: &str| {
+                config
+                    .provenance
+                    .get(&format!("routes.{route}"))
+                    .is_some_and(|origin| origin.document == *name)
+            };
+            for problem in routing::partly(deployment, &modules, has, in_force) {
+                findings.on_all(&users, problem);
+            }
         }
     }
 }

@@ -9,8 +9,10 @@ use hemline_model::{
 use serde_json::{Map, Value};
 
 use super::{
-    Provenance,
+    Provenance, clash,
+    fault::Fault,
     layer::{Conflict, Layer, Merged, pointer},
+    limits,
 };
 use crate::desired::{self, Incomplete};
 
@@ -23,6 +25,8 @@ pub(super) struct Config {
     pub(super) provenance: Arc<BTreeMap<String, Provenance>>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) incomplete: Vec<Incomplete>,
+    /// What else is wrong with it.
+    pub(super) faults: Vec<Fault>,
     /// Devices that have it. Filled while the fleet is walked.
     pub(super) users: RefCell<Vec<DeviceId>>,
 }
@@ -54,13 +58,17 @@ impl Configs {
                 provenance.insert(path.join("."), Provenance { document, value: value.clone(), position });
             }
         }
-        let (modules, incomplete) = desired::modules(&merged.tree());
+        let tree = merged.tree();
+        let (modules, incomplete) = desired::modules(&tree);
+        let mut faults = clash::find(&merged, &tree);
+        faults.extend(limits::find(&merged, &modules));
         let config = Rc::new(Config {
             deployments: names.clone(),
             modules: Arc::new(modules),
             provenance: Arc::new(provenance),
             conflicts: merged.conflicts,
             incomplete,
+            faults,
             users: RefCell::default(),
         });
         for layer in chosen {

@@ -1,4 +1,4 @@
-//! Routes that name a module which no device of the deployment has.
+//! Routes that name a module which no device of the deployment has, or only some.
 
 use std::collections::BTreeSet;
 
@@ -33,6 +33,36 @@ pub(super) fn unknown(
     found
 }
 
+/// Routes into a module that other devices of the deployment have (`anywhere`), but those at hand have not.
+pub(super) fn partly(
+    deployment: &DeploymentDoc,
+    anywhere: &BTreeSet<&ModuleId>,
+    has: impl Fn(&str) -> bool,
+    in_force: impl Fn(&str) -> bool,
+) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for (name, (route, settings)) in &deployment.spec.routes {
+        let Sink::Module { module, .. } = route.sink() else { continue };
+        let known = anywhere.iter().any(|have| have.as_str() == module);
+        let Some(span) = route.sink_module_span().filter(|_| known && !has(module) && in_force(name)) else {
+            continue;
+        };
+        let at = written_at(deployment, name);
+        let place = InText { pointer: &at, text: &settings.text, start: span.start, end: span.end };
+        let message = format!("some devices that get this deployment have no module {module:?}");
+        let finding = deployment.finding_in(Severity::Warning, "route-unknown-module", place, message);
+        found.push(Problem(finding.with_hint("its messages wait there for a receiver that never comes")));
+    }
+    found
+}
+
+/// A route is written as a text or as an object with the text in it.
+fn written_at(deployment: &DeploymentDoc, route: &str) -> String {
+    let outer = pointer(&["routes".to_owned(), route.to_owned()]);
+    let inner = format!("{outer}/route");
+    if deployment.located.says(&inner) { inner } else { outer }
+}
+
 struct Place<'a> {
     deployment: &'a DeploymentDoc,
     route: &'a str,
@@ -46,7 +76,7 @@ impl Place<'_> {
         if self.modules.iter().any(|have| have.as_str() == module) {
             return None;
         }
-        let at = self.pointer();
+        let at = written_at(self.deployment, self.route);
         let span = span.unwrap_or(Span { start: 0, end: self.text.len() });
         let message = format!("no device that gets this deployment has a module {module:?}");
         let place = InText { pointer: &at, text: self.text, start: span.start, end: span.end };
@@ -61,12 +91,5 @@ impl Place<'_> {
                 .with_hint_if(hint)
                 .with_note(format!("targets {devices}; modules there: {there}")),
         )
-    }
-
-    /// A route is written as a text or as an object with the text in it.
-    fn pointer(&self) -> String {
-        let outer = pointer(&["routes".to_owned(), self.route.to_owned()]);
-        let inner = format!("{outer}/route");
-        if self.deployment.position(&inner) == self.deployment.position(&outer) { outer } else { inner }
     }
 }
