@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use hemline_plan::{Deny, Limit, Policy};
 
 /// Keeps fleets of edge devices at what the documents say.
 #[derive(Debug, Parser)]
@@ -197,8 +198,18 @@ pub(crate) struct Up {
     pub(crate) docker: Option<String>,
 }
 
+/// What the exit codes of `hem plan` mean; also in `examples/pull-request/README.md`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   nothing to do, or success
+  1   an error, or invalid documents
+  2   there are changes; only with --detailed-exitcode
+  3   refused by policy (--deny, --max-devices, --max-restarts); also where 2 would be said
+  64  the command line was wrong";
+
 /// `hem plan`
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Plan {
     /// A folder of documents.
     pub(crate) path: PathBuf,
@@ -214,6 +225,35 @@ pub(crate) struct Plan {
     /// Exit with 2 when there is something to do.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(crate) policy: PolicyFlags,
+}
+
+/// What a plan must not do.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Policy")]
+pub(crate) struct PolicyFlags {
+    /// Refuse plans in which this happens: remove-device, remove-module, remove-route, restart, drift, host-access,
+    /// data-dropped, retarget, offline.
+    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
+    pub(crate) deny: Vec<Deny>,
+    /// Refuse plans that change more devices than this: a number, or a share of all such as 10%.
+    #[arg(long, value_name = "N|PERCENT")]
+    pub(crate) max_devices: Option<Limit>,
+    /// Refuse plans that restart modules on more devices than this.
+    #[arg(long, value_name = "N|PERCENT")]
+    pub(crate) max_restarts: Option<Limit>,
+}
+
+impl PolicyFlags {
+    /// As the planner takes it.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            deny: self.deny.iter().copied().collect(),
+            max_devices: self.max_devices,
+            max_restarts: self.max_restarts,
+        }
+    }
 }
 
 /// How a plan is printed.

@@ -8,7 +8,7 @@ pub(crate) mod exit {
     pub(crate) const SUCCESS: u8 = 0;
     /// Error, or invalid documents.
     pub(crate) const FAILURE: u8 = 1;
-    // 2, "there are changes", comes from the plan itself (`Plan::exit_code`).
+    // 2, "there are changes", and 3, "refused by policy", come from the plan itself (`Review::exit_code`).
     /// The command line was wrong.
     pub(crate) const USAGE: u8 = 64;
 }

@@ -33,6 +33,12 @@ pub fn inline<T: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<T>().to_value()
 }
 
+/// The text of the schema of a type that is published under this file name.
+#[must_use]
+pub fn publish<T: JsonSchema>(file: &str) -> String {
+    text(&published::<T>(file))
+}
+
 fn published<T: JsonSchema>(file: &str) -> Value {
     let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     if let Some(root) = schema.as_object_mut() {

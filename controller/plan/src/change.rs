@@ -1,8 +1,11 @@
 //! One changed value, and the list of them between two JSON objects. What may be a secret is masked here, before it can
 //! reach a plan, a log or a pull request.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::Reason;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -11,10 +14,13 @@ pub const MASK: &str = "***";
 const SECRET_WORDS: [&str; 8] =
     ["password", "passwd", "secret", "token", "credential", "apikey", "connectionstring", "sharedaccess"];
 /// Words in a text that make it a secret, whatever its name.
-const SECRET_TEXTS: [&str; 3] = ["SharedAccessKey=", "SharedAccessSignature ", "PRIVATE KEY-----"];
+const SECRET_TEXTS: [&str; 6] =
+    ["SharedAccessKey=", "SharedAccessSignature ", "PRIVATE KEY-----", "AccountKey=", "Bearer ", "Password="];
+/// How a signed web token begins: the Base64 of `{"`.
+const WEB_TOKEN: &str = "eyJ";
 
 /// A value that is different.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Where, with dots: `env.LOG_LEVEL`.
     pub path: String,
@@ -24,10 +30,17 @@ pub struct Change {
     /// JSON after; absent when there will be nothing. Secrets are `***`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<Json>,
+    /// The value before is not what the documents said: a change from elsewhere is overwritten on this occasion. Not set
+    /// where the whole action is drift.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drift: bool,
+    /// When the value before was set, in RFC 3339; only of drift, and only where the hub knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// A JSON value that can be ordered, by its canonical text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Json(pub Value);
 
@@ -36,7 +49,14 @@ impl Change {
         let path = path.into();
         let secret = [from, to].into_iter().flatten().any(|value| is_secret(&path, value));
         let show = |value: &Value| if secret { Value::from(MASK) } else { masked(&path, value) };
-        Self { from: from.map(|value| Json(show(value))), to: to.map(|value| Json(show(value))), path }
+        let (from, to) = (from.map(|value| Json(show(value))), to.map(|value| Json(show(value))));
+        Self { path, from, to, ..Self::default() }
+    }
+
+    /// Is a value overwritten that the documents did not set?
+    #[must_use]
+    pub fn is_drift(&self, reason: Reason) -> bool {
+        self.drift || reason == Reason::Drift
     }
 }
 
@@ -89,7 +109,7 @@ pub(crate) fn join(prefix: &str, key: &str) -> String {
 fn is_secret(path: &str, value: &Value) -> bool {
     match value {
         Value::Object(_) | Value::Null | Value::Bool(_) => false,
-        Value::String(text) if SECRET_TEXTS.iter().any(|word| text.contains(word)) => true,
+        Value::String(text) if is_secret_text(text) => true,
         Value::String(_) | Value::Number(_) | Value::Array(_) => {
             let name: String =
                 path.rsplit('.').next().unwrap_or(path).chars().filter(char::is_ascii_alphanumeric).collect();
@@ -101,19 +121,39 @@ fn is_secret(path: &str, value: &Value) -> bool {
     }
 }
 
+/// Is the text a secret by what it holds?
+fn is_secret_text(text: &str) -> bool {
+    SECRET_TEXTS.iter().any(|word| text.contains(word)) || has_password(text) || is_web_token(text)
+}
+
+/// `scheme://user:password@host`
+fn has_password(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+/// Three Base64 parts between dots, the first of which is an object.
+fn is_web_token(text: &str) -> bool {
+    text.split_whitespace().any(|word| word.starts_with(WEB_TOKEN) && word.matches('.').count() == 2)
+}
+
+/// A whole JSON object with the secrets inside it masked. `prefix` is the path of the object.
+pub(crate) fn redacted(prefix: &str, map: &Map<String, Value>) -> Map<String, Value> {
+    map.iter()
+        .map(|(key, value)| {
+            let path = join(prefix, key);
+            let shown = if is_secret(&path, value) { Value::from(MASK) } else { masked(&path, value) };
+            (key.clone(), shown)
+        })
+        .collect()
+}
+
 /// A value with the secrets inside it masked.
 fn masked(path: &str, value: &Value) -> Value {
     match value {
-        Value::Object(map) => Value::Object(
-            map.iter()
-                .map(|(key, value)| {
-                    let path = join(path, key);
-                    let shown =
-                        if is_secret(&path, value) { Value::from(MASK) } else { masked(&path, value) };
-                    (key.clone(), shown)
-                })
-                .collect(),
-        ),
+        Value::Object(map) => Value::Object(redacted(path, map)),
         Value::Array(items) if path.rsplit('.').next() == Some("command") => {
             let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
             match texts {
@@ -140,7 +180,7 @@ pub(crate) fn arguments(command: &[&str]) -> Vec<String> {
     for argument in command {
         let value_of_flag = std::mem::take(&mut after_flag) && !argument.starts_with('-');
         shown.push(match argument.split_once('=') {
-            _ if value_of_flag || SECRET_TEXTS.iter().any(|word| argument.contains(word)) => MASK.to_owned(),
+            _ if value_of_flag || is_secret_text(argument) => MASK.to_owned(),
             Some((name, _)) if named(name) => format!("{name}={MASK}"),
             Some(_) => (*argument).to_owned(),
             None => {
@@ -185,6 +225,11 @@ mod tests {
             ("desired.tokenCount", json!(3), true),
             ("desired.secure", json!(true), false),
             ("image", json!("registry.example/token:1"), false),
+            ("desired.url", json!("postgres://user:pw@db/x"), true),
+            ("desired.url", json!("https://user@host:8080/a:b@c"), false),
+            ("desired.a", json!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.c2ln"), true),
+            ("desired.a", json!("eyJ and so on"), false),
+            ("desired.a", json!("Server=db;User=u;Password=p"), true),
         ] {
             let change = Change::new(path, None, Some(&value));
             assert_eq!(change.to == Some(Json(json!(MASK))), secret, "{path}");

@@ -6,8 +6,11 @@
 //! observe.rs   what a hub holds, as the planner wants to see it
 //! plan.rs      resolution, what was before, what is there → typed actions with reasons, and the steps that do them
 //! change.rs    one changed value; secrets masked
-//! print.rs     the plan for people
-//! markdown.rs  the plan as a comment of a pull request
+//! forecast.rs  what a plan means for what runs: restarts and their causes, images, dangers, waves
+//! policy.rs    what a plan must not do
+//! review.rs    all that a reviewer is told, once, for every printed form
+//! print.rs     … for people
+//! markdown.rs  … as a comment of a pull request
 //! why.rs       the origin of every value of one device
 //! judge.rs     everything that is wrong, before and after layering
 //! export.rs    what one device should be, as a manifest of IoT Edge
@@ -18,20 +21,28 @@
 mod change;
 mod desired;
 mod export;
+mod forecast;
 mod judge;
 mod markdown;
 mod observe;
 mod plan;
+mod policy;
 mod print;
 mod resolve;
+mod review;
 mod why;
 
 pub use change::{Change, Json, MASK};
 pub use desired::DesiredTwins;
 pub use export::{Exported, export};
+pub use forecast::{
+    Danger, DangerKind, Drift, Forecast, On, Restart, RolloutForecast, Scene, Side, WaveForecast,
+};
 pub use judge::{Judged, judge};
 pub use markdown::{AT_MOST as MARKDOWN_AT_MOST, MARKER, findings_markdown};
 pub use observe::{MANAGED_BY, Observed, ObservedDevice, ObservedModule};
 pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, Step, Summary, plan};
+pub use policy::{Deny, Limit, Policy, Refusal, Verdict};
 pub use resolve::{DesiredIdentity, Effective, Facts, Provenance, Resolution, resolve};
+pub use review::{Complaint, PlanDocument, Review, schemas};
 pub use why::{Because, LayerKind, Unknown, unknown_device, why};

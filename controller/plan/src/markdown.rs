@@ -8,14 +8,15 @@
 mod escape;
 mod parts;
 
+use std::collections::BTreeSet;
+
 use hemline_model::{Finding, Severity, id::DeviceId};
 
-use self::{
-    escape::{cell, code, html_code, label},
-    parts::Forecast,
-};
+use self::escape::{cell, code, html_code, label};
 use crate::{
-    Action, Effect, Plan, Planned, Reason, Summary,
+    Action, Change, Danger, Drift, Effect, On, Plan, Planned, Reason, Refusal, Restart, Review,
+    RolloutForecast, Summary,
+    plan::group_by,
     print::{self, consequence, count, headline, some_names},
 };
 
@@ -30,8 +31,12 @@ const FOOTER: usize = 1_000;
 const TABLE: usize = 20_000;
 /// What each list above the fold may take.
 const LIST: usize = 8_000;
+/// What all of them may take together.
+const LISTS: usize = 30_000;
 /// Lines of each list above the fold.
 const LISTED_AT_MOST: usize = 20;
+/// Paths that are named as the cause of a restart.
+const PATHS_AT_MOST: usize = 6;
 /// Characters of a finding's message.
 const MESSAGE_AT_MOST: usize = 300;
 
@@ -39,27 +44,21 @@ const MESSAGE_AT_MOST: usize = 300;
 type Group<'a> = (&'a Planned, Vec<&'a DeviceId>);
 
 impl Plan {
-    /// The plan in Markdown, with the warnings that its documents gave.
+    /// The plan in Markdown, with the warnings that its documents gave and nothing else.
     #[must_use]
     pub fn markdown(&self, findings: &[Finding]) -> String {
-        let groups = self.groups();
-        let mut text = self.verdict(&groups);
-        let warnings: Vec<&Finding> =
-            findings.iter().filter(|finding| finding.severity != Severity::Note).collect();
-        listed(&mut text, "Warnings", &warnings, finding_line);
-        let gone: Vec<&Group<'_>> =
-            groups.iter().filter(|(planned, _)| planned.action.effect() == Effect::Remove).collect();
-        listed(&mut text, "Removed", &gone, |(planned, devices)| {
-            format!("{}: {}", place(planned, devices), removal(&planned.action))
-        });
-        let drift: Vec<&Group<'_>> =
-            groups.iter().filter(|(planned, _)| planned.reason == Reason::Drift).collect();
-        listed(
-            &mut text,
-            "Changed outside the documents; this overwrites it",
-            &drift,
-            |(planned, devices)| format!("{}{}", place(planned, devices), undone(&planned.action)),
-        );
+        Review { findings: findings.to_vec(), ..Review::of(self.clone()) }.markdown()
+    }
+}
+
+impl Review {
+    /// The comment of a pull request.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let groups = self.plan.groups();
+        let mut lists = Lists { text: self.verdict(&groups), left: LISTS };
+        self.lists(&mut lists, &groups);
+        let mut text = lists.text;
         let unlisted = table(&mut text, &groups);
         let (folded, left_out) = details(&mut text, &groups);
         self.footer(&mut text, [unlisted, folded, left_out]);
@@ -67,16 +66,55 @@ impl Plan {
     }
 
     fn verdict(&self, groups: &[Group<'_>]) -> String {
-        let revisions = match (&self.base, &self.head) {
+        let revisions = match (&self.plan.base, &self.plan.head) {
             (Some(base), Some(head)) => format!("{} → {} · ", label(base), label(head)),
             (None, Some(head)) => format!("{} · ", label(head)),
             (Some(_) | None, None) => String::new(),
         };
-        if self.is_empty() {
-            return format!("### {revisions}{}\n\n", print::nothing(&self.summary));
+        if self.plan.is_empty() {
+            return format!("### {revisions}{}\n\n", print::nothing(&self.plan.summary));
         }
-        let verdict = headline(&self.summary, self).replace(print::GAP, " · ");
-        format!("### {revisions}{verdict}\n\n**Blast radius:** {}\n\n", Forecast::of(self, groups))
+        let verdict = headline(&self.forecast, &self.plan).join(" · ");
+        format!("### {revisions}{verdict}\n\n**Blast radius:** {}\n\n", parts::blast(self, groups))
+    }
+
+    /// What must be seen without a click, in the order in which it must be seen.
+    fn lists(&self, lists: &mut Lists, groups: &[Group<'_>]) {
+        let forecast = &self.forecast;
+        lists.add("Refused by policy", &all(&self.verdict.refused), |refusal: &Refusal| {
+            format!(
+                "{}: {}",
+                code(&refusal.rule, escape::NAME_AT_MOST),
+                code(&refusal.message, MESSAGE_AT_MOST)
+            )
+        });
+        let gone: Vec<&Group<'_>> =
+            groups.iter().filter(|(planned, _)| planned.action.effect() == Effect::Remove).collect();
+        lists.add("Removed", &gone, |(planned, devices)| {
+            format!("{}: {}", place(planned, devices), removal(&planned.action))
+        });
+        let hidden: Vec<&Danger> = forecast.dangers.iter().filter(|danger| !danger.kind.has_sign()).collect();
+        lists.add("Look twice", &hidden, danger_line);
+        lists.add("Changed outside the documents; this overwrites it", &all(&forecast.drift), drift_line);
+        lists.add("Restarts", &all(&forecast.restarts), restart_line);
+        lists.add("Warnings", &self.warnings(), finding_line);
+        let late: Vec<&Group<'_>> =
+            groups.iter().filter(|(planned, _)| planned.reason == Reason::Pending).collect();
+        lists.add("Merged before, and not on the devices yet", &late, |(planned, devices)| {
+            place(planned, devices)
+        });
+        lists.add("Images to fetch", &all(&forecast.images), |image: &On| {
+            format!("{} on {}", code(&image.name, MESSAGE_AT_MOST), places(&image.devices))
+        });
+        lists.add("Waves", &all(&forecast.rollouts), |rollout: &RolloutForecast| {
+            let name = code(&rollout.deployment, escape::NAME_AT_MOST);
+            format!("{name}: {}", code(&print::waves(rollout).replace(print::GAP, "  "), MESSAGE_AT_MOST))
+        });
+        let already = group_by(&self.plan.already);
+        lists.add("There already; nothing to do", &all(&already), |(planned, devices)| {
+            place(planned, devices)
+        });
+        lists.add("Notes", &all(&self.notes), |note: &String| code(note, MESSAGE_AT_MOST));
     }
 
     fn footer(&self, text: &mut String, [unlisted, folded, left_out]: [usize; 3]) {
@@ -99,13 +137,13 @@ impl Plan {
                 ),
             );
         }
-        let Summary { add, change, remove, devices, restart: _, unchanged: _ } = self.summary;
+        let Summary { add, change, remove, devices, restart: _, unchanged: _ } = self.plan.summary;
         line(
             text,
             format_args!(
                 "Plan: {add} to add, {change} to change, {remove} to remove on {}. `{}`\n\n{MARKER}",
                 count(devices, "device"),
-                self.digest()
+                self.plan.digest()
             ),
         );
     }
@@ -116,9 +154,11 @@ impl Plan {
 pub fn findings_markdown(findings: &[Finding]) -> String {
     let of = |severity| -> Vec<&Finding> { findings.iter().filter(|one| one.severity == severity).collect() };
     let errors = of(Severity::Error);
-    let mut text = format!("### No plan: {} in the documents\n\n", count(errors.len(), "error"));
-    listed(&mut text, "Errors", &errors, finding_line);
-    listed(&mut text, "Warnings", &of(Severity::Warning), finding_line);
+    let text = format!("### No plan: {} in the documents\n\n", count(errors.len(), "error"));
+    let mut lists = Lists { text, left: LISTS };
+    lists.add("Errors", &errors, finding_line);
+    lists.add("Warnings", &of(Severity::Warning), finding_line);
+    let mut text = lists.text;
     line(&mut text, format_args!("`hem validate` shows each with its line.\n\n{MARKER}"));
     text
 }
@@ -130,26 +170,88 @@ fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.push('\n');
 }
 
-/// A list with its heading; nothing for an empty one.
-fn listed<T>(text: &mut String, heading: &str, items: &[&T], each: impl Fn(&T) -> String) {
-    if items.is_empty() {
-        return;
-    }
-    line(text, format_args!("**{heading} ({})**\n", items.len()));
-    let (mut shown, mut used) = (0, 0);
-    for item in items.iter().take(LISTED_AT_MOST) {
-        let item = each(item);
-        used += item.chars().count();
-        if used > LIST {
-            break;
+/// Lists above the fold, which share one budget: the first ones get what they need.
+struct Lists {
+    text: String,
+    left: usize,
+}
+
+impl Lists {
+    /// A list with its heading; nothing for an empty one.
+    fn add<T>(&mut self, heading: &str, items: &[&T], each: impl Fn(&T) -> String) {
+        if items.is_empty() {
+            return;
         }
-        line(text, format_args!("- {item}"));
-        shown += 1;
+        line(&mut self.text, format_args!("**{heading} ({})**\n", items.len()));
+        let room = LIST.min(self.left);
+        let (mut shown, mut used) = (0, 0);
+        for item in items.iter().take(LISTED_AT_MOST) {
+            let item = each(item);
+            let length = item.chars().count();
+            if used + length > room {
+                break;
+            }
+            used += length;
+            line(&mut self.text, format_args!("- {item}"));
+            shown += 1;
+        }
+        self.left -= used;
+        if items.len() > shown {
+            line(&mut self.text, format_args!("- … and {} more", items.len() - shown));
+        }
+        self.text.push('\n');
     }
-    if items.len() > shown {
-        line(text, format_args!("- … and {} more", items.len() - shown));
+}
+
+fn all<T>(items: &[T]) -> Vec<&T> {
+    items.iter().collect()
+}
+
+/// `camera` on 12 devices (`press-01 … press-12`) because of `image`, `env.A`
+fn restart_line(restart: &Restart) -> String {
+    let paths = restart.because.iter();
+    let mut because: Vec<String> =
+        paths.take(PATHS_AT_MOST).map(|path| code(path, escape::NAME_AT_MOST)).collect();
+    if restart.because.len() > because.len() {
+        because.push(format!("{} more", restart.because.len() - because.len()));
     }
-    text.push('\n');
+    let module = code(restart.module.as_str(), escape::NAME_AT_MOST);
+    let because = if because.is_empty() { "a change of its type".to_owned() } else { because.join(", ") };
+    format!("{module} on {} because of {because}", places(&restart.devices))
+}
+
+fn danger_line(danger: &Danger) -> String {
+    let what: Vec<String> = [&danger.subject, &danger.detail]
+        .into_iter()
+        .filter(|text| !text.is_empty())
+        .map(|text| code(text, escape::NAME_AT_MOST))
+        .collect();
+    let what = if what.is_empty() { String::new() } else { format!(": {}", what.join(" ")) };
+    format!("{}{what} on {}", danger.kind.words(), places(&danger.devices))
+}
+
+/// `module camera` on `press-07`: `env.DEBUG` `1 → (unset)`, set 2026-01-02T03:04:05Z
+fn drift_line(drift: &Drift) -> String {
+    let subject = code(&drift.subject, escape::NAME_AT_MOST);
+    let change = Change {
+        path: drift.path.clone().unwrap_or_default(),
+        from: drift.found.clone(),
+        to: drift.expected.clone(),
+        ..Change::default()
+    };
+    let value = match &drift.path {
+        Some(path) => {
+            let text = format!("{path}  {}", print::values(&change));
+            format!(": {}", code(&text, print::VALUE_AT_MOST * 3))
+        }
+        None => String::new(),
+    };
+    let since = drift.since.as_ref().map(|since| format!(", set {}", code(since, escape::NAME_AT_MOST)));
+    format!("{subject} on {}{value}{}", places(&drift.devices), since.unwrap_or_default())
+}
+
+fn places(devices: &BTreeSet<DeviceId>) -> String {
+    where_(&devices.iter().collect::<Vec<_>>())
 }
 
 fn finding_line(finding: &Finding) -> String {
@@ -169,20 +271,6 @@ fn removal(action: &Action) -> String {
         Action::RemoveRoute { change, .. } => code(&print::values(change), print::VALUE_AT_MOST * 2),
         other => consequence(other),
     }
-}
-
-/// The first values that a change by hand loses.
-fn undone(action: &Action) -> String {
-    let changes = action.changes();
-    let mut shown: Vec<String> = changes
-        .iter()
-        .take(2)
-        .map(|change| code(&format!("{}  {}", change.path, print::values(change)), print::VALUE_AT_MOST * 3))
-        .collect();
-    if changes.len() > shown.len() {
-        shown.push(format!("{} more", changes.len() - shown.len()));
-    }
-    if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) }
 }
 
 /// `module camera` on 12 devices (`press-01 … press-12`)
@@ -228,7 +316,12 @@ fn row(planned: &Planned, devices: &[&DeviceId]) -> String {
         Action::CreateModule { .. } => code(&consequence(action), print::VALUE_AT_MOST * 2),
         other => consequence(other),
     };
-    let drift = if planned.reason == Reason::Drift { " (drift)" } else { "" };
+    let drift = match planned.reason {
+        Reason::Drift => " (drift)",
+        Reason::Pending => " (merged before)",
+        Reason::Documents if action.changes().iter().any(|change| change.drift) => " (also drift)",
+        Reason::Documents => "",
+    };
     let changes = action.changes();
     let mut paths: Vec<String> =
         changes.iter().take(3).map(|change| code(&change.path, escape::NAME_AT_MOST)).collect();

@@ -76,6 +76,18 @@ impl Default for ObservedDevice {
     }
 }
 
+impl ObservedDevice {
+    /// Can it take a change now? An edge device takes it through its agent.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        if self.edge {
+            self.modules.get(&ModuleId::edge_agent()).is_some_and(|agent| agent.connected)
+        } else {
+            self.connected
+        }
+    }
+}
+
 impl Observed {
     /// The hub as it would look if a resolution had been applied to an empty one: "before" of a plan between revisions.
     #[must_use]

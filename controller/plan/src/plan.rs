@@ -12,6 +12,7 @@ mod step;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hemline_model::{id::DeviceId, twin};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +24,7 @@ pub use self::{
 };
 
 /// Everything that would change, by device.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// The revision that it starts from.
@@ -34,15 +35,19 @@ pub struct Plan {
     pub head: Option<String>,
     /// Only devices with something to do, by id; deletions come first in each.
     pub devices: Vec<DevicePlan>,
+    /// What the documents change and the hub has already: nothing is done for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub already: Vec<DevicePlan>,
     /// The counts.
     pub summary: Summary,
 }
 
 /// What would change on one device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DevicePlan {
     /// Which.
+    #[schemars(with = "String")]
     pub device: DeviceId,
     /// What, and why.
     pub actions: Vec<Planned>,
@@ -52,7 +57,7 @@ pub struct DevicePlan {
 }
 
 /// Counts of a plan.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Devices, modules and routes that are new.
@@ -171,14 +176,19 @@ impl Plan {
     /// Devices by what happens on them: identical lists of one action, listed once. For every printed form.
     #[must_use]
     pub fn groups(&self) -> Vec<(&Planned, Vec<&DeviceId>)> {
-        let mut groups: BTreeMap<&Planned, Vec<&DeviceId>> = BTreeMap::new();
-        for device in &self.devices {
-            for planned in &device.actions {
-                groups.entry(planned).or_default().push(&device.device);
-            }
-        }
-        groups.into_iter().collect()
+        group_by(&self.devices)
     }
+}
+
+/// Devices by action.
+pub(crate) fn group_by(devices: &[DevicePlan]) -> Vec<(&Planned, Vec<&DeviceId>)> {
+    let mut groups: BTreeMap<&Planned, Vec<&DeviceId>> = BTreeMap::new();
+    for device in devices {
+        for planned in &device.actions {
+            groups.entry(planned).or_default().push(&device.device);
+        }
+    }
+    groups.into_iter().collect()
 }
 
 impl DevicePlan {

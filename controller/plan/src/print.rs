@@ -5,7 +5,10 @@ use std::fmt;
 use hemline_model::id::DeviceId;
 use serde_json::Value;
 
-use crate::{Action, Change, Effect, Plan, Planned, Reason, Summary, change::Json};
+use crate::{
+    Action, Change, Effect, Forecast, Plan, Planned, Reason, Review, RolloutForecast, Summary, change::Json,
+    plan::group_by,
+};
 
 /// Longest value that is printed whole.
 pub(crate) const VALUE_AT_MOST: usize = 72;
@@ -20,31 +23,147 @@ const NAMED_AT_MOST: usize = 3;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let revisions = match (&self.base, &self.head) {
+        Review::of(self.clone()).fmt(f)
+    }
+}
+
+impl fmt::Display for Review {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = &self.plan;
+        let revisions = match (&plan.base, &plan.head) {
             (Some(base), Some(head)) => format!("{base} → {head}     "),
             (None, Some(head)) => format!("{head}     "),
             (Some(_) | None, None) => String::new(),
         };
-        if self.is_empty() {
-            return writeln!(f, "{revisions}{}", nothing(&self.summary));
+        if plan.is_empty() {
+            writeln!(f, "{revisions}{}", nothing(&plan.summary))?;
+            already(f, plan)?;
+            return notes(f, &self.notes);
         }
-        writeln!(f, "{revisions}{}", headline(&self.summary, self))?;
-        let (drift, ours): (Vec<_>, Vec<_>) =
-            self.groups().into_iter().partition(|(planned, _)| planned.reason == Reason::Drift);
-        if !drift.is_empty() {
-            writeln!(f, "\n  ! changed outside the documents; this overwrites it")?;
-            drift.iter().try_for_each(|(planned, devices)| group(f, planned, devices))?;
+        writeln!(f, "{revisions}{}", headline(&self.forecast, plan).join(GAP))?;
+        refusals(f, self)?;
+        dangers(f, &self.forecast)?;
+        for (reason, heading) in [
+            (Reason::Drift, "  ! changed outside the documents; this overwrites it\n"),
+            (Reason::Pending, "  … merged before, and not on the devices yet\n"),
+            (Reason::Documents, ""),
+        ] {
+            let groups: Vec<_> =
+                plan.groups().into_iter().filter(|(planned, _)| planned.reason == reason).collect();
+            if !groups.is_empty() {
+                write!(f, "\n{heading}")?;
+                groups.iter().try_for_each(|(planned, devices)| group(f, planned, devices))?;
+            }
         }
-        if !ours.is_empty() {
-            writeln!(f)?;
-            ours.iter().try_for_each(|(planned, devices)| group(f, planned, devices))?;
-        }
-        let Summary { add, change, remove, devices, restart: _, unchanged: _ } = self.summary;
-        let digest = self.digest();
+        already(f, plan)?;
+        images(f, &self.forecast)?;
+        rollouts(f, &self.forecast)?;
+        notes(f, &self.notes)?;
+        let Summary { add, change, remove, devices, restart: _, unchanged: _ } = plan.summary;
+        let digest = plan.digest();
         let digest = digest.get(..19).unwrap_or(&digest);
         let on = count(devices, "device");
         writeln!(f, "\nPlan: {add} to add, {change} to change, {remove} to remove on {on}.   {digest}…")
     }
+}
+
+fn refusals(f: &mut fmt::Formatter<'_>, review: &Review) -> fmt::Result {
+    if review.verdict.allows() {
+        return Ok(());
+    }
+    writeln!(f, "\n  x refused by policy")?;
+    let refused = review.verdict.refused.iter();
+    refused
+        .into_iter()
+        .try_for_each(|refusal| writeln!(f, "        {:<20}  {}", refusal.rule, clean(&refusal.message)))
+}
+
+/// What no sign of a group tells: removals have one.
+fn dangers(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
+    let hidden: Vec<_> = forecast.dangers.iter().filter(|danger| !danger.kind.has_sign()).collect();
+    if hidden.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n  ! look twice")?;
+    for danger in hidden.iter().take(CHANGES_AT_MOST) {
+        let devices: Vec<&DeviceId> = danger.devices.iter().collect();
+        let what = [danger.subject.as_str(), danger.detail.as_str()];
+        let what: Vec<String> = what.into_iter().filter(|text| !text.is_empty()).map(clean).collect();
+        writeln!(f, "        {:<32}  {}   on {}", danger.kind.words(), what.join("  "), places(&devices))?;
+    }
+    more(f, hidden.len())
+}
+
+fn already(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
+    let groups = group_by(&plan.already);
+    if groups.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n  = there already; nothing to do")?;
+    for (planned, devices) in groups.iter().take(CHANGES_AT_MOST) {
+        writeln!(f, "        {}", clean(&subject(planned, devices)))?;
+    }
+    more(f, groups.len())
+}
+
+fn images(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
+    if forecast.images.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n  images to fetch")?;
+    for image in forecast.images.iter().take(CHANGES_AT_MOST) {
+        writeln!(f, "        {:<44}  {}", clean(&image.name), count(image.devices.len(), "device"))?;
+    }
+    more(f, forecast.images.len())
+}
+
+fn rollouts(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
+    for rollout in forecast.rollouts.iter().take(CHANGES_AT_MOST) {
+        writeln!(f, "\n  waves of {}     {}", clean(&rollout.deployment), clean(&waves(rollout)))?;
+    }
+    Ok(())
+}
+
+/// `canary 1 → 25 % 10 → 100 % 28 devices     at least 6 min     each approved`
+pub(crate) fn waves(rollout: &RolloutForecast) -> String {
+    let waves: Vec<String> =
+        rollout.waves.iter().map(|wave| format!("{}: {}", wave.name, wave.devices)).collect();
+    let mut parts = vec![format!("{}   of {}", waves.join(" → "), count(rollout.devices, "device"))];
+    if rollout.left > 0 {
+        parts.push(format!("{} in no wave", count(rollout.left, "device")));
+    }
+    if let Some(secs) = rollout.at_least_secs {
+        parts.push(format!("healthy time {}", span(secs)));
+    }
+    if rollout.approval {
+        parts.push("each wave approved by a person".to_owned());
+    }
+    if let Some(window) = &rollout.window {
+        parts.push(format!("only {window}"));
+    }
+    parts.join(GAP)
+}
+
+/// Seconds in the largest unit that fits.
+fn span(secs: u64) -> String {
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..7200 if secs.is_multiple_of(60) => format!("{} min", secs / 60),
+        60..7200 => format!("{} min {} s", secs / 60, secs % 60),
+        _ => format!("{} h {} min", secs / 3600, secs % 3600 / 60),
+    }
+}
+
+fn notes(f: &mut fmt::Formatter<'_>, notes: &[String]) -> fmt::Result {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    writeln!(f)?;
+    notes.iter().try_for_each(|note| writeln!(f, "  note: {}", clean(note)))
+}
+
+fn more(f: &mut fmt::Formatter<'_>, all: usize) -> fmt::Result {
+    if all > CHANGES_AT_MOST { writeln!(f, "        … and {} more", all - CHANGES_AT_MOST) } else { Ok(()) }
 }
 
 impl Plan {
@@ -75,10 +194,7 @@ impl Plan {
 
 /// What it happens to, and where.
 fn subject(planned: &Planned, devices: &[&DeviceId]) -> String {
-    let on = match devices {
-        [one] => one.to_string(),
-        many => format!("{} ({})", count(many.len(), "device"), some_names(many)),
-    };
+    let on = places(devices);
     match (planned.action.subject(), devices) {
         (device, [one]) if device == "device" => format!("device {one}"),
         (device, _) if device == "device" => on,
@@ -92,33 +208,53 @@ pub(crate) fn nothing(summary: &Summary) -> String {
     format!("No changes. {} {are} as the documents say.", count(summary.unchanged, "device"))
 }
 
-/// The verdict in one line.
-pub(crate) fn headline(summary: &Summary, plan: &Plan) -> String {
-    let verb = if summary.devices == 1 { "changes" } else { "change" };
-    let mut line =
-        format!("{} of {} {verb}", summary.devices, count(summary.devices + summary.unchanged, "device"));
-    let mut restarts: Vec<&DeviceId> = Vec::new();
-    let mut modules = 0;
-    for (planned, devices) in plan.groups() {
-        if planned.action.effect() == Effect::Recreate {
-            modules += 1;
-            restarts.extend(devices);
-        }
+/// `press-07`, or `12 devices (press-01 … press-12)`.
+pub(crate) fn places(devices: &[&DeviceId]) -> String {
+    match devices {
+        [one] => one.to_string(),
+        many => format!("{} ({})", count(many.len(), "device"), some_names(many)),
     }
-    restarts.sort_unstable();
-    restarts.dedup();
+}
+
+/// The verdict in one line, in parts: how far it reaches, what restarts, what goes.
+pub(crate) fn headline(forecast: &Forecast, plan: &Plan) -> Vec<String> {
+    let offline = forecast.offline.as_ref().map_or(0, std::collections::BTreeSet::len);
+    let mut reach = match forecast.devices {
+        1 => "1 device changes".to_owned(),
+        all if forecast.change == all => format!("all {all} devices change"),
+        all => format!("{all} devices: {} change", forecast.change),
+    };
+    match offline {
+        0 => {}
+        _ if forecast.change == 1 => reach.push_str(", offline now"),
+        _ => reach.push_str(&format!(", {offline} of them offline")),
+    }
+    let mut parts = vec![reach];
+    let (modules, restarting) = (forecast.restarting_modules().len(), forecast.restarting().len());
+    let mut running = Vec::new();
     if modules > 0 {
         let verb = if modules == 1 { "restarts" } else { "restart" };
-        line.push_str(&format!(
-            "     {} {verb} on {}",
-            count(modules, "module"),
-            count(restarts.len(), "device")
-        ));
+        running.push(format!("{} {verb} on {}", count(modules, "module"), count(restarting, "device")));
     }
-    if summary.remove > 0 {
-        line.push_str(&format!("     {} to remove", summary.remove));
+    if forecast.live > 0 {
+        let verb = if forecast.live == 1 { "changes" } else { "change" };
+        running.push(format!("{} {verb} live", count(forecast.live, "device")));
     }
-    line
+    if !running.is_empty() {
+        parts.push(running.join(", "));
+    }
+    if plan.summary.remove > 0 {
+        parts.push(format!("{} to remove", plan.summary.remove));
+    }
+    if !forecast.images.is_empty() {
+        parts.push(count(forecast.images.len(), "image") + " to fetch");
+    }
+    let drifted: std::collections::BTreeSet<&DeviceId> =
+        forecast.drift.iter().flat_map(|drift| &drift.devices).collect();
+    if !drifted.is_empty() {
+        parts.push(format!("overwrites drift on {}", count(drifted.len(), "device")));
+    }
+    parts
 }
 
 fn group(f: &mut fmt::Formatter<'_>, planned: &Planned, devices: &[&DeviceId]) -> fmt::Result {
@@ -135,12 +271,29 @@ fn group(f: &mut fmt::Formatter<'_>, planned: &Planned, devices: &[&DeviceId]) -
     let width =
         changes.iter().take(CHANGES_AT_MOST).map(|change| change.path.chars().count()).max().unwrap_or(0);
     for change in changes.iter().take(CHANGES_AT_MOST) {
-        writeln!(f, "        {:<width$}  {}", clean(&change.path), values(change))?;
+        writeln!(
+            f,
+            "        {:<width$}  {}{}",
+            clean(&change.path),
+            values(change),
+            origin(change, planned.reason)
+        )?;
     }
     if changes.len() > CHANGES_AT_MOST {
         writeln!(f, "        … and {} more", changes.len() - CHANGES_AT_MOST)?;
     }
     Ok(())
+}
+
+/// What is known about a value that the documents did not set.
+fn origin(change: &Change, reason: Reason) -> String {
+    let since = change.since.as_ref().map(|since| format!("set {}", clean(since)));
+    match (change.drift && reason != Reason::Drift, since) {
+        (true, Some(since)) => format!("   ! not from the documents, {since}"),
+        (true, None) => "   ! not from the documents".to_owned(),
+        (false, Some(since)) => format!("   {since}"),
+        (false, None) => String::new(),
+    }
 }
 
 /// What the action does to its subject, as a sign.

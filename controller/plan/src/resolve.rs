@@ -9,7 +9,7 @@ mod fault;
 mod layer;
 mod limits;
 mod routing;
-mod target;
+pub(crate) mod target;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -7,6 +7,7 @@ mod it {
     mod markdown;
     mod rules;
     mod scale;
+    mod schema;
     mod script;
     mod scripts;
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{cargo, suite::Totals, workspace_root};
 
 /// The crates whose tests write generated files.
-const GENERATORS: [&str; 2] = ["hemline-model", "hemline-crd"];
+const GENERATORS: [&str; 3] = ["hemline-model", "hemline-plan", "hemline-crd"];
 /// The folders that they write.
 const GENERATED: [&str; 2] = ["schemas", "crds"];
 /// Every such test has this word in its name.

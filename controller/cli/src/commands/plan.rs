@@ -3,8 +3,11 @@
 
 use std::process::ExitCode;
 
-use hemline_model::Finding;
-use hemline_plan::{Facts, Judged, Plan as Planned, Resolution, findings_markdown, judge, plan, resolve};
+use hemline_model::{Finding, Fleet};
+use hemline_plan::{
+    Facts, Forecast, Judged, Resolution, Review, Scene, Side as Documents, findings_markdown, judge, plan,
+    resolve,
+};
 use hemline_sources::Snapshot;
 
 use super::documents;
@@ -21,7 +24,7 @@ pub(crate) fn run(args: &Args, typed: &Plan) -> Result<ExitCode, CommandError> {
         None => (in_force(args), on_disk(typed)?),
     };
     let (head, findings) = judged(&after);
-    let Some(head) = head else {
+    let Some((fleet, head)) = head else {
         // A pull request shows why there is no plan in the place of the plan.
         if typed.format == Some(PlanFormat::Markdown) {
             output::text(&findings_markdown(&findings))?;
@@ -30,9 +33,24 @@ pub(crate) fn run(args: &Args, typed: &Plan) -> Result<ExitCode, CommandError> {
     };
     // What is wrong with the base is history: its errors only mean that everything counts as new.
     let base = before.as_ref().map(|side| resolution_of(&side.snapshot).unwrap_or_default());
-    let planned = plan(&head, base.as_ref(), None).between(before.map(|side| side.label), Some(after.label));
-    print(args, typed, &planned, &findings)?;
-    Ok(ExitCode::from(planned.exit_code(typed.detailed_exitcode)))
+    let planned = plan(&head, base.as_ref().map(|(_, resolution)| resolution), None);
+    let forecast = Forecast::new(
+        &planned,
+        &Scene {
+            before: base.as_ref().map(|(fleet, resolution)| Documents { fleet, resolution }),
+            after: Documents { fleet: &fleet, resolution: &head },
+            observed: None,
+        },
+    );
+    let review = Review {
+        verdict: typed.policy.policy().judge(&planned, &forecast),
+        plan: planned.between(before.map(|side| side.label), Some(after.label)),
+        forecast,
+        findings,
+        notes: Vec::new(),
+    };
+    print(args, typed, &review)?;
+    Ok(ExitCode::from(review.exit_code(typed.detailed_exitcode)))
 }
 
 /// One side of the comparison.
@@ -75,25 +93,49 @@ fn revisions(typed: &Plan, base: &str) -> Result<(Option<Side>, Side), CommandEr
 }
 
 /// Shows findings and returns them; no resolution when one is an error.
-fn judged(side: &Side) -> (Option<Resolution>, Vec<Finding>) {
+fn judged(side: &Side) -> (Option<(Fleet, Resolution)>, Vec<Finding>) {
     let Judged { usable, findings } = judge(hemline_model::load(&side.snapshot.files), &Facts::default());
     documents::show(&findings);
-    (usable.map(|(_, resolution)| resolution), findings)
+    (usable, findings)
 }
 
-fn resolution_of(snapshot: &Snapshot) -> Option<Resolution> {
+fn resolution_of(snapshot: &Snapshot) -> Option<(Fleet, Resolution)> {
     let fleet = hemline_model::load(&snapshot.files).fleet?;
-    Some(resolve(&fleet, &Facts::default()))
+    let resolution = resolve(&fleet, &Facts::default());
+    Some((fleet, resolution))
 }
 
-fn print(args: &Args, typed: &Plan, planned: &Planned, findings: &[Finding]) -> Result<(), CommandError> {
+fn print(args: &Args, typed: &Plan, review: &Review) -> Result<(), CommandError> {
     let output = match (typed.format, args.output) {
-        (Some(PlanFormat::Markdown), _) => return output::text(&planned.markdown(findings)),
-        (Some(PlanFormat::Human), _) | (None, Output::Table) => return output::text(&planned.to_string()),
+        (Some(PlanFormat::Markdown), _) => return output::text(&review.markdown()),
+        (Some(PlanFormat::Human), _) | (None, Output::Table) => {
+            return output::text(&coloured(&review.to_string()));
+        }
         (Some(PlanFormat::Json), _) => Output::Json,
         (None, output @ (Output::Json | Output::Yaml)) => output,
     };
-    let mut value = serde_json::to_value(planned).map_err(|error| CommandError::part("JSON", error))?;
-    value["digest"] = planned.digest().into();
-    output::value(&value, output, |_| String::new())
+    output::value(&review.document(), output, |_| String::new())
+}
+
+/// The lines of a plan by what they announce; anstream drops the colour where it does not belong.
+fn coloured(text: &str) -> String {
+    use anstyle::AnsiColor::{Cyan, Green, Red, Yellow};
+    let mut out = String::with_capacity(text.len());
+    for (place, line) in text.lines().enumerate() {
+        let colour = match line.get(..5) {
+            _ if place == 0 => None,
+            Some(sign) if sign.starts_with("  -/+") => Some(Yellow),
+            Some(sign) if sign.starts_with("  - ") || sign.starts_with("  x ") => Some(Red),
+            Some(sign) if sign.starts_with("  + ") => Some(Green),
+            Some(sign) if sign.starts_with("  ~ ") => Some(Cyan),
+            Some(sign) if sign.starts_with("  ! ") => Some(Yellow),
+            Some(_) | None => None,
+        };
+        let mut style = anstyle::Style::new().fg_color(colour.map(Into::into));
+        if place == 0 || line.starts_with("Plan: ") {
+            style = style.bold();
+        }
+        out.push_str(&format!("{style}{line}{style:#}\n"));
+    }
+    out
 }

@@ -184,3 +184,29 @@ fn broken_head_is_reported_and_not_planned() {
     assert_eq!(code, Some(1), "{said}{complaints}");
     assert!(complaints.contains("fleet.yaml:16:13"), "{complaints}");
 }
+
+#[test]
+fn a_policy_refuses_with_3_in_every_format() {
+    let after = BEFORE.replace("camera:1.2", "camera:1.3");
+    let policy = ["--deny", "restart,remove-device", "--max-devices", "50%", "--detailed-exitcode"];
+    for format in ["human", "markdown", "json"] {
+        let (code, said, complaints) = plan(BEFORE, &after, &[&policy[..], &["--format", format]].concat());
+        if code.is_none() {
+            return;
+        }
+        assert_eq!(code, Some(3), "{complaints}");
+        assert!(said.contains("deny restart") && said.contains("max-devices 50%"), "{said}");
+        assert!(!said.contains("deny remove-device"), "{said}");
+    }
+    // What is not broken refuses nothing, and a word that is none is a mistake on the command line.
+    for (arguments, expected) in [
+        (["--deny", "remove-device,drift"], 0),
+        (["--max-restarts", "100%"], 0),
+        (["--max-restarts", "1"], 3),
+        (["--deny", "everything"], 64),
+        (["--max-devices", "200%"], 64),
+    ] {
+        let (code, said, complaints) = plan(BEFORE, &after, &arguments);
+        assert_eq!(code, Some(expected), "{arguments:?}: {said}{complaints}");
+    }
+}

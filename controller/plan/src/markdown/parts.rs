@@ -1,19 +1,15 @@
 //! The pieces of the Markdown: what a change means for the fleet in one line, and the devices and values of one group.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use hemline_model::id::DeviceId;
-use serde_json::Value;
 
 use super::{
     Group,
     escape::{NAME_AT_MOST, code, fenced},
 };
 use crate::{
-    Action, Effect, MASK, Plan,
+    Action, Effect, MASK, On, Review,
     print::{VALUE_AT_MOST, clean, consequence, count, pair, some_names, window},
 };
 
@@ -32,107 +28,55 @@ pub(super) const LONG: Limits = Limits { devices: 200, changes: 100, value: 400 
 /// What is shown of a group among many.
 pub(super) const SHORT: Limits = Limits { devices: 3, changes: 5, value: VALUE_AT_MOST };
 
-/// What happens to what runs: the answer to "what can this break?".
-#[derive(Debug, Default)]
-pub(super) struct Forecast<'a> {
-    /// Modules that restart, and where.
-    restart: BTreeMap<&'a str, BTreeSet<&'a DeviceId>>,
-    /// Modules that stop or go, and where.
-    stop: BTreeMap<&'a str, BTreeSet<&'a DeviceId>>,
-    /// Modules that start or are new, and where.
-    start: BTreeMap<&'a str, BTreeSet<&'a DeviceId>>,
-    /// Images that replace another, and where.
-    images: BTreeMap<&'a str, BTreeSet<&'a DeviceId>>,
-    /// Devices that go.
-    deleted: usize,
-    /// Devices on which nothing restarts, starts or stops.
-    live: usize,
-    unchanged: usize,
-}
-
-impl<'a> Forecast<'a> {
-    pub(super) fn of(plan: &Plan, groups: &[Group<'a>]) -> Self {
-        let mut forecast = Self { unchanged: plan.summary.unchanged, ..Self::default() };
-        let mut disturbed: BTreeSet<&DeviceId> = BTreeSet::new();
-        for (planned, devices) in groups {
-            let (list, module) = match &planned.action {
-                Action::DeleteDevice => {
-                    forecast.deleted += devices.len();
-                    disturbed.extend(devices);
-                    continue;
-                }
-                Action::RecreateModule { module, because } => {
-                    for change in because.iter().filter(|change| change.path == "image") {
-                        if let Some(Value::String(image)) = change.to.as_ref().map(|to| &to.0) {
-                            forecast.images.entry(image).or_default().extend(devices);
-                        }
-                    }
-                    (&mut forecast.restart, module)
-                }
-                Action::RemoveModule { module } | Action::StopModule { module } => {
-                    (&mut forecast.stop, module)
-                }
-                Action::CreateModule { module, started: true, .. } | Action::StartModule { module } => {
-                    (&mut forecast.start, module)
-                }
-                Action::CreateModule { started: false, .. }
-                | Action::RemoveRoute { .. }
-                | Action::CreateDevice { .. }
-                | Action::UpdateModule { .. }
-                | Action::UpdateDevice { .. }
-                | Action::AddRoute { .. }
-                | Action::SetRoute { .. }
-                | Action::ConfigureHub
-                | Action::ConfigureAgent
-                | Action::UpdateHub { .. }
-                | Action::UpdateAgent { .. }
-                | Action::PatchTwin { .. }
-                | Action::PatchTags { .. } => continue,
-            };
-            list.entry(module.as_str()).or_default().extend(devices);
-            disturbed.extend(devices);
-        }
-        forecast.live = plan.devices.len() - disturbed.len();
-        forecast
-    }
-}
-
-impl fmt::Display for Forecast<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
-        if self.deleted > 0 {
-            parts.push(format!("deletes {}", count(self.deleted, "device")));
-        }
-        for (verb, list) in [
-            ("restarts", &self.restart),
-            ("stops", &self.stop),
-            ("starts", &self.start),
-            ("new image", &self.images),
-        ] {
-            if !list.is_empty() {
-                parts.push(format!("{verb} {}", items(list)));
-            }
-        }
-        if self.live > 0 {
-            parts.push(format!("nothing restarts on {}", count(self.live, "device")));
-        }
-        if self.unchanged > 0 {
-            parts.push(format!("untouched {}", count(self.unchanged, "device")));
-        }
-        f.write_str(&parts.join(" · "))
-    }
-}
-
-fn items(list: &BTreeMap<&str, BTreeSet<&DeviceId>>) -> String {
-    let mut items: Vec<String> = list
+/// What happens to what runs, in one line: the answer to "what can this break?".
+pub(super) fn blast(review: &Review, groups: &[Group<'_>]) -> String {
+    let forecast = &review.forecast;
+    let deleted: usize = groups
         .iter()
-        .take(ITEMS_AT_MOST)
-        .map(|(name, devices)| format!("{} on {}", code(name, NAME_AT_MOST), count(devices.len(), "device")))
+        .filter(|(planned, _)| planned.action == Action::DeleteDevice)
+        .map(|(_, devices)| devices.len())
+        .sum();
+    let mut parts = Vec::new();
+    if deleted > 0 {
+        parts.push(format!("deletes {}", count(deleted, "device")));
+    }
+    // The causes of restarts stand in a list of their own; here a module is one item.
+    let mut restarts: BTreeMap<&str, BTreeSet<&DeviceId>> = BTreeMap::new();
+    for restart in &forecast.restarts {
+        restarts.entry(restart.module.as_str()).or_default().extend(&restart.devices);
+    }
+    let restarts: Vec<(&str, usize)> = restarts.iter().map(|(name, on)| (*name, on.len())).collect();
+    let of = |list: &[On]| -> Vec<(String, usize)> {
+        list.iter().map(|on| (on.name.clone(), on.devices.len())).collect()
+    };
+    let (stops, removes, starts) = (of(&forecast.stops), of(&forecast.removes), of(&forecast.starts));
+    parts.extend(items("restarts", &restarts));
+    parts.extend(items("removes", &removes));
+    parts.extend(items("stops", &stops));
+    parts.extend(items("starts", &starts));
+    if forecast.live > 0 {
+        parts.push(format!("nothing restarts on {}", count(forecast.live, "device")));
+    }
+    if review.plan.summary.unchanged > 0 {
+        parts.push(format!("untouched {}", count(review.plan.summary.unchanged, "device")));
+    }
+    parts.join(" · ")
+}
+
+fn items<T: AsRef<str>>(verb: &str, list: &[(T, usize)]) -> Option<String> {
+    if list.is_empty() {
+        return None;
+    }
+    let shown = list.iter().take(ITEMS_AT_MOST);
+    let mut items: Vec<String> = shown
+        .map(|(name, devices)| {
+            format!("{} on {}", code(name.as_ref(), NAME_AT_MOST), count(*devices, "device"))
+        })
         .collect();
     if list.len() > ITEMS_AT_MOST {
         items.push(format!("{} more", list.len() - ITEMS_AT_MOST));
     }
-    items.join(", ")
+    Some(format!("{verb} {}", items.join(", ")))
 }
 
 /// The devices of a group, and whether some are left out.

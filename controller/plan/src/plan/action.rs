@@ -1,12 +1,13 @@
 //! The vocabulary of a plan: what happens to what, and why.
 
 use hemline_model::id::ModuleId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Change;
 
 /// One action and its reason. The order is the order of a printed plan: deletions first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Planned {
     /// What happens.
@@ -17,17 +18,19 @@ pub struct Planned {
 }
 
 /// Why something happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Reason {
     /// The documents say something else than before.
     Documents,
+    /// The documents said it before this change already, and it has not reached the device yet.
+    Pending,
     /// Somebody changed it outside the documents; they say the same as before.
     Drift,
 }
 
 /// Something that happens on one device.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Action {
     /// The identity goes, with its modules and twins.
@@ -35,6 +38,7 @@ pub enum Action {
     /// A module goes.
     RemoveModule {
         /// Which.
+        #[schemars(with = "String")]
         module: ModuleId,
     },
     /// A route goes.
@@ -52,6 +56,7 @@ pub enum Action {
     /// A module is made and started.
     CreateModule {
         /// Which.
+        #[schemars(with = "String")]
         module: ModuleId,
         /// Its image, or its program and arguments.
         runs: String,
@@ -61,6 +66,7 @@ pub enum Action {
     /// A module is stopped, removed and made anew.
     RecreateModule {
         /// Which.
+        #[schemars(with = "String")]
         module: ModuleId,
         /// What makes that necessary, and what changes besides.
         because: Vec<Change>,
@@ -68,16 +74,19 @@ pub enum Action {
     /// A stopped module is started.
     StartModule {
         /// Which.
+        #[schemars(with = "String")]
         module: ModuleId,
     },
     /// A running module is stopped, and stays.
     StopModule {
         /// Which.
+        #[schemars(with = "String")]
         module: ModuleId,
     },
     /// Settings of a module change while it runs.
     UpdateModule {
         /// Which.
+        #[schemars(with = "String")]
         module: ModuleId,
         /// What.
         changes: Vec<Change>,
@@ -119,6 +128,7 @@ pub enum Action {
     PatchTwin {
         /// Of a module; of the device when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
         module: Option<ModuleId>,
         /// What.
         changes: Vec<Change>,

@@ -19,7 +19,7 @@ pub(super) fn matching<'a>(device: &DeviceDoc, layers: &'a [Layer<'a>], facts: &
 }
 
 /// The device twin as a target condition sees it. Tags are those of the document: what it says is what will be there.
-fn twin_of(device: &DeviceDoc, facts: &Facts) -> Value {
+pub(crate) fn twin_of(device: &DeviceDoc, facts: &Facts) -> Value {
     let reported = facts.reported.get(&device.id).cloned().unwrap_or_else(|| Value::Object(Map::new()));
     json!({
         "deviceId": device.id.as_str(),

@@ -26,7 +26,7 @@ fn text() -> impl Strategy<Value = String> {
 
 fn change() -> impl Strategy<Value = Change> {
     let value = || prop::option::of(text().prop_map(|text| Json(Value::from(text))));
-    (text(), value(), value()).prop_map(|(path, from, to)| Change { path, from, to })
+    (text(), value(), value()).prop_map(|(path, from, to)| Change { path, from, to, ..Change::default() })
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -181,6 +181,7 @@ fn a_plan_that_is_too_long_says_what_it_left_out() {
                     path: "tags.number".to_owned(),
                     from: None,
                     to: Some(Json(number.into())),
+                    ..Change::default()
                 }],
             },
             reason: Reason::Documents,

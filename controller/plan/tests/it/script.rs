@@ -4,9 +4,12 @@
 //!
 //! ```text
 //! > documents                      the body replaces all documents
+//! > policy deny KIND | max-devices LIMIT | max-restarts LIMIT
+//!                                  what the plans from here on must not do
 //! > plan                           from the documents applied last to these
 //! > observe                        the plan against the hub
 //! > markdown                       the same as the comment of a pull request
+//! > offline DEVICE                 the device has no connection until the next apply; the others have one
 //! > apply                          does it to the hub, and checks that nothing is left to do
 //! > tags DEVICE JSON               somebody merges tags by hand
 //! > desired DEVICE[/MODULE] JSON   somebody merges desired properties by hand
@@ -22,15 +25,16 @@ use hemline_model::{
     id::{DeviceId, ModuleId},
     twin::merge,
 };
-use hemline_plan::{Facts, Observed, Resolution, plan, resolve};
+use hemline_plan::{Facts, Forecast, Observed, Plan, Policy, Resolution, Review, Scene, Side, plan, resolve};
 use serde_json::{Map, Value};
 
 #[derive(Default)]
 pub(crate) struct World {
     fleet: Fleet,
     facts: Facts,
-    applied: Option<Resolution>,
+    applied: Option<(Fleet, Resolution)>,
     hub: Observed,
+    policy: Policy,
     transcript: String,
 }
 
@@ -63,21 +67,27 @@ impl World {
         match name {
             "documents" => self.documents(body),
             "plan" => {
-                let resolution = resolve(&self.fleet, &self.facts);
-                let planned = plan(&resolution, self.applied.as_ref(), None);
-                write!(self.transcript, "{planned}").unwrap();
+                let review = self.review(false);
+                write!(self.transcript, "{review}").unwrap();
             }
             "observe" => {
-                let resolution = resolve(&self.fleet, &self.facts);
-                let planned = plan(&resolution, self.applied.as_ref(), Some(&self.hub));
-                write!(self.transcript, "{planned}").unwrap();
+                let review = self.review(true);
+                write!(self.transcript, "{review}").unwrap();
             }
             "markdown" => {
-                let resolution = resolve(&self.fleet, &self.facts);
-                let planned = plan(&resolution, self.applied.as_ref(), Some(&self.hub))
-                    .between(Some("3f2c1a9".to_owned()), Some("8d90bc4".to_owned()));
-                write!(self.transcript, "{}", planned.markdown(&resolution.findings)).unwrap();
+                let mut review = self.review(true);
+                review.plan = review.plan.between(Some("3f2c1a9".to_owned()), Some("8d90bc4".to_owned()));
+                write!(self.transcript, "{}", review.markdown()).unwrap();
             }
+            "policy" => match whom {
+                "deny" => {
+                    self.policy.deny.insert(rest.parse().unwrap());
+                }
+                "max-devices" => self.policy.max_devices = Some(rest.parse().unwrap()),
+                "max-restarts" => self.policy.max_restarts = Some(rest.parse().unwrap()),
+                other => panic!("no such policy: {other}"),
+            },
+            "offline" => self.offline(whom),
             "apply" => self.apply(),
             "tags" => merge(&mut self.hub.devices.get_mut(whom).unwrap().tags, &object(rest)),
             "desired" => merge(self.desired(whom), &object(rest)),
@@ -111,16 +121,42 @@ impl World {
         }
     }
 
+    fn applied(&self) -> Option<&Resolution> {
+        self.applied.as_ref().map(|(_, resolution)| resolution)
+    }
+
+    fn review(&self, observe: bool) -> Review {
+        let resolution = resolve(&self.fleet, &self.facts);
+        let observed = observe.then_some(&self.hub);
+        let plan: Plan = plan(&resolution, self.applied(), observed);
+        let before = self.applied.as_ref().map(|(fleet, resolution)| Side { fleet, resolution });
+        let after = Side { fleet: &self.fleet, resolution: &resolution };
+        let forecast = Forecast::new(&plan, &Scene { before, after, observed });
+        let verdict = self.policy.judge(&plan, &forecast);
+        Review { plan, forecast, verdict, findings: resolution.findings, notes: Vec::new() }
+    }
+
+    fn offline(&mut self, whom: &str) {
+        for (id, device) in &mut self.hub.devices {
+            let connected = id.as_str() != whom;
+            device.connected = connected;
+            if let Some(agent) = device.modules.get_mut(&ModuleId::edge_agent()) {
+                agent.connected = connected;
+            }
+        }
+    }
+
     fn apply(&mut self) {
         let resolution = resolve(&self.fleet, &self.facts);
-        for device in plan(&resolution, self.applied.as_ref(), Some(&self.hub)).devices {
+        for device in plan(&resolution, self.applied(), Some(&self.hub)).devices {
             for step in &device.steps {
                 step.apply_to(&mut self.hub);
             }
         }
-        let again = plan(&resolution, self.applied.as_ref(), Some(&self.hub));
+        let again = plan(&resolution, self.applied(), Some(&self.hub));
         assert!(again.is_empty(), "the second plan is not empty:\n{again}");
-        self.applied = Some(resolution);
+        self.applied = Some((self.fleet.clone(), resolution));
+        self.offline("");
     }
 
     fn desired(&mut self, whom: &str) -> &mut Map<String, Value> {
