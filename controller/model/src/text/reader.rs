@@ -376,6 +376,8 @@ impl<'a> Reader<'a> {
         let mut mark = Mark { container: true, value: self.stretch(span), ..Mark::default() };
         let mut merges = Vec::new();
         let mut firsts: HashMap<String, Place> = HashMap::new();
+        // Two documents without `---` between them: told once, not once for each of the second one's keys.
+        let mut unparted = false;
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -389,7 +391,9 @@ impl<'a> Reader<'a> {
             self.path.push('/');
             self.path.push_str(&key.replace('~', "~0").replace('/', "~1"));
             let first = if merge { None } else { firsts.get(&key).copied() };
-            if let Some(first) = first {
+            let next_document = depth == 0 && key == "apiVersion" && first.is_some();
+            unparted |= next_document;
+            if let Some(first) = first.filter(|_| next_document || !unparted) {
                 let problem = self.problem(
                     Severity::Error,
                     "duplicate-key",
@@ -397,7 +401,11 @@ impl<'a> Reader<'a> {
                     format!("the key {key:?} stands here twice"),
                 );
                 problem.first = Some(first);
-                problem.hint = Some("remove one of them".to_owned());
+                problem.hint = Some(if next_document {
+                    "a new document starts with a line of three dashes, `---`".to_owned()
+                } else {
+                    "remove one of them".to_owned()
+                });
             }
             let (event, span) = self.next()?;
             let mut node = self.node(event, span, depth + 1)?;
