@@ -4,6 +4,7 @@
 //! delivery, which are the hub's.
 
 mod ast;
+mod body;
 mod check;
 mod clauses;
 mod eval;
@@ -18,6 +19,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+pub use self::body::{NotJson, json_body};
+pub use self::names::{near_system as near_system_property, system as system_property};
 pub use self::source::SourcePath;
 use crate::function::Dialect;
 use crate::tokens::told;
@@ -35,8 +38,7 @@ pub trait RouteMessage {
     /// (`connectionDeviceId`), others as the route spells them.
     fn system(&self, name: &str) -> Option<&str>;
 
-    /// The body as JSON; `None` unless the content type is `application/json`, the encoding `utf-8`, `utf-16` or
-    /// `utf-32`, and the bytes are JSON. Parsed when first asked for.
+    /// The body as [`json_body`] reads it. Parsed when first asked for.
     fn body(&self) -> Option<&Value>;
 
     /// The twin of the sender, for `$twin.…` in conditions of a cloud-side hub. An edge hub has none.

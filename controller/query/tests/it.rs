@@ -2,10 +2,14 @@
 
 #[path = "it/allocation.rs"]
 mod allocation;
+#[path = "it/bodies.rs"]
+mod bodies;
 #[path = "it/conditions.rs"]
 mod conditions;
 #[path = "it/messages.rs"]
 mod messages;
+#[path = "it/naive.rs"]
+mod naive;
 #[path = "it/properties.rs"]
 mod properties;
 #[path = "it/queries.rs"]
@@ -24,3 +28,5 @@ mod route_expressions;
 mod routes;
 #[path = "it/targets.rs"]
 mod targets;
+#[path = "it/whole_texts.rs"]
+mod whole_texts;

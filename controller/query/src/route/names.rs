@@ -41,13 +41,15 @@ pub(crate) fn is_dollar_name(character: char) -> bool {
     is_name(character) || character == '[' || character == ']'
 }
 
-/// The one spelling of a system property, without `$`.
-pub(crate) fn system(name: &str) -> Option<&'static str> {
+/// The one spelling of a system property, without `$`; `None` for a name that is none.
+#[must_use]
+pub fn system(name: &str) -> Option<&'static str> {
     SYSTEM.iter().find(|known| known.eq_ignore_ascii_case(name)).copied()
 }
 
 /// The system property that was probably meant by an unknown one, without `$`.
-pub(crate) fn near_system(name: &str) -> Option<&'static str> {
+#[must_use]
+pub fn near_system(name: &str) -> Option<&'static str> {
     near(name, SYSTEM.iter().copied())
 }
 

@@ -12,7 +12,7 @@ pub(super) fn clauses(parser: &mut Parser<'_>) -> Option<Clauses> {
     if !parser.eat_word("SELECT") {
         let diagnostic = parser.unexpected("SELECT");
         // A mistyped SELECT is followed by the rest of a query; anything else is none.
-        if !matches!(parser.peek(), Kind::Word(word) if near(word, ["SELECT"].into_iter()).is_some()) {
+        if !mistyped(parser, "SELECT") {
             parser.report(diagnostic);
             return None;
         }
@@ -23,13 +23,15 @@ pub(super) fn clauses(parser: &mut Parser<'_>) -> Option<Clauses> {
     let list_span = parser.span();
     let read = columns(parser);
     let items = parser.noted(read);
-    if !parser.at_word("FROM") {
+    let mut from = parser.at_word("FROM");
+    if !from {
         if items.is_some() {
             parser.report(parser.unexpected("FROM"));
         }
-        parser.skip_to(|parser| parser.at_word("FROM"));
+        from = mistyped(parser, "FROM") || parser.skip_to(|parser| parser.at_word("FROM"));
     }
-    let source = if parser.eat_word("FROM") {
+    let source = if from {
+        parser.advance();
         let read = Source::parse(parser);
         parser.noted(read)
     } else {
@@ -76,6 +78,10 @@ fn top(parser: &mut Parser<'_>) -> Option<usize> {
         parser.advance();
     }
     top
+}
+
+fn mistyped(parser: &Parser<'_>, word: &str) -> bool {
+    matches!(parser.peek(), Kind::Word(found) if near(found, [word].into_iter()).is_some())
 }
 
 fn columns(parser: &mut Parser<'_>) -> Parsed<Option<Vec<Item>>> {
@@ -138,6 +144,8 @@ fn item(parser: &mut Parser<'_>, index: usize) -> Parsed<Item> {
         Some(parser.name()?)
     } else {
         match parser.peek() {
+            // `SELECT deviceId FORM devices` has a slip in it, not an alias.
+            Kind::Word(_) if mistyped(parser, "FROM") && parser.word_after(1, "devices") => None,
             Kind::Word(word) if !is_keyword(word) => Some(parser.name()?),
             Kind::Bracketed(_) => Some(parser.name()?),
             _ => None,

@@ -145,6 +145,7 @@ const REFUSED: &str = "
  ¦ ¦ expected SELECT, found the end of the text
 DELETE FROM devices ¦ DELETE ¦ expected SELECT, found `DELETE`
 select * ¦ ¦ expected FROM, found the end of the text
+SELECT deviceId FORM devices ¦ FORM ¦ expected FROM, found `FORM`
 SELECT FROM devices ¦ FROM ¦ expected a name, a value or `(`, found `FROM`
 SELECT *, deviceId FROM devices ¦ , ¦ `*` and columns do not mix
 SELECT deviceId, * FROM devices ¦ * ¦ `*` and columns do not mix
