@@ -60,7 +60,7 @@ pub(crate) enum CommandError {
         hint: String,
     },
     /// The hub refused.
-    #[error("the hub refused: {message} ({code}, HTTP {status})")]
+    #[error("{}", refused(*status, code, message))]
     Refused {
         /// HTTP status.
         status: u16,
@@ -150,4 +150,13 @@ pub(crate) fn report(error: &CommandError) -> ExitCode {
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     drop(error.print());
     if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::from(exit::SUCCESS) }
+}
+
+/// A refusal; one that draws a picture of the mistake gets lines of its own.
+fn refused(status: u16, code: &str, message: &str) -> String {
+    if message.contains('\n') {
+        format!("the hub refused ({code}, HTTP {status}):\n\n{message}")
+    } else {
+        format!("the hub refused: {message} ({code}, HTTP {status})")
+    }
 }

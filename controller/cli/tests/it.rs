@@ -29,6 +29,8 @@ mod kill;
 mod plan;
 #[path = "it/pull_request.rs"]
 mod pull_request;
+#[path = "it/query.rs"]
+mod query;
 #[path = "it/quickstart.rs"]
 mod quickstart;
 #[path = "it/route_test.rs"]

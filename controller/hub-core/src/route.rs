@@ -11,7 +11,10 @@ use hemline_model::{
     id::{ClientId, DeviceId, ModuleId},
     twin::dotnet_time,
 };
-use hemline_query::route::{Route, RouteMessage, Sink};
+use hemline_query::{
+    Scratch,
+    route::{Route, RouteMessage, Sink, json_body},
+};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -111,8 +114,9 @@ impl RouteTable {
     /// Where a message goes. Empty: no route wants it.
     pub(crate) fn destinations(&self, message: &Message) -> Vec<QueueEntry> {
         let seen = Seen::new(message);
+        let mut scratch = Scratch::default();
         let mut chosen: BTreeMap<&Target, &Compiled> = BTreeMap::new();
-        for compiled in self.routes.iter().filter(|compiled| compiled.route.matches(&seen)) {
+        for compiled in self.routes.iter().filter(|c| c.route.matches_in(&seen, &mut scratch)) {
             let best = chosen.entry(&compiled.target).or_insert(compiled);
             if compiled.priority < best.priority {
                 *best = compiled;
@@ -174,18 +178,6 @@ impl<'a> Seen<'a> {
         };
         Self { message, source, enqueued: OnceCell::new(), body: OnceCell::new() }
     }
-
-    fn is_json(&self) -> bool {
-        let system = &self.message.properties.system;
-        let is = |value: &Option<String>, wanted: &[&str]| {
-            value
-                .as_deref()
-                .is_some_and(|value| wanted.iter().any(|word| value.trim().eq_ignore_ascii_case(word)))
-        };
-        let media_type = system.content_type.as_deref().and_then(|value| value.split(';').next());
-        media_type.is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"))
-            && is(&system.content_encoding, &["utf-8", "utf8"])
-    }
 }
 
 impl RouteMessage for Seen<'_> {
@@ -216,7 +208,7 @@ impl RouteMessage for Seen<'_> {
             "contentType" => system.content_type.as_deref(),
             "contentEncoding" => system.content_encoding.as_deref(),
             "messageSchema" => system.message_schema.as_deref(),
-            "creationTime" => system.creation_time.as_deref(),
+            "creationTime" | "creation-time-utc" => system.creation_time.as_deref(),
             "dt-subject" => system.component.as_deref(),
             "iothub-interface-id" => system.interface_id.as_deref(),
             other => {
@@ -228,13 +220,9 @@ impl RouteMessage for Seen<'_> {
     }
 
     fn body(&self) -> Option<&Value> {
-        self.body
-            .get_or_init(
-                || {
-                    if self.is_json() { serde_json::from_slice(&self.message.body).ok() } else { None }
-                },
-            )
-            .as_ref()
+        let system = &self.message.properties.system;
+        let (kind, encoding) = (system.content_type.as_deref(), system.content_encoding.as_deref());
+        self.body.get_or_init(|| json_body(kind, encoding, &self.message.body).ok()).as_ref()
     }
 }
 

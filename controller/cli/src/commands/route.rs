@@ -1,16 +1,26 @@
 //! `hem route test`: what a route or condition says about one message. Needs no hub.
 //!
 //! A text with FROM or INTO is a route of an edge hub, any other one a condition: of an edge hub too, or of a cloud-side
-//! hub when a twin is given, because only that one knows the twin of the sender.
+//! hub when a twin is given, because only that one knows the twin of the sender. A condition with
+//! TWIN_CHANGE_INCLUDES is about a twin change, whose body is the message's.
 
-use std::{collections::BTreeMap, io::Write as _, path::Path, process::ExitCode};
+mod message;
+
+use std::{
+    fs::File,
+    io::{Read, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use hemline_query::{
     Diagnostic,
-    route::{Condition, Engine, Events, Outcome, Route, RouteMessage},
+    route::{Condition, Engine, Events, Outcome, Route, RouteMessage as _},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use self::message::{Message, Written};
 
 use crate::{
     args::{RouteCommand, RouteTest},
@@ -25,50 +35,43 @@ pub(crate) fn run(typed: &RouteCommand) -> Result<ExitCode, CommandError> {
     }
 }
 
-/// The file of a message.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Written {
-    #[serde(default)]
-    properties: BTreeMap<String, Value>,
-    #[serde(default)]
-    system_properties: BTreeMap<String, Value>,
-    body: Option<Value>,
-}
-
-/// The message as a route sees it.
-#[derive(Debug)]
-struct Message {
-    source: String,
-    properties: BTreeMap<String, Option<String>>,
-    system: BTreeMap<String, Option<String>>,
-    body: Option<Value>,
-    twin: Option<Value>,
-}
+/// Largest file that is read. A message has at most 256 KiB, a twin less.
+const LARGEST: u64 = 4 << 20;
 
 fn try_out(test: &RouteTest) -> Result<ExitCode, CommandError> {
-    let twin: Option<Value> = test.twin.as_deref().map(|path| read(path, "twin")).transpose()?;
+    if is_stdin(&test.message) && test.twin.as_deref().is_some_and(is_stdin) {
+        return Err(CommandError::Usage("only one of --message and --twin can be standard input".to_owned()));
+    }
+    let twin: Option<Map<String, Value>> = test.twin.as_deref().map(|path| read(path, "twin")).transpose()?;
     let written: Written = read(&test.message, "message")?;
-    let message = Message::new(written, twin)
-        .map_err(|why| CommandError::Usage(format!("{}: {why}", test.message.display())))?;
+    let message = Message::new(written, twin.map(Value::Object))
+        .map_err(|why| CommandError::Usage(format!("{}: {why}", shown(&test.message))))?;
+    for note in &message.notes {
+        say(&format!("note: {note}"));
+    }
     let text = test.route.as_str();
+    if let Some(why) = message.no_body().filter(|_| mentions(text, "$body")) {
+        say(&format!("note: $body is undefined, because {why}"));
+    }
     let outcome = if is_route(text) {
-        if message.twin.is_some() {
+        if message.has_twin() {
             say("note: an edge hub knows no twins, so --twin says nothing about a route");
         }
         Route::parse(text).map(|route| {
             warn(route.warnings(), text);
             let source = route.source();
             // Without a sender only the condition can be judged.
-            if message.system("connectionModuleId").is_some() && !source.matches(&message.source) {
-                say(&format!("note: the message comes from {}, which is not {source}", message.source));
+            if message.system("connectionModuleId").is_some() && !source.matches(message.source()) {
+                say(&format!("note: the message comes from {}, which is not {source}", message.source()));
                 return Outcome::False;
             }
             route.evaluate(&message)
         })
     } else {
-        let engine = if message.twin.is_some() { Engine::Hub } else { Engine::Edge };
-        Condition::parse(text, engine, Events::Messages).map(|condition| {
+        let engine = if message.has_twin() { Engine::Hub } else { Engine::Edge };
+        let change = mentions(text, "twin_change_includes");
+        let events = if change { Events::TwinChanges } else { Events::Messages };
+        Condition::parse(text, engine, events).map(|condition| {
             warn(condition.warnings(), text);
             condition.evaluate(&message)
         })
@@ -117,14 +120,36 @@ fn is_route(text: &str) -> bool {
     (starts && sourced) || words.any(|word| word.eq_ignore_ascii_case("INTO"))
 }
 
+fn mentions(text: &str, word: &str) -> bool {
+    text.to_ascii_lowercase().contains(word)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn shown(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 fn read<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T, CommandError> {
-    let text = std::fs::read(path).map_err(|source| CommandError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
-    serde_json::from_slice(&text)
-        .map_err(|error| CommandError::Usage(format!("{} holds no {what}: {error}", path.display())))
+    let mut bytes = Vec::new();
+    let read = if is_stdin(path) {
+        std::io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+    };
+    let count =
+        read.map_err(|source| CommandError::File { action: "read", path: path.to_owned(), source })?;
+    let no = |why: String| CommandError::Usage(format!("{} holds no {what}: {why}", shown(path)));
+    if count as u64 > LARGEST {
+        return Err(no(format!("it is larger than {} MiB", LARGEST >> 20)));
+    }
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        return Err(no("it is UTF-16; save it as UTF-8".to_owned()));
+    }
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+    serde_json::from_slice(text).map_err(|error| no(error.to_string()))
 }
 
 fn warn(warnings: &[Diagnostic], text: &str) {
@@ -143,72 +168,4 @@ fn told(word: &str, diagnostic: &Diagnostic, text: &str) -> String {
 
 fn say(text: &str) {
     drop(writeln!(anstream::stderr(), "{text}"));
-}
-
-impl Message {
-    fn new(written: Written, twin: Option<Value>) -> Result<Self, String> {
-        let texts = |values: BTreeMap<String, Value>| -> Result<BTreeMap<String, Option<String>>, String> {
-            values.into_iter().map(|(name, value)| Ok((name.clone(), scalar(&name, value)?))).collect()
-        };
-        let mut message = Self {
-            source: String::new(),
-            properties: texts(written.properties)?,
-            system: texts(written.system_properties)?,
-            body: None,
-            twin,
-        };
-        message.source = match (message.system("connectionModuleId"), message.system("outputName")) {
-            (None, _) => "/messages/".to_owned(),
-            (Some(module), None) => format!("/messages/modules/{module}/"),
-            (Some(module), Some(output)) => format!("/messages/modules/{module}/outputs/{output}/"),
-        };
-        message.body = written.body.filter(|_| message.has_json());
-        Ok(message)
-    }
-
-    /// A hub reads a body only when type and encoding say that it is JSON. A file that says neither means JSON.
-    fn has_json(&self) -> bool {
-        let (kind, encoding) = (self.system("contentType"), self.system("contentEncoding"));
-        if kind.is_none() && encoding.is_none() {
-            return true;
-        }
-        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-        let encoding = encoding.unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json")
-            && ["utf-8", "utf8", "utf-16", "utf-32"].iter().any(|known| encoding.eq_ignore_ascii_case(known))
-    }
-}
-
-fn scalar(name: &str, value: Value) -> Result<Option<String>, String> {
-    match value {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text)),
-        Value::Bool(flag) => Ok(Some(flag.to_string())),
-        Value::Number(number) => Ok(Some(number.to_string())),
-        Value::Array(_) | Value::Object(_) => Err(format!("the property {name:?} must be a text")),
-    }
-}
-
-impl RouteMessage for Message {
-    fn source(&self) -> &str {
-        &self.source
-    }
-
-    fn property(&self, name: &str) -> Option<Option<&str>> {
-        let mut known = self.properties.iter();
-        known.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_deref())
-    }
-
-    fn system(&self, name: &str) -> Option<&str> {
-        let mut known = self.system.iter();
-        known.find(|(known, _)| known.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_deref())
-    }
-
-    fn body(&self) -> Option<&Value> {
-        self.body.as_ref()
-    }
-
-    fn twin(&self) -> Option<&Value> {
-        self.twin.as_ref()
-    }
 }

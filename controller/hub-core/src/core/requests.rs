@@ -124,8 +124,9 @@ impl Core {
         let query = match Query::parse(text) {
             Ok(query) => query,
             Err(diagnostics) => {
-                let texts: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-                return invalid(texts.join("; "));
+                // With the picture of every place: the text is the caller's own.
+                let pictures: Vec<String> = diagnostics.iter().map(|found| found.render(text)).collect();
+                return invalid(pictures.join("\n\n"));
             }
         };
         let cursor = match token {

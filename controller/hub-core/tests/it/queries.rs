@@ -79,6 +79,8 @@ fn kinds_and_counts() {
     let mut world = world();
     assert_eq!(page(&mut world, "SELECT * FROM devices", 1, None).0, "Twin");
     assert_eq!(page(&mut world, "SELECT * FROM devices.modules", 1, None).0, "Twin");
+    // There are no jobs yet; the answer has their shape all the same.
+    assert_eq!(page(&mut world, "SELECT * FROM devices.jobs", 1, None), ("DeviceJob", vec![], None));
     let (kind, rows, next) = page(&mut world, "SELECT COUNT() AS n FROM devices", 1, None);
     assert_eq!((kind, rows, next), ("Raw", vec![json!({"n": 3})], None));
     let (_, rows, next) =
@@ -108,4 +110,21 @@ fn what_is_no_query() {
     for (text, token) in [("SELECT", None), (long.as_str(), None), ("SELECT * FROM devices", Some("mine"))] {
         assert!(matches!(ask(text, token), Err(ServiceError::ArgumentInvalid(_))), "{text} {token:?}");
     }
+}
+
+#[test]
+fn a_mistake_is_told_with_its_place() {
+    let mut world = world();
+    let text = "SELECT * FROM devices WHERE tags.site == 'lyon' AND startwith(deviceId, 'p')".to_owned();
+    let asked = ServiceRequest::Query { text, page_size: 1, continuation: None };
+    let Err(ServiceError::ArgumentInvalid(told)) = world.call(asked) else { panic!("it is accepted") };
+    assert_eq!(
+        told,
+        "`==` is not an operator of this language\n\
+         1 | SELECT * FROM devices WHERE tags.site == 'lyon' AND startwith(deviceId, 'p')\n  \
+         |                                       ^^ write `=`\n\n\
+         unknown function startwith\n\
+         1 | SELECT * FROM devices WHERE tags.site == 'lyon' AND startwith(deviceId, 'p')\n  \
+         |                                                     ^^^^^^^^^ did you mean STARTSWITH?"
+    );
 }

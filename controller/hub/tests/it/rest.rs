@@ -178,6 +178,11 @@ async fn queries_in_pages() {
         .await;
     assert_eq!((all.status, all.header("x-ms-item-type")), (200, Some("Twin")), "{}", all.body);
     assert_eq!(all.json().as_array().unwrap().len(), 1);
+    // No jobs yet: an empty list in the right shape, and no page after it.
+    let jobs = json!({"query": "SELECT * FROM devices.jobs WHERE devices.jobs.status = 'completed'"});
+    let page = rest.send("POST", &path, &[("x-ms-max-item-count", "1")], Some(jobs)).await;
+    assert_eq!((page.status, page.header("x-ms-item-type")), (200, Some("DeviceJob")), "{}", page.body);
+    assert_eq!((page.json(), page.header("x-ms-continuation")), (json!([]), None));
     // A device may be called "query".
     assert_eq!(rest.get("/devices/query").await.status, 200);
     let mut told = Vec::new();
