@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hemline_hub_core::service::ServiceError;
+use hemline_reconcile::ApplyError;
 use serde_json::json;
 
 /// Why a call of this API was not answered as asked.
@@ -17,6 +18,9 @@ pub(crate) enum ApiError {
     /// The controller has not started yet.
     #[error("the controller is starting; ask again in a moment")]
     Starting,
+    /// A plan cannot be carried out as it was made.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
     /// There is nothing of that name.
     #[error("there is no {what} {name:?}")]
     NotFound {
@@ -31,6 +35,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = match &self {
             Self::Hub(error) => hub_status(error),
+            Self::Apply(ApplyError::Moved(_)) => (StatusCode::PRECONDITION_FAILED, "PlanMoved"),
+            Self::Apply(ApplyError::Unavailable(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
+            }
             Self::Starting => (StatusCode::SERVICE_UNAVAILABLE, "Starting"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "NotFound"),
         };

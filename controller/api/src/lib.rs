@@ -5,6 +5,7 @@
 mod access;
 mod devices;
 mod error;
+mod fleet;
 mod health;
 mod messages;
 mod metrics;

@@ -48,6 +48,10 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Show what a change of the documents would do to which device.
     Plan(Plan),
+    /// Bring the fleet to what the documents say: plan, ask, apply.
+    Apply(Apply),
+    /// Print what the hub holds and devices report, without secrets; `hem plan --state` reads it.
+    State,
     /// Say where each value of a device comes from: document, layer, file and line.
     Why(Why),
     /// Turn an Azure IoT Edge deployment manifest into documents.
@@ -194,6 +198,9 @@ pub(crate) struct Up {
     /// Name that clients dial and that stands in connection strings. Must contain a dot.
     #[arg(long, value_name = "NAME")]
     pub(crate) host_name: Option<String>,
+    /// New revisions wait for `hem apply`; until then the fleet is kept at the one in force.
+    #[arg(long)]
+    pub(crate) hold: bool,
     /// Start no agents: the devices are elsewhere.
     #[arg(long)]
     pub(crate) no_agents: bool,
@@ -211,6 +218,14 @@ Exit codes:
   3   refused by policy (--deny, --max-devices, --max-restarts); also where 2 would be said
   64  the command line was wrong";
 
+/// What the exit codes of `hem apply` mean.
+const APPLY_EXIT_CODES: &str = "\
+Exit codes:
+  0   applied, or nothing was left to do
+  1   an error, invalid documents, somebody said no, or a device refused
+  3   refused by policy, or because something moved since the plan was made
+  64  the command line was wrong";
+
 /// `hem plan`
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES)]
@@ -226,9 +241,42 @@ pub(crate) struct Plan {
     /// How the plan is printed; `-o json` means `--format json`.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<PlanFormat>,
+    /// Also look at what the fleet is: a file that `hem state` printed, or `REV:path` of the same repository, such as
+    /// `origin/hemline/status:state.json`.
+    #[arg(long, value_name = "FILE|REV:PATH", conflicts_with = "live")]
+    pub(crate) state: Option<String>,
+    /// Also ask the running hub what the fleet is; goes without saying with --server.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Write the plan to a file that `hem apply --plan` carries out, unless something moves meanwhile.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     /// Exit with 2 when there is something to do.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    #[command(flatten)]
+    pub(crate) policy: PolicyFlags,
+}
+
+/// `hem apply`
+#[derive(Debug, clap::Args)]
+#[command(after_help = APPLY_EXIT_CODES)]
+pub(crate) struct Apply {
+    /// A folder of documents: the one that the hub follows.
+    #[arg(required_unless_present = "plan")]
+    pub(crate) path: Option<PathBuf>,
+    /// Carry out this plan of `hem plan --out`, and nothing else; refused when anything moved since.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["head", "yes", "allow_remove"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Apply the documents of this Git revision instead of those on disk.
+    #[arg(long, value_name = "REV")]
+    pub(crate) head: Option<String>,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// With --yes: devices and modules may be removed.
+    #[arg(long, requires = "yes")]
+    pub(crate) allow_remove: bool,
     #[command(flatten)]
     pub(crate) policy: PolicyFlags,
 }

@@ -1,6 +1,7 @@
 //! One file per command. Each takes what was typed, does it, and prints.
 
 mod agent;
+mod apply;
 mod connection_string;
 mod documents;
 mod export;
@@ -11,6 +12,7 @@ mod message;
 mod method;
 mod plan;
 mod query;
+mod review;
 mod route;
 mod status;
 mod twin;
@@ -21,7 +23,7 @@ mod why;
 use std::process::ExitCode;
 
 use crate::{
-    args::{Args, Command, Demo},
+    args::{self, Args, Command, Demo},
     client::HubClient,
     error::{CommandError, exit},
     output,
@@ -32,7 +34,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CommandError> {
     match &args.command {
         Command::Up(up) => up::run(&args, up).await?,
         Command::Validate(validate) => return validate::run(&args, validate),
-        Command::Plan(plan) => return plan::run(&args, plan),
+        Command::Plan(plan) => return plan::run(&args, plan).await,
+        Command::Apply(apply) => return apply::run(&args, apply).await,
+        Command::State => {
+            let state = review::of_hub(&HubClient::find(&args)?).await?;
+            match args.output {
+                args::Output::Table | args::Output::Json => output::text(&state.text())?,
+                args::Output::Yaml => output::value(&state, args.output, |_| String::new())?,
+            }
+        }
         Command::Why(typed) => return why::run(&args, typed),
         Command::Import(import) => return import::run(&args, import),
         Command::Export(export) => return export::run(&args, export),

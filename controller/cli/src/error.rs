@@ -9,6 +9,8 @@ pub(crate) mod exit {
     /// Error, or invalid documents.
     pub(crate) const FAILURE: u8 = 1;
     // 2, "there are changes", and 3, "refused by policy", come from the plan itself (`Review::exit_code`).
+    /// Refused: by a policy, or because something moved since the plan was made.
+    pub(crate) const REFUSED: u8 = 3;
     /// The command line was wrong.
     pub(crate) const USAGE: u8 = 64;
 }

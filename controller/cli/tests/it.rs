@@ -9,6 +9,8 @@
     reason = "tests say what went wrong that way"
 )]
 
+#[path = "it/apply.rs"]
+mod apply;
 #[path = "it/azure.rs"]
 mod azure;
 #[path = "it/bad_clients.rs"]

@@ -48,6 +48,12 @@ fn published<T: JsonSchema>(file: &str) -> Value {
     schema
 }
 
+/// A value as text with one value per line, in one order, with a line feed at the end: for files that are compared.
+#[must_use]
+pub fn pretty(value: &Value) -> String {
+    text(value)
+}
+
 fn text(schema: &Value) -> String {
     // Keys in one order whatever serde_json was built with, but the naming ones first, as readers expect them.
     let mut out = String::new();

@@ -16,6 +16,8 @@ const SECRET_WORDS: [&str; 8] =
 /// Words in a text that make it a secret, whatever its name.
 const SECRET_TEXTS: [&str; 6] =
     ["SharedAccessKey=", "SharedAccessSignature ", "PRIVATE KEY-----", "AccountKey=", "Bearer ", "Password="];
+/// Lists that hold a command line or `NAME=VALUE`.
+const COMMAND_LINES: [&str; 4] = ["command", "Cmd", "Entrypoint", "Env"];
 /// How a signed web token begins: the Base64 of `{"`.
 const WEB_TOKEN: &str = "eyJ";
 
@@ -154,7 +156,7 @@ pub(crate) fn redacted(prefix: &str, map: &Map<String, Value>) -> Map<String, Va
 fn masked(path: &str, value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(redacted(path, map)),
-        Value::Array(items) if path.rsplit('.').next() == Some("command") => {
+        Value::Array(items) if path.rsplit('.').next().is_some_and(|name| COMMAND_LINES.contains(&name)) => {
             let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
             match texts {
                 Some(texts) => arguments(&texts).into(),

@@ -8,6 +8,9 @@
 //! change.rs    one changed value; secrets masked
 //! forecast.rs  what a plan means for what runs: restarts and their causes, images, dangers, waves
 //! policy.rs    what a plan must not do
+//! state.rs     what a fleet was last seen to be, as a public file: the way to plan without a way to the hub
+//! attribute.rs whose a change is: yours, merged before, drift, there already
+//! sealed.rs    a plan that is carried out only if nothing moved since
 //! review.rs    all that a reviewer is told, once, for every printed form
 //! print.rs     … for people
 //! markdown.rs  … as a comment of a pull request
@@ -18,6 +21,7 @@
 //!
 //! The plan leaves no choice to whoever carries it out: order, patches and identities are decided here.
 
+mod attribute;
 mod change;
 mod desired;
 mod export;
@@ -30,8 +34,11 @@ mod policy;
 mod print;
 mod resolve;
 mod review;
+mod sealed;
+mod state;
 mod why;
 
+pub use attribute::three_way;
 pub use change::{Change, Json, MASK};
 pub use desired::DesiredTwins;
 pub use export::{Exported, export};
@@ -45,4 +52,8 @@ pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, 
 pub use policy::{Deny, Limit, Policy, Refusal, Verdict};
 pub use resolve::{DesiredIdentity, Effective, Facts, Provenance, Resolution, resolve};
 pub use review::{Complaint, PlanDocument, Review, schemas};
+pub use sealed::{SEALED_KIND, SealedPlan, SealedSide, Sealing};
+pub use state::{
+    DeviceState, Documents, FleetState, Held, Known, ModuleConfig, ModuleSight, STATE_KIND, StateSight,
+};
 pub use why::{Because, LayerKind, Unknown, unknown_device, why};

@@ -35,6 +35,8 @@ const LIST: usize = 8_000;
 const LISTS: usize = 30_000;
 /// Lines of each list above the fold.
 const LISTED_AT_MOST: usize = 20;
+/// Values of one group in the table.
+const VALUES_AT_MOST: usize = 2;
 /// Paths that are named as the cause of a restart.
 const PATHS_AT_MOST: usize = 6;
 /// Characters of a finding's message.
@@ -108,11 +110,15 @@ impl Review {
         });
         lists.add("Waves", &all(&forecast.rollouts), |rollout: &RolloutForecast| {
             let name = code(&rollout.deployment, escape::NAME_AT_MOST);
-            format!("{name}: {}", code(&print::waves(rollout).replace(print::GAP, "  "), MESSAGE_AT_MOST))
+            format!("{name}: {}", code(&print::waves(rollout).replace(print::GAP, " · "), MESSAGE_AT_MOST))
         });
         let already = group_by(&self.plan.already);
         lists.add("There already; nothing to do", &all(&already), |(planned, devices)| {
-            place(planned, devices)
+            let value = planned.action.changes().first().map(|change| {
+                let text = format!("{}  {}", change.path, print::values(change));
+                format!(": {}", code(&text, print::VALUE_AT_MOST * 3))
+            });
+            format!("{}{}", place(planned, devices), value.unwrap_or_default())
         });
         lists.add("Notes", &all(&self.notes), |note: &String| code(note, MESSAGE_AT_MOST));
     }
@@ -323,10 +329,13 @@ fn row(planned: &Planned, devices: &[&DeviceId]) -> String {
         Reason::Documents => "",
     };
     let changes = action.changes();
-    let mut paths: Vec<String> =
-        changes.iter().take(3).map(|change| code(&change.path, escape::NAME_AT_MOST)).collect();
-    if changes.len() > paths.len() {
-        paths.push(format!("{} more", changes.len() - paths.len()));
+    let mut values: Vec<String> = changes
+        .iter()
+        .take(VALUES_AT_MOST)
+        .map(|change| code(&format!("{}  {}", change.path, print::values(change)), print::VALUE_AT_MOST * 3))
+        .collect();
+    if changes.len() > values.len() {
+        values.push(format!("{} more", changes.len() - values.len()));
     }
     format!(
         "| `{}` | {} | {} | {}{drift} | {} |\n",
@@ -334,7 +343,7 @@ fn row(planned: &Planned, devices: &[&DeviceId]) -> String {
         cell(&code(&action.subject(), escape::NAME_AT_MOST)),
         cell(&where_(devices)),
         cell(&effect),
-        cell(&paths.join(", "))
+        cell(&values.join(", "))
     )
 }
 

@@ -10,7 +10,7 @@ use hemline_model::{
 };
 use serde_json::{Map, Value};
 
-use crate::Resolution;
+use crate::{Effective, Resolution};
 
 /// `managedBy` of module identities that Hemline made. Only these are removed by Hemline.
 pub const MANAGED_BY: &str = "hemline";
@@ -92,26 +92,28 @@ impl Observed {
     /// The hub as it would look if a resolution had been applied to an empty one: "before" of a plan between revisions.
     #[must_use]
     pub fn after(resolution: &Resolution) -> Self {
-        let devices = resolution.devices.iter().map(|(id, effective)| {
-            let modules = effective.twins.modules.iter().map(|(module, desired)| {
-                let managed_by = (!module.is_system()).then(|| MANAGED_BY.to_owned());
-                (
-                    module.clone(),
-                    ObservedModule { desired: desired.clone(), managed_by, ..ObservedModule::default() },
-                )
-            });
-            let device = ObservedDevice {
-                enabled: effective.identity.enabled,
-                edge: effective.identity.edge,
-                parent: effective.identity.parent.clone(),
-                auth: effective.identity.auth.clone(),
-                tags: effective.twins.tags.clone(),
-                desired: effective.twins.device.clone(),
-                modules: modules.collect(),
-                ..ObservedDevice::default()
-            };
-            (id.clone(), device)
-        });
+        let devices = resolution.devices.iter().map(|(id, effective)| (id.clone(), Self::of(effective)));
         Self { devices: devices.collect() }
+    }
+
+    /// One device of it.
+    pub(crate) fn of(effective: &Effective) -> ObservedDevice {
+        let modules = effective.twins.modules.iter().map(|(module, desired)| {
+            let managed_by = (!module.is_system()).then(|| MANAGED_BY.to_owned());
+            (
+                module.clone(),
+                ObservedModule { desired: desired.clone(), managed_by, ..ObservedModule::default() },
+            )
+        });
+        ObservedDevice {
+            enabled: effective.identity.enabled,
+            edge: effective.identity.edge,
+            parent: effective.identity.parent.clone(),
+            auth: effective.identity.auth.clone(),
+            tags: effective.twins.tags.clone(),
+            desired: effective.twins.device.clone(),
+            modules: modules.collect(),
+            ..ObservedDevice::default()
+        }
     }
 }

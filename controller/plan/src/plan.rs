@@ -83,17 +83,26 @@ pub struct Summary {
 /// Applying the steps to `observed` makes the next plan with the same arguments empty.
 #[must_use]
 pub fn plan(desired: &Resolution, previous: Option<&Resolution>, observed: Option<&Observed>) -> Plan {
-    let said_before = previous.map(Observed::after);
+    let said = previous.map(Observed::after);
+    plan_from(desired, said.as_ref(), observed)
+}
+
+/// The same with what the documents said before as a picture of the hub that they make.
+pub(crate) fn plan_from(
+    desired: &Resolution,
+    said_before: Option<&Observed>,
+    observed: Option<&Observed>,
+) -> Plan {
     let nothing = Observed::default();
-    let before = observed.or(said_before.as_ref()).unwrap_or(&nothing);
-    let gone = previous.into_iter().flat_map(|previous| previous.devices.keys());
+    let before = observed.or(said_before).unwrap_or(&nothing);
+    let gone = said_before.into_iter().flat_map(|said| said.devices.keys());
     let ids: BTreeSet<&DeviceId> = desired.devices.keys().chain(gone).collect();
 
     let mut plan = Plan::default();
     for id in ids {
         let sight = Sight {
             there: before.devices.get(id),
-            said: said_before.as_ref().and_then(|said| said.devices.get(id)),
+            said: said_before.and_then(|said| said.devices.get(id)),
             live: observed.is_some(),
         };
         let planned = device::plan(id, desired.devices.get(id), &sight);
@@ -140,6 +149,19 @@ impl Plan {
     pub fn digest(&self) -> String {
         let value = serde_json::to_value(self).unwrap_or_default();
         format!("sha256:{:x}", Sha256::digest(twin::canonical(&value)))
+    }
+
+    /// `sha256:…` over what would be done on each device, whatever the reasons and revisions: two plans with the same one
+    /// do the same.
+    #[must_use]
+    pub fn work(&self) -> String {
+        let mut hash = Sha256::new();
+        for device in &self.devices {
+            hash.update(device.device.as_str());
+            hash.update([0]);
+            hash.update(device.work());
+        }
+        format!("sha256:{:x}", hash.finalize())
     }
 
     /// The devices in waves that may be carried out one after the other, each in any order inside: parents before the
@@ -192,6 +214,19 @@ pub(crate) fn group_by(devices: &[DevicePlan]) -> Vec<(&Planned, Vec<&DeviceId>)
 }
 
 impl DevicePlan {
+    /// `sha256:…` over what would be done on the device.
+    pub(crate) fn work(&self) -> String {
+        let mut actions: Vec<Action> = self.actions.iter().map(|planned| planned.action.clone()).collect();
+        for change in actions.iter_mut().flat_map(Action::changes_mut) {
+            change.drift = false;
+            change.since = None;
+        }
+        // The reason is part of the order of a plan, and no part of the work.
+        actions.sort();
+        let value = serde_json::to_value(&actions).unwrap_or_default();
+        format!("sha256:{:x}", Sha256::digest(twin::canonical(&value)))
+    }
+
     /// Does the action only fill in something that is made on the same occasion?
     fn makes_owner_of(&self, action: &Action) -> bool {
         let made =

@@ -1,6 +1,6 @@
 //! The plan for people: one screen that says what restarts, what changes live and why. Plain text; colour is the CLI's.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use hemline_model::id::DeviceId;
 use serde_json::Value;
@@ -101,7 +101,9 @@ fn already(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
     }
     writeln!(f, "\n  = there already; nothing to do")?;
     for (planned, devices) in groups.iter().take(CHANGES_AT_MOST) {
-        writeln!(f, "        {}", clean(&subject(planned, devices)))?;
+        let first = planned.action.changes().first();
+        let value = first.map(|change| format!("   {}  {}", clean(&change.path), values(change)));
+        writeln!(f, "        {}{}", clean(&subject(planned, devices)), value.unwrap_or_default())?;
     }
     more(f, groups.len())
 }
@@ -128,7 +130,7 @@ fn rollouts(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
 pub(crate) fn waves(rollout: &RolloutForecast) -> String {
     let waves: Vec<String> =
         rollout.waves.iter().map(|wave| format!("{}: {}", wave.name, wave.devices)).collect();
-    let mut parts = vec![format!("{}   of {}", waves.join(" → "), count(rollout.devices, "device"))];
+    let mut parts = vec![format!("{} of {}", waves.join(" → "), count(rollout.devices, "device"))];
     if rollout.left > 0 {
         parts.push(format!("{} in no wave", count(rollout.left, "device")));
     }
@@ -218,7 +220,7 @@ pub(crate) fn places(devices: &[&DeviceId]) -> String {
 
 /// The verdict in one line, in parts: how far it reaches, what restarts, what goes.
 pub(crate) fn headline(forecast: &Forecast, plan: &Plan) -> Vec<String> {
-    let offline = forecast.offline.as_ref().map_or(0, std::collections::BTreeSet::len);
+    let offline = forecast.offline.as_ref().map_or(0, BTreeSet::len);
     let mut reach = match forecast.devices {
         1 => "1 device changes".to_owned(),
         all if forecast.change == all => format!("all {all} devices change"),
@@ -243,18 +245,53 @@ pub(crate) fn headline(forecast: &Forecast, plan: &Plan) -> Vec<String> {
     if !running.is_empty() {
         parts.push(running.join(", "));
     }
-    if plan.summary.remove > 0 {
-        parts.push(format!("{} to remove", plan.summary.remove));
-    }
+    parts.extend(removals(plan));
     if !forecast.images.is_empty() {
         parts.push(count(forecast.images.len(), "image") + " to fetch");
     }
-    let drifted: std::collections::BTreeSet<&DeviceId> =
-        forecast.drift.iter().flat_map(|drift| &drift.devices).collect();
+    let drifted: BTreeSet<&DeviceId> = forecast.drift.iter().flat_map(|drift| &drift.devices).collect();
     if !drifted.is_empty() {
         parts.push(format!("overwrites drift on {}", count(drifted.len(), "device")));
     }
     parts
+}
+
+/// `removes 1 device, 2 modules, 1 route`; the same module on many devices is one.
+fn removals(plan: &Plan) -> Option<String> {
+    let (mut devices, mut modules, mut routes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (planned, on) in plan.groups() {
+        match &planned.action {
+            Action::DeleteDevice => devices.extend(on),
+            Action::RemoveModule { module } => {
+                modules.insert(module);
+            }
+            Action::RemoveRoute { route, .. } => {
+                routes.insert(route);
+            }
+            Action::CreateDevice { .. }
+            | Action::CreateModule { .. }
+            | Action::RecreateModule { .. }
+            | Action::StartModule { .. }
+            | Action::StopModule { .. }
+            | Action::UpdateModule { .. }
+            | Action::UpdateDevice { .. }
+            | Action::AddRoute { .. }
+            | Action::SetRoute { .. }
+            | Action::ConfigureHub
+            | Action::ConfigureAgent
+            | Action::UpdateHub { .. }
+            | Action::UpdateAgent { .. }
+            | Action::PatchTwin { .. }
+            | Action::PatchTags { .. } => {}
+        }
+    }
+    let counts = [(devices.len(), "device"), (modules.len(), "module"), (routes.len(), "route")];
+    let parts: Vec<String> = counts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| count(number, what))
+        .collect();
+    (!parts.is_empty()).then(|| format!("removes {}", parts.join(", ")))
 }
 
 fn group(f: &mut fmt::Formatter<'_>, planned: &Planned, devices: &[&DeviceId]) -> fmt::Result {

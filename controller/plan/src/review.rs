@@ -5,7 +5,7 @@ use hemline_model::{Finding, Severity, document::API_VERSION, schema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Forecast, Plan, Verdict};
+use crate::{FleetState, Forecast, Plan, SealedPlan, Verdict};
 
 /// Everything there is to say about a plan.
 #[derive(Debug, Clone, Default)]
@@ -107,5 +107,9 @@ impl Review {
 /// The published schemas of what this crate prints: file name below `schemas/`, and text.
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, String)> {
-    vec![("plan.json", schema::publish::<PlanDocument>("plan.json"))]
+    vec![
+        ("plan.json", schema::publish::<PlanDocument>("plan.json")),
+        ("sealed-plan.json", schema::publish::<SealedPlan>("sealed-plan.json")),
+        ("state.json", schema::publish::<FleetState>("state.json")),
+    ]
 }

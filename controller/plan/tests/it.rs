@@ -10,4 +10,5 @@ mod it {
     mod schema;
     mod script;
     mod scripts;
+    mod state;
 }

@@ -4,15 +4,17 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hemline_hub::HubHandle;
 use hemline_hub_core::effect::Notice;
-use hemline_sources::{AnySource, Nudge, Source as _};
+use hemline_plan::FleetState;
+use hemline_sources::{AnySource, Nudge, Source as _, StatusFile};
 use tokio::{
-    sync::{Notify, broadcast, watch},
+    sync::{Notify, broadcast, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    approve::{ApplyError, ApplyReply, ApplyRequest, approve, fleet_state, written_down},
     last_good::LastGood,
     pass::{Reload, State, pass},
     report::{PassReport, status_files},
@@ -30,6 +32,8 @@ pub struct Options {
     pub debounce: Duration,
     /// Are status files written to the source?
     pub write_status: bool,
+    /// Do new revisions wait until somebody applies them? Drift from the one in force is healed all the same.
+    pub hold: bool,
 }
 
 impl Options {
@@ -41,6 +45,7 @@ impl Options {
             every: Duration::from_secs(30),
             debounce: Duration::from_millis(100),
             write_status: true,
+            hold: false,
         }
     }
 }
@@ -57,7 +62,18 @@ pub struct ControllerHandle {
 pub struct ControllerView {
     reports: watch::Receiver<Option<Arc<PassReport>>>,
     nudge: Nudge,
+    asks: mpsc::Sender<Ask>,
 }
+
+/// What onlookers may ask of the one task that knows and acts.
+#[derive(Debug)]
+enum Ask {
+    State(oneshot::Sender<Result<FleetState, ApplyError>>),
+    Apply(ApplyRequest, oneshot::Sender<Result<ApplyReply, ApplyError>>),
+}
+
+/// Questions that may wait for the end of a pass.
+const ASKS: usize = 16;
 
 /// Starts the controller. The first pass runs at once.
 #[must_use]
@@ -68,8 +84,9 @@ pub fn start(
     shutdown: CancellationToken,
 ) -> ControllerHandle {
     let (sender, reports) = watch::channel(None);
-    let view = ControllerView { reports, nudge: source.nudge() };
-    let controller = Controller { source, hub, options, reports: sender, told: None };
+    let (asker, asks) = mpsc::channel(ASKS);
+    let view = ControllerView { reports, nudge: source.nudge(), asks: asker };
+    let controller = Controller { source, hub, options, reports: sender, asks, told: None };
     ControllerHandle { view, task: tokio::spawn(controller.run(shutdown)) }
 }
 
@@ -78,8 +95,9 @@ struct Controller {
     hub: HubHandle,
     options: Options,
     reports: watch::Sender<Option<Arc<PassReport>>>,
+    asks: mpsc::Receiver<Ask>,
     /// What the status files of the source say already.
-    told: Option<Vec<hemline_sources::StatusFile>>,
+    told: Option<Vec<StatusFile>>,
 }
 
 // === impl Controller ===
@@ -90,7 +108,8 @@ impl Controller {
         let listener = tokio::spawn(listen(self.hub.notices(), Arc::clone(&moved), shutdown.clone()));
         let kept = LastGood::new(self.options.last_good.clone());
         // Reading and judging files blocks; a panic there is a bug that would show again on every start.
-        if let Ok(mut state) = tokio::task::spawn_blocking(move || State::restore(kept)).await {
+        let hold = self.options.hold;
+        if let Ok(mut state) = tokio::task::spawn_blocking(move || State::restore(kept, hold)).await {
             tokio::select! {
                 // Cancel-safe: every step of a pass may be done twice, and the next start does it again.
                 () = shutdown.cancelled() => {}
@@ -113,14 +132,45 @@ impl Controller {
                 () = quiet(moved, self.options.debounce) => Reload::No,
                 // Cancel-safe: a tick that is not taken comes again.
                 _ = timer.tick() => if state.unreadable.is_some() { Reload::Yes } else { Reload::No },
+                // Cancel-safe: a question that is not taken stays in the channel. A pass follows, because a notice that
+                // was taken while this waited must not be forgotten.
+                Some(ask) = self.asks.recv() => {
+                    self.answer(ask, state).await;
+                    Reload::No
+                }
             };
         }
     }
 
     async fn one(&mut self, state: &mut State, reload: Reload) {
         let report = pass(&mut self.source, &self.hub, state, reload).await;
-        if self.options.write_status {
-            let files = status_files(&report);
+        self.publish(state, report).await;
+    }
+
+    async fn answer(&mut self, ask: Ask, state: &mut State) {
+        // Nobody waits any more when the caller went away; what was done stays done.
+        match ask {
+            Ask::State(answer) => drop(answer.send(fleet_state(&self.hub, state).await)),
+            Ask::Apply(request, answer) => {
+                let outcome = match approve(&mut self.source, &self.hub, state, &request).await {
+                    Ok((reply, report)) => {
+                        self.publish(state, report).await;
+                        Ok(reply)
+                    }
+                    Err(error) => Err(error),
+                };
+                drop(answer.send(outcome));
+            }
+        }
+    }
+
+    async fn publish(&mut self, state: &State, report: PassReport) {
+        if self.options.write_status && self.source.takes_status() {
+            let mut files = status_files(&report);
+            if let Some(seen) = &state.seen {
+                let text = written_down(state, seen).text();
+                files.push(StatusFile { path: "state.json".to_owned(), text });
+            }
             if self.told.as_ref() != Some(&files) {
                 match self.source.write_status(&files).await {
                     Ok(()) => self.told = Some(files),
@@ -195,6 +245,32 @@ impl ControllerView {
     pub async fn changed(&mut self) -> Option<Arc<PassReport>> {
         self.reports.changed().await.ok()?;
         self.reports.borrow_and_update().clone()
+    }
+
+    /// What is known of the fleet now, without secrets.
+    ///
+    /// # Errors
+    /// When the hub cannot be asked or the controller has ended.
+    pub async fn state(&self) -> Result<FleetState, ApplyError> {
+        self.ask(Ask::State).await
+    }
+
+    /// Puts the revision that the source holds in force, if it and the fleet are what the request says.
+    ///
+    /// # Errors
+    /// When something moved, or source or hub cannot be read.
+    pub async fn apply(&self, request: ApplyRequest) -> Result<ApplyReply, ApplyError> {
+        self.ask(|answer| Ask::Apply(request, answer)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<Result<T, ApplyError>>) -> Ask,
+    ) -> Result<T, ApplyError> {
+        let ended = || ApplyError::Unavailable("the controller has ended".to_owned());
+        let (sender, answer) = oneshot::channel();
+        self.asks.send(question(sender)).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// Makes the controller look at its source now.

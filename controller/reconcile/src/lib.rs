@@ -10,12 +10,14 @@
 //!   apply.rs      I/O   steps → hub
 //!   observe.rs    I/O   hub → registry and twins
 //!   report.rs     pure  all of it → report and status files
+//! approve.rs      what `hem apply` and `hem state` ask of the controller
 //! last_good.rs    what survives a restart
 //! ```
 //!
 //! A pass is idempotent, and what starts it carries no data: a timer, a nudge and a change take the same way.
 
 mod apply;
+mod approve;
 mod controller;
 mod last_good;
 mod load;
@@ -26,6 +28,7 @@ mod report;
 mod resolve;
 mod validate;
 
+pub use approve::{ApplyError, ApplyReply, ApplyRequest};
 pub use controller::{ControllerHandle, ControllerView, Options, start};
 pub use last_good::documents_in_force;
 pub use report::PassReport;

@@ -2,12 +2,13 @@
 
 use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
-use hemline_plan::{Plan, Resolution};
+use hemline_plan::{Documents, Observed, Plan, Resolution};
 use hemline_sources::AnySource;
 use jiff::Timestamp;
 
 use crate::{
     apply::{Applied, apply},
+    approve::documents,
     last_good::{LastGood, Which},
     load::load,
     observe::{observe, owners},
@@ -24,6 +25,14 @@ pub(crate) enum Reload {
     No,
 }
 
+/// What the hub was brought to completely.
+#[derive(Debug)]
+pub(crate) struct AppliedLast {
+    revision: Revision,
+    pub(crate) documents: Documents,
+    resolution: Resolution,
+}
+
 /// What passes remember.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -31,7 +40,13 @@ pub(crate) struct State {
     /// The revision in force.
     pub(crate) good: Option<Good>,
     /// What the hub was brought to completely, and from which revision.
-    pub(crate) applied: Option<(Revision, Resolution)>,
+    pub(crate) applied: Option<AppliedLast>,
+    /// New revisions wait until somebody applies them.
+    pub(crate) hold: bool,
+    /// The one that waits.
+    pub(crate) waiting: Option<Good>,
+    /// What the hub held at the end of the last pass.
+    pub(crate) seen: Option<Observed>,
     /// The newest revision that was read, good or not.
     pub(crate) attempted: Option<Revision>,
     /// About the attempted revision.
@@ -80,12 +95,18 @@ pub(crate) async fn pass(
 
 impl State {
     /// What is left from before the restart.
-    pub(crate) fn restore(kept: LastGood) -> Self {
-        let resolved =
-            |good: &Good| (good.revision.clone(), hemline_plan::resolve(&good.fleet, &Default::default()));
+    pub(crate) fn restore(kept: LastGood, hold: bool) -> Self {
+        let resolved = |good: &Good| AppliedLast {
+            revision: good.revision.clone(),
+            documents: documents(good),
+            resolution: hemline_plan::resolve(&good.fleet, &Default::default()),
+        };
         Self {
             good: kept.read(Which::InForce),
             applied: kept.read(Which::Applied).as_ref().map(resolved),
+            hold,
+            waiting: None,
+            seen: None,
             attempted: None,
             findings: Vec::new(),
             unreadable: None,
@@ -94,8 +115,24 @@ impl State {
         }
     }
 
-    fn applied(&self) -> Option<&Resolution> {
-        self.applied.as_ref().map(|(_, resolution)| resolution)
+    pub(crate) fn applied(&self) -> Option<&Resolution> {
+        self.applied.as_ref().map(|applied| &applied.resolution)
+    }
+
+    /// Is this the revision that the controller works towards?
+    pub(crate) fn in_force(&self, revision: &Revision) -> bool {
+        self.good.as_ref().is_some_and(|good| good.revision == *revision)
+    }
+
+    /// From here on the controller works towards this revision, after a restart too.
+    pub(crate) fn put_in_force(&mut self, good: Good) {
+        self.waiting = None;
+        self.attempted = Some(good.revision.clone());
+        if !self.in_force(&good.revision) {
+            tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
+            self.kept.write(Which::InForce, &good);
+            self.good = Some(good);
+        }
     }
 
     /// A broken revision never replaces a good one.
@@ -115,12 +152,12 @@ impl State {
                 self.findings = findings;
             }
             Attempt::Good { good, findings } => {
-                self.attempted = Some(good.revision.clone());
                 self.findings = findings;
-                if self.good.as_ref().is_none_or(|before| before.revision != good.revision) {
-                    tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
-                    self.kept.write(Which::InForce, &good);
-                    self.good = Some(*good);
+                if self.hold && !self.in_force(&good.revision) {
+                    tracing::info!(revision = %good.revision, "a new revision waits for `hem apply`");
+                    self.waiting = Some(*good);
+                } else {
+                    self.put_in_force(*good);
                 }
             }
         }
@@ -133,10 +170,14 @@ impl State {
         }
         let Some(good) = &self.good else { return };
         if resolution.is_usable() && applied.failed.is_empty() {
-            if self.applied.as_ref().is_none_or(|(revision, _)| *revision != good.revision) {
-                self.kept.write(Which::Applied, good);
-            }
-            self.applied = Some((good.revision.clone(), resolution));
+            let documents = match self.applied.take() {
+                Some(before) if before.revision == good.revision => before.documents,
+                Some(_) | None => {
+                    self.kept.write(Which::Applied, good);
+                    documents(good)
+                }
+            };
+            self.applied = Some(AppliedLast { revision: good.revision.clone(), documents, resolution });
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct PassReport {
     pub message: Option<String>,
     /// The newest revision that was read; another one than `revision` when it is not usable.
     pub attempted: Option<Revision>,
+    /// A usable revision that waits until somebody applies it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Revision>,
     /// What is right and wrong with the attempted revision.
     pub findings: Vec<Finding>,
     /// What this pass had to do.
@@ -140,11 +143,13 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
             findings.extend(resolution.findings.iter().filter(|finding| finding.is_error()).cloned());
         }
     }
+    state.seen = observed.or(state.seen.take());
     PassReport {
         source,
         revision: good.map(|good| good.revision.clone()),
         message: good.and_then(|good| good.message.clone()),
         attempted: state.attempted.clone(),
+        waiting: state.waiting.as_ref().map(|good| good.revision.clone()),
         findings,
         plan,
         done,

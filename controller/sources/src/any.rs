@@ -23,6 +23,17 @@ impl From<Git> for AnySource {
     }
 }
 
+impl AnySource {
+    /// Does status written to it arrive anywhere?
+    #[must_use]
+    pub fn takes_status(&self) -> bool {
+        match self {
+            Self::Directory(_) => true,
+            Self::Git(_) => false,
+        }
+    }
+}
+
 impl Source for AnySource {
     fn describe(&self) -> String {
         match self {

@@ -65,6 +65,14 @@ pub enum SourceError {
         /// What was asked for.
         folder: String,
     },
+    /// The revision has no such file.
+    #[error("revision {revision} has no file {file:?}")]
+    NoFile {
+        /// What was asked for.
+        revision: String,
+        /// What was asked for.
+        file: String,
+    },
     /// Not a repository, or one that is damaged.
     #[error("cannot open the repository {}", path.display())]
     Repository {

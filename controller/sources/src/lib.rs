@@ -21,6 +21,6 @@ mod source;
 pub use any::AnySource;
 pub use directory::{Directory, read_paths};
 pub use error::SourceError;
-pub use git::{Bounds, Git, GitConfig, Located, locate, merge_base, read_revision};
-pub use select::{Limits, digest};
+pub use git::{Bounds, Git, GitConfig, Located, locate, merge_base, read_file, read_revision};
+pub use select::{Limits, contents, digest};
 pub use source::{Note, Nudge, Snapshot, Source, StatusFile};

@@ -138,6 +138,15 @@ pub fn digest(files: &[SourceFile]) -> Revision {
     Revision::new(format!("sha256:{:x}", hash.finalize())).expect("a hexadecimal digest is a revision")
 }
 
+/// `sha256:…` of what the files hold, whatever their names are and wherever they stand: the same documents read from a
+/// folder and from a commit have the same digest.
+#[must_use]
+pub fn contents(files: &[SourceFile]) -> String {
+    let mut parts: Vec<[u8; 32]> = files.iter().map(|file| Sha256::digest(&file.bytes).into()).collect();
+    parts.sort_unstable();
+    format!("sha256:{:x}", Sha256::digest(parts.concat()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +176,7 @@ mod tests {
         let file = |path: &str, text: &str| SourceFile { path: path.into(), bytes: text.as_bytes().to_vec() };
         assert_ne!(digest(&[file("a.yaml", "b")]), digest(&[file("a.yam", "lb")]));
         assert_eq!(digest(&[file("a.yaml", "b")]), digest(&[file("a.yaml", "b")]));
+        assert_eq!(contents(&[file("a", "1"), file("b", "2")]), contents(&[file("x", "2"), file("y", "1")]));
+        assert_ne!(contents(&[file("a", "1"), file("b", "2")]), contents(&[file("a", "12")]));
     }
 }

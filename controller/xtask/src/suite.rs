@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{cargo, target_folder, workspace_root};
 
+mod recipes;
 mod sdk;
 
 /// Runs the whole suite with further arguments for `cargo test`; true when everything passed.
@@ -32,6 +33,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
         Ok(python) => println!("parts: azure sdk for python at {}", python.display()),
         Err(reason) => println!("parts: no azure sdk for python: {reason:#}"),
     }
+    let judges = [
+        ("check-jsonschema", "HEM_TEST_CHECK_JSONSCHEMA", recipes::check_jsonschema(&target)),
+        ("actionlint", "HEM_TEST_ACTIONLINT", recipes::actionlint(&target)),
+    ];
+    for (name, _, judge) in &judges {
+        match judge {
+            Ok(program) => println!("parts: {name} at {}", program.display()),
+            Err(reason) => println!("parts: no {name}: {reason:#}"),
+        }
+    }
     let skips = target.join("test-skips.txt");
     fs::write(&skips, "").with_context(|| format!("cannot write {}", skips.display()))?;
 
@@ -44,6 +55,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     command.env("HEM_TEST_SKIPS", &skips).stdout(Stdio::piped());
     if let Ok(python) = &python {
         command.env("HEM_TEST_PYTHON", python);
+    }
+    for (_, variable, judge) in &judges {
+        if let Ok(program) = judge {
+            command.env(variable, program);
+        }
     }
     let mut child = command.spawn().context("cargo test could not be started")?;
     let output = child.stdout.take().context("cargo test has no output")?;

@@ -1,6 +1,9 @@
 //! Reads the documents that `validate` and `plan` are pointed at, and shows findings.
 
-use std::{io::Write as _, path::PathBuf};
+use std::{
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+};
 
 use hemline_model::{
     finding::{Finding, Severity},
@@ -17,6 +20,18 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CommandError> {
         return Err(CommandError::Usage("no *.yaml, *.yml or *.json below the given path".to_owned()));
     }
     Ok(files)
+}
+
+/// One file, if it is not larger than it may be.
+pub(crate) fn read_file(path: &Path, bytes_at_most: u64) -> Result<Vec<u8>, CommandError> {
+    let failed = |source| CommandError::File { action: "read", path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(bytes_at_most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > bytes_at_most {
+        return Err(CommandError::Usage(format!("{} has more than {bytes_at_most} bytes", path.display())));
+    }
+    Ok(bytes)
 }
 
 /// Prints findings to standard error, and a last line that counts them. What an annotation accepts is only counted; the other

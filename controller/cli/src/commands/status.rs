@@ -42,6 +42,10 @@ fn as_text(status: &StatusDocument) -> String {
     let attempted = short(controller.get("attempted"));
     line(&mut text, "source", &output::cell(controller.get("source")));
     line(&mut text, "revision", &revision);
+    let waiting = short(controller.get("waiting"));
+    if waiting != "-" {
+        line(&mut text, "waiting", &format!("{waiting}: look with `hem plan --live`, then `hem apply`"));
+    }
     if attempted != revision {
         line(&mut text, "refused", &attempted);
     }

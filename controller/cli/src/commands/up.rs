@@ -74,7 +74,10 @@ impl Running {
             .map_err(|error| CommandError::part("the hub", error))?;
 
         let controller_stop = CancellationToken::new();
-        let options = hemline_reconcile::Options::new(data_dir.path().join("last-good"));
+        let options = hemline_reconcile::Options {
+            hold: up.hold,
+            ..hemline_reconcile::Options::new(data_dir.path().join("last-good"))
+        };
         let controller = hemline_reconcile::start(source, hub.handle(), options, controller_stop.clone());
         // The cell is ours alone and set once, here.
         drop(controller_cell.set(controller.view()));

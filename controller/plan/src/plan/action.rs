@@ -175,6 +175,53 @@ impl Action {
         }
     }
 
+    /// The single values that change, to be judged one by one.
+    pub(crate) fn changes_mut(&mut self) -> &mut [Change] {
+        match self {
+            Self::DeleteDevice
+            | Self::CreateDevice { .. }
+            | Self::RemoveModule { .. }
+            | Self::CreateModule { .. }
+            | Self::StartModule { .. }
+            | Self::StopModule { .. }
+            | Self::ConfigureHub
+            | Self::ConfigureAgent => &mut [],
+            Self::RemoveRoute { change, .. } | Self::AddRoute { change, .. } => std::slice::from_mut(change),
+            Self::RecreateModule { because: changes, .. }
+            | Self::UpdateModule { changes, .. }
+            | Self::UpdateDevice { changes }
+            | Self::SetRoute { changes, .. }
+            | Self::UpdateHub { changes }
+            | Self::UpdateAgent { changes }
+            | Self::PatchTwin { changes, .. }
+            | Self::PatchTags { changes } => changes,
+        }
+    }
+
+    /// The list of single values, where there is one.
+    pub(crate) fn change_list(&mut self) -> Option<&mut Vec<Change>> {
+        match self {
+            Self::DeleteDevice
+            | Self::CreateDevice { .. }
+            | Self::RemoveModule { .. }
+            | Self::CreateModule { .. }
+            | Self::StartModule { .. }
+            | Self::StopModule { .. }
+            | Self::ConfigureHub
+            | Self::ConfigureAgent
+            | Self::RemoveRoute { .. }
+            | Self::AddRoute { .. } => None,
+            Self::RecreateModule { because: changes, .. }
+            | Self::UpdateModule { changes, .. }
+            | Self::UpdateDevice { changes }
+            | Self::SetRoute { changes, .. }
+            | Self::UpdateHub { changes }
+            | Self::UpdateAgent { changes }
+            | Self::PatchTwin { changes, .. }
+            | Self::PatchTags { changes } => Some(changes),
+        }
+    }
+
     /// What it happens to, in words: `module camera`.
     #[must_use]
     pub fn subject(&self) -> String {

@@ -83,7 +83,7 @@ pub(super) fn fleet() -> impl Strategy<Value = Fleet> {
 }
 
 /// A hub in any state: devices of ours, devices of others, modules by hand.
-fn hub() -> impl Strategy<Value = Observed> {
+pub(super) fn hub() -> impl Strategy<Value = Observed> {
     let module = (object(), any::<bool>()).prop_map(|(desired, ours)| ObservedModule {
         desired,
         managed_by: ours.then(|| hemline_plan::MANAGED_BY.to_owned()),

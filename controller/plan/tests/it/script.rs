@@ -10,6 +10,9 @@
 //! > observe                        the plan against the hub
 //! > markdown                       the same as the comment of a pull request
 //! > offline DEVICE                 the device has no connection until the next apply; the others have one
+//! > base                           these documents are where the next change starts
+//! > state                          the plan from that base, with the hub as its public state says
+//! > since DEVICE PATH TIME         the state knows when a value was set
 //! > apply                          does it to the hub, and checks that nothing is left to do
 //! > tags DEVICE JSON               somebody merges tags by hand
 //! > desired DEVICE[/MODULE] JSON   somebody merges desired properties by hand
@@ -18,14 +21,17 @@
 //! > twin DEVICE[/MODULE]           desired properties on the hub
 //! ```
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use hemline_model::{
     Fleet, SourceFile,
     id::{DeviceId, ModuleId},
     twin::merge,
 };
-use hemline_plan::{Facts, Forecast, Observed, Plan, Policy, Resolution, Review, Scene, Side, plan, resolve};
+use hemline_plan::{
+    Documents, Facts, FleetState, Forecast, Known, Observed, Plan, Policy, Resolution, Review, Scene, Side,
+    plan, resolve, three_way,
+};
 use serde_json::{Map, Value};
 
 #[derive(Default)]
@@ -35,6 +41,8 @@ pub(crate) struct World {
     applied: Option<(Fleet, Resolution)>,
     hub: Observed,
     policy: Policy,
+    base: Option<Resolution>,
+    since: BTreeMap<DeviceId, BTreeMap<String, String>>,
     transcript: String,
 }
 
@@ -87,6 +95,13 @@ impl World {
                 "max-restarts" => self.policy.max_restarts = Some(rest.parse().unwrap()),
                 other => panic!("no such policy: {other}"),
             },
+            "base" => self.base = Some(resolve(&self.fleet, &self.facts)),
+            "state" => self.state(),
+            "since" => {
+                let (path, time) = rest.split_once(' ').unwrap();
+                let times = self.since.entry(DeviceId::new(whom).unwrap()).or_default();
+                times.insert(path.to_owned(), time.to_owned());
+            }
             "offline" => self.offline(whom),
             "apply" => self.apply(),
             "tags" => merge(&mut self.hub.devices.get_mut(whom).unwrap().tags, &object(rest)),
@@ -134,6 +149,22 @@ impl World {
         let forecast = Forecast::new(&plan, &Scene { before, after, observed });
         let verdict = self.policy.judge(&plan, &forecast);
         Review { plan, forecast, verdict, findings: resolution.findings, notes: Vec::new() }
+    }
+
+    fn state(&mut self) {
+        let head = resolve(&self.fleet, &self.facts);
+        let known =
+            Known { observed: &self.hub, applied: self.applied(), waiting: None, reads_reported: false };
+        let mut state = FleetState::new(&known);
+        state.applied = self.applied().map(|_| Documents::default());
+        let base = self.base.as_ref();
+        let sight = state.sight(&base.into_iter().chain([&head]).collect::<Vec<_>>());
+        let plan = three_way(&head, base, &sight, &self.since);
+        let after = Side { fleet: &self.fleet, resolution: &head };
+        let forecast = Forecast::new(&plan, &Scene { before: None, after, observed: Some(&sight.observed) });
+        let review = Review { plan, forecast, ..Review::default() };
+        write!(self.transcript, "{review}").unwrap();
+        writeln!(self.transcript, "\n{}", review.markdown()).unwrap();
     }
 
     fn offline(&mut self, whom: &str) {

@@ -94,12 +94,18 @@ fn first_line(report: &PassReport) -> String {
         };
         format!("revision {} refused: {errors}; {stays}", short(&report.attempted))
     } else if report.revision.is_none() {
-        return "no usable revision yet".to_owned();
+        return match &report.waiting {
+            Some(_) => format!("revision {} waits for `hem apply`", short(&report.waiting)),
+            None => "no usable revision yet".to_owned(),
+        };
     } else {
         format!("revision {} in force", short(&report.revision))
     };
     if all > 0 {
         line.push_str(&format!(": {ready} of {all} {devices} ready"));
+    }
+    if report.waiting.is_some() {
+        line.push_str(&format!("; revision {} waits for `hem apply`", short(&report.waiting)));
     }
     if let Some((id, device)) = failing {
         line.push_str(&format!("; {id}: {}", message(&device.conditions)));

@@ -45,7 +45,7 @@ impl Scene {
         let resolution = resolve(&fleet, &Facts::default());
         let observed = Observed::after(&resolution);
         let folder = tempfile::tempdir().unwrap();
-        let mut state = State::restore(LastGood::new(folder.path().to_path_buf()));
+        let mut state = State::restore(LastGood::new(folder.path().to_path_buf()), false);
         let revision = Revision::new("0123456789abcdef").unwrap();
         state.attempted = Some(revision.clone());
         state.good = Some(Good { revision, message: Some("first".into()), fleet, files: vec![file] });
@@ -147,7 +147,7 @@ fn nothing_changes_without_a_change_of_state() {
     scene.state = State {
         good: scene.state.good.clone(),
         attempted: scene.state.attempted.clone(),
-        ..State::restore(scene.state.kept.clone())
+        ..State::restore(scene.state.kept.clone(), false)
     };
     let third = scene.report(&agent(200, 4, running()));
     assert_eq!(status_files(&first), status_files(&third));

@@ -18,23 +18,27 @@ const REQUIREMENTS: [&str; 3] = ["azure-iot-device==2.14.*", "azure-iot-hub==2.7
 /// # Errors
 /// Without a `python3` that makes environments, or when the packages cannot be installed.
 pub(crate) fn prepare(target: &Path) -> Result<PathBuf> {
-    let folder = target.join("venv");
+    environment(&target.join("venv"), &REQUIREMENTS)
+}
+
+/// The interpreter of an environment in this folder that has these packages.
+pub(super) fn environment(folder: &Path, requirements: &[&str]) -> Result<PathBuf> {
     let python = folder.join("bin").join("python");
     let stamp = folder.join("installed.txt");
-    let wanted = REQUIREMENTS.join("\n");
+    let wanted = requirements.join("\n");
     if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder)).context("python3 -m venv")?;
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder)).context("python3 -m venv")?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(REQUIREMENTS))
+        .args(requirements))
     .context("pip install")?;
     fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(python)
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(super) fn run(command: &mut Command) -> Result<()> {
     let output = command.output().context("could not be started")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

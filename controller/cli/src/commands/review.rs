@@ -1,0 +1,286 @@
+//! From what was typed to a reviewed plan: reads documents and state, resolves, plans, forecasts, judges. `plan` prints
+//! it, `apply` carries it out; both see the same.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use hemline_model::{Finding, Fleet, id::DeviceId};
+use hemline_plan::{
+    Facts, FleetState, Forecast, Judged, Observed, Plan, Policy, Resolution, Review, Scene, SealedPlan,
+    SealedSide, Sealing, Side as Documents, StateSight, judge, plan, resolve, three_way,
+};
+use hemline_sources::Snapshot;
+use reqwest::Method;
+use serde_json::Value;
+
+use super::documents;
+use crate::{args::Args, client::HubClient, error::CommandError};
+
+/// A state larger than this is no state.
+const STATE_AT_MOST: u64 = 256 << 20;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request<'a> {
+    /// Folder of documents.
+    pub(crate) folder: &'a Path,
+    /// Where the change starts, as typed.
+    pub(crate) base: Option<&'a str>,
+    /// Where it leads, as typed; without it the documents on disk.
+    pub(crate) head: Option<&'a str>,
+    /// What the hub is known to hold.
+    pub(crate) state: StateFrom<'a>,
+    /// What is not allowed.
+    pub(crate) policy: Policy,
+}
+
+/// Where the state of the fleet comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StateFrom<'a> {
+    /// Nobody is asked: the plan leads from documents to documents.
+    Nobody,
+    /// A file, or `REV:path` of the repository around the documents.
+    File(&'a str),
+    /// The running hub.
+    Hub,
+}
+
+/// A reviewed plan and what it was made from.
+#[derive(Debug)]
+pub(crate) struct Reviewed {
+    pub(crate) review: Review,
+    pub(crate) sealed: SealedPlan,
+    /// The documents that the hub was last brought to, where it was asked.
+    pub(crate) applied: Option<hemline_plan::Documents>,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// There is a plan.
+    Plan(Box<Reviewed>),
+    /// The documents are not usable; they have been shown.
+    Broken(Vec<Finding>),
+}
+
+/// One side of the comparison.
+struct Side {
+    given: Option<String>,
+    snapshot: Snapshot,
+}
+
+impl Side {
+    fn sealed(&self) -> SealedSide {
+        SealedSide {
+            given: self.given.clone(),
+            revision: self.snapshot.revision.to_string(),
+            digest: hemline_sources::contents(&self.snapshot.files),
+        }
+    }
+
+    fn label(&self) -> String {
+        self.snapshot.revision.short().to_owned()
+    }
+}
+
+/// Does it all.
+pub(crate) async fn review(args: &Args, request: &Request<'_>) -> Result<Outcome, CommandError> {
+    let state = state(args, request).await?;
+    let (before, after) = match request.base {
+        Some(base) => {
+            let (before, after) = revisions(request, base)?;
+            (Some(before), after)
+        }
+        // What a hub works towards is only a guess at what it holds, where nobody says what it holds.
+        None if state.is_some() => (None, head(request)?),
+        None => (in_force(args), head(request)?),
+    };
+    let base = before.as_ref().map(|side| resolved(&side.snapshot, &Facts::default()).unwrap_or_default());
+    let facts = state.as_ref().map(reported).unwrap_or_default();
+    let (resolved, findings) = judged(&after, &facts);
+    let Some((fleet, head)) = resolved else { return Ok(Outcome::Broken(findings)) };
+
+    let base_resolution = base.as_ref().map(|(_, resolution)| resolution);
+    let mut notes = Vec::new();
+    let (planned, observed) = match &state {
+        Some(state) => {
+            let hints: Vec<&Resolution> = base_resolution.into_iter().chain([&head]).collect();
+            let digest = hemline_sources::contents(&after.snapshot.files);
+            let waits = state.waiting.as_ref().is_some_and(|waiting| waiting.digest == digest);
+            let sight = if waits { state.sight_of_waiting(&hints) } else { state.sight(&hints) };
+            notes = said_of(state, &sight, before.as_ref());
+            (three_way(&head, base_resolution, &sight, &times(state)), Some(sight.observed))
+        }
+        None => (plan(&head, base_resolution, None), None),
+    };
+    let base_label = match (&before, &state) {
+        (Some(side), _) => Some(side.label()),
+        (None, Some(state)) => state.applied.as_ref().map(|applied| short(&applied.revision)),
+        (None, None) => None,
+    };
+    // A reader wants to see what moved between deployments, also where only the applied revision's name is known.
+    let planned = planned.between(base_label, Some(after.label()));
+    let sides = (base.as_ref(), &fleet, &head);
+    let review = finish(planned, sides, observed.as_ref(), (findings, notes), &request.policy);
+    let base_side = before.as_ref().map(Side::sealed).or_else(|| {
+        let applied = state.as_ref()?.applied.as_ref()?;
+        Some(SealedSide { given: None, revision: applied.revision.clone(), digest: applied.digest.clone() })
+    });
+    let sealed = SealedPlan::new(&Sealing {
+        folder: request.folder.display().to_string(),
+        base: base_side,
+        head: after.sealed(),
+        state: state.as_ref(),
+        review: &review,
+    });
+    let applied = state.and_then(|state| state.applied);
+    Ok(Outcome::Plan(Box::new(Reviewed { review, sealed, applied })))
+}
+
+fn finish(
+    plan: Plan,
+    (base, fleet, head): (Option<&(Fleet, Resolution)>, &Fleet, &Resolution),
+    observed: Option<&Observed>,
+    (findings, notes): (Vec<Finding>, Vec<String>),
+    policy: &Policy,
+) -> Review {
+    let scene = Scene {
+        before: base.map(|(fleet, resolution)| Documents { fleet, resolution }),
+        after: Documents { fleet, resolution: head },
+        observed,
+    };
+    let forecast = Forecast::new(&plan, &scene);
+    Review { verdict: policy.judge(&plan, &forecast), plan, forecast, findings, notes }
+}
+
+/// What a reader must know about the state that a plan was made with.
+fn said_of(state: &FleetState, sight: &StateSight, before: Option<&Side>) -> Vec<String> {
+    let mut notes = Vec::new();
+    match (&state.applied, before) {
+        (None, _) => notes.push("the hub was not brought to any documents completely yet".to_owned()),
+        (Some(applied), Some(base)) if applied.digest != base.sealed().digest => notes.push(format!(
+            "the hub was last brought to {}, not to the base {}",
+            short(&applied.revision),
+            base.label()
+        )),
+        (Some(_), _) => {}
+    }
+    if let Some(waiting) = &state.waiting {
+        notes.push(format!("revision {} waits for `hem apply`", short(&waiting.revision)));
+    }
+    if sight.unknown > 0 {
+        let values = documents::plural(sight.unknown, "masked value");
+        let are = if sight.unknown == 1 { "is" } else { "are" };
+        notes.push(format!("{values} of the state {are} unknown here and taken as unchanged"));
+    }
+    notes
+}
+
+/// What a hub with this data directory works towards.
+fn in_force(args: &Args) -> Option<Side> {
+    let snapshot = hemline_reconcile::documents_in_force(&args.data_dir.join("last-good"))?;
+    Some(Side { given: None, snapshot })
+}
+
+fn head(request: &Request<'_>) -> Result<Side, CommandError> {
+    let Some(head) = request.head else { return on_disk(request.folder) };
+    let place = hemline_sources::locate(request.folder).map_err(git)?;
+    at(&place, head, head)
+}
+
+fn on_disk(folder: &Path) -> Result<Side, CommandError> {
+    let files = documents::read(&[PathBuf::from(folder)])?;
+    let revision = hemline_sources::digest(&files);
+    Ok(Side { given: None, snapshot: Snapshot { revision, files, message: None, notes: Vec::new() } })
+}
+
+fn revisions(request: &Request<'_>, base: &str) -> Result<(Side, Side), CommandError> {
+    let place = hemline_sources::locate(request.folder).map_err(git)?;
+    match request.head {
+        Some(head) => {
+            // What the base branch gained meanwhile is not part of this change.
+            let fork = hemline_sources::merge_base(&place.repository, base, head).map_err(git)?;
+            Ok((at(&place, fork.as_str(), base)?, at(&place, head, head)?))
+        }
+        None => Ok((at(&place, base, base)?, on_disk(request.folder)?)),
+    }
+}
+
+fn at(place: &hemline_sources::Located, revision: &str, given: &str) -> Result<Side, CommandError> {
+    let snapshot = hemline_sources::read_revision(&place.repository, revision, &place.folder).map_err(git)?;
+    Ok(Side { given: Some(given.to_owned()), snapshot })
+}
+
+fn git(error: hemline_sources::SourceError) -> CommandError {
+    CommandError::part("Git", error)
+}
+
+/// Shows findings and returns them; no resolution when one is an error.
+fn judged(side: &Side, facts: &Facts) -> (Option<(Fleet, Resolution)>, Vec<Finding>) {
+    let Judged { usable, findings } = judge(hemline_model::load(&side.snapshot.files), facts);
+    documents::show(&findings);
+    (usable, findings)
+}
+
+/// What is wrong with the base is history: its errors only mean that everything counts as new.
+fn resolved(snapshot: &Snapshot, facts: &Facts) -> Option<(Fleet, Resolution)> {
+    let fleet = hemline_model::load(&snapshot.files).fleet?;
+    let resolution = resolve(&fleet, facts);
+    Some((fleet, resolution))
+}
+
+async fn state(args: &Args, request: &Request<'_>) -> Result<Option<FleetState>, CommandError> {
+    match request.state {
+        StateFrom::Nobody => Ok(None),
+        StateFrom::Hub => Ok(Some(of_hub(&HubClient::find(args)?).await?)),
+        StateFrom::File(place) => {
+            let bytes = state_file(request.folder, place)?;
+            let wrong = |what: String| CommandError::Usage(format!("--state {place}: {what}"));
+            let text = String::from_utf8(bytes).map_err(|_| wrong("not UTF-8".to_owned()))?;
+            FleetState::parse(&text).map(Some).map_err(wrong)
+        }
+    }
+}
+
+/// The state that a running hub tells.
+pub(crate) async fn of_hub(hub: &HubClient) -> Result<FleetState, CommandError> {
+    let found = hub.call(Method::GET, &["api", "v1", "state"], None).await?;
+    FleetState::parse(&found.to_string())
+        .map_err(|what| CommandError::BadAnswer { url: hub.host().to_owned(), what })
+}
+
+/// A file when there is one of that name, else `REV:path`.
+fn state_file(folder: &Path, place: &str) -> Result<Vec<u8>, CommandError> {
+    let path = Path::new(place);
+    match (path.exists(), place.split_once(':')) {
+        (false, Some((revision, file))) if !revision.is_empty() && !file.is_empty() => {
+            let located = hemline_sources::locate(folder).map_err(git)?;
+            hemline_sources::read_file(&located.repository, revision, file, STATE_AT_MOST).map_err(git)
+        }
+        (_, _) => documents::read_file(path, STATE_AT_MOST),
+    }
+}
+
+/// What target conditions may know. Only where the state was made to answer: else it is better to know that one does not.
+fn reported(state: &FleetState) -> Facts {
+    if state.devices.values().all(|device| device.reported.is_empty()) {
+        return Facts::default();
+    }
+    let devices = state.devices.iter();
+    Facts {
+        reported: devices.map(|(id, device)| (id.clone(), Value::Object(device.reported.clone()))).collect(),
+    }
+}
+
+fn times(state: &FleetState) -> BTreeMap<DeviceId, BTreeMap<String, String>> {
+    let dated = state.devices.iter().filter(|(_, device)| !device.since.is_empty());
+    dated.map(|(id, device)| (id.clone(), device.since.clone())).collect()
+}
+
+/// A revision as people say it.
+pub(crate) fn short(revision: &str) -> String {
+    hemline_model::id::Revision::new(revision)
+        .map_or(revision.to_owned(), |revision| revision.short().to_owned())
+}

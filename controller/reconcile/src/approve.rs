@@ -1,0 +1,126 @@
+//! `hem apply` at the controller: a revision of the source is put in force because somebody asked for exactly it.
+//!
+//! The controller stays the only writer. What is asked for must be what the source holds, and what would be done must be
+//! what was planned; then the revision is kept as the one in force before the first step, so that a kill in between
+//! leaves work for the next pass and not a question.
+
+use hemline_hub::HubHandle;
+use hemline_plan::{Documents, FleetState, Known, Plan};
+use hemline_sources::AnySource;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    load::load,
+    observe::{observe, owners},
+    pass::{Reload, State, pass},
+    plan::plan,
+    report::PassReport,
+    resolve::{facts, resolve},
+    validate::{Attempt, Good, chain, validate},
+};
+
+/// What somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// Digest of what the files of the revision hold ([`hemline_sources::contents`]).
+    pub documents: String,
+    /// Digest of what would be done (`Plan::work`).
+    pub work: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplyReply {
+    /// The revision that is in force now.
+    pub revision: String,
+    /// It was applied before, and nothing was left to do.
+    pub already: bool,
+    /// What was done, in one line.
+    pub done: String,
+    /// What could not be done; the controller goes on trying.
+    pub failed: Vec<String>,
+}
+
+/// Why it was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// Something is not as it was when the plan was made.
+    #[error("{}", .0.join("; "))]
+    Moved(Vec<String>),
+    /// Source or hub cannot be read now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Does what was asked for, or says what moved.
+pub(crate) async fn approve(
+    source: &mut AnySource,
+    hub: &HubHandle,
+    state: &mut State,
+    request: &ApplyRequest,
+) -> Result<(ApplyReply, PassReport), ApplyError> {
+    let moved = |what: String| ApplyError::Moved(vec![what]);
+    let mut observed = observe(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
+    let running = state.good.as_ref().map_or(0, |good| good.fleet.devices.len());
+    let good = match validate(load(source).await, &facts(&observed), running) {
+        Attempt::Unreadable { error } => return Err(ApplyError::Unavailable(error)),
+        Attempt::Broken { revision, findings } => {
+            let first =
+                findings.iter().find(|finding| finding.is_error()).map(|finding| finding.message.clone());
+            return Err(moved(format!(
+                "source: revision {} is not usable: {}",
+                revision.short(),
+                first.unwrap_or_default()
+            )));
+        }
+        Attempt::Good { good, findings } => {
+            state.findings = findings;
+            good
+        }
+    };
+    if documents(&good).digest != request.documents {
+        return Err(moved(format!(
+            "source: this hub follows {}, which holds other documents (revision {})",
+            hemline_sources::Source::describe(source),
+            good.revision.short()
+        )));
+    }
+    let resolution = resolve(&good, &facts(&observed));
+    owners(hub, &mut observed, &resolution).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
+    let planned = plan(&good.revision, &resolution, state.applied(), &observed);
+    let already = planned.is_empty() && state.in_force(&good.revision);
+    if planned.work() != request.work && !already {
+        return Err(moved("hub: what would be done now is not what was planned".to_owned()));
+    }
+    let revision = good.revision.to_string();
+    state.put_in_force(*good);
+    let report = pass(source, hub, state, Reload::No).await;
+    let done = Plan::brief(&planned);
+    Ok((ApplyReply { revision, already, done, failed: report.errors.clone() }, report))
+}
+
+/// What is known of the fleet now, without secrets.
+pub(crate) async fn fleet_state(hub: &HubHandle, state: &State) -> Result<FleetState, ApplyError> {
+    let observed = observe(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
+    Ok(written_down(state, &observed))
+}
+
+/// The same from what was observed already.
+pub(crate) fn written_down(state: &State, observed: &hemline_plan::Observed) -> FleetState {
+    let reads_reported = state.good.as_ref().is_some_and(|good| {
+        good.fleet.deployments.values().any(|deployment| deployment.spec.condition.reads_reported())
+    });
+    let waiting = state.waiting.as_ref().map(|good| resolve(good, &facts(observed)));
+    let known = Known { observed, applied: state.applied(), waiting: waiting.as_ref(), reads_reported };
+    let mut fleet = FleetState::new(&known);
+    fleet.applied = state.applied.as_ref().map(|applied| applied.documents.clone());
+    fleet.waiting = state.waiting.as_ref().map(documents);
+    fleet
+}
+
+/// How documents are named in a state.
+pub(crate) fn documents(good: &Good) -> Documents {
+    Documents { revision: good.revision.to_string(), digest: hemline_sources::contents(&good.files) }
+}
