@@ -54,6 +54,7 @@ pub use resolve::{DesiredIdentity, Effective, Facts, Provenance, Resolution, res
 pub use review::{Complaint, PlanDocument, Review, schemas};
 pub use sealed::{SEALED_KIND, SealedPlan, SealedSide, Sealing};
 pub use state::{
-    DeviceState, Documents, FleetState, Held, Known, ModuleConfig, ModuleSight, STATE_KIND, StateSight,
+    DeviceState, Documents, FleetState, Held, Known, ModuleConfig, ModuleSight, Overwritten, STATE_KIND,
+    StateSight,
 };
 pub use why::{Because, LayerKind, Unknown, unknown_device, why};

@@ -21,7 +21,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    MASK, Observed, ObservedDevice, ObservedModule, Resolution, change::redacted, desired::without_null,
+    MASK, Observed, ObservedDevice, ObservedModule, Resolution, attribute::time_key, change::redacted,
+    desired::without_null,
 };
 
 /// The kind of the document.
@@ -150,6 +151,17 @@ pub struct ModuleSight {
     /// The image that the agent runs, for containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+}
+
+/// A desired property that is not what the applied documents say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overwritten {
+    /// On which device.
+    pub device: DeviceId,
+    /// Of which module; of the device when absent.
+    pub module: Option<ModuleId>,
+    /// The names on the way to it, below `desired`.
+    pub path: Vec<String>,
 }
 
 /// What a state is made of.
@@ -304,6 +316,44 @@ impl FleetState {
         Some(format!("sha256:{}", digest(&value)))
     }
 
+    /// Desired properties that the applied documents say and that are not what they say: whose, and the names on the way to
+    /// the value. Their times are worth asking for.
+    #[must_use]
+    pub fn overwritten(&self) -> Vec<Overwritten> {
+        let mut found = Vec::new();
+        for (id, device) in self.devices.iter().filter(|(_, device)| !device.absent) {
+            let Some(said) = &device.said else { continue };
+            let mut add =
+                |module: Option<&ModuleId>, there: &Map<String, Value>, said: &Map<String, Value>| {
+                    let mut paths = Vec::new();
+                    differing(there, said, &mut Vec::new(), &mut paths);
+                    found.extend(paths.into_iter().map(|path| Overwritten {
+                        device: id.clone(),
+                        module: module.cloned(),
+                        path,
+                    }));
+                };
+            add(None, &device.there.desired, &said.desired);
+            let config = |held: &Held| held.config.as_ref().and_then(|name| self.configs.get(name));
+            let (Some(there), Some(said)) = (config(&device.there), config(said)) else { continue };
+            // The agent's own configuration is replaced as a whole; the time of a part of it says little.
+            for (module, said) in said.iter().filter(|(module, _)| !module.is_system()) {
+                if let Some(there) = there.get(module) {
+                    add(Some(module), &there.desired, &said.desired);
+                }
+            }
+        }
+        found
+    }
+
+    /// Says since when a value is what it is.
+    pub fn date(&mut self, value: &Overwritten, time: impl Into<String>) {
+        if let Some(device) = self.devices.get_mut(&value.device) {
+            let path = format!("desired.{}", value.path.join("."));
+            device.since.insert(time_key(value.module.as_ref(), &path), time.into());
+        }
+    }
+
     fn masked(&self, held: &Held) -> usize {
         let config = held.config.as_ref().and_then(|name| self.configs.get(name));
         let modules = config.into_iter().flat_map(BTreeMap::values);
@@ -405,6 +455,24 @@ fn running(device: &ObservedDevice) -> BTreeMap<ModuleId, ModuleSight> {
         ))
     });
     seen.collect()
+}
+
+/// The paths at which something else is there than was said. What nobody said is nobody's to overwrite.
+fn differing(
+    there: &Map<String, Value>,
+    said: &Map<String, Value>,
+    path: &mut Vec<String>,
+    found: &mut Vec<Vec<String>>,
+) {
+    for (key, said) in said {
+        path.push(key.clone());
+        match (there.get(key), said) {
+            (Some(Value::Object(there)), Value::Object(said)) => differing(there, said, path, found),
+            (Some(there), said) if there != said => found.push(path.clone()),
+            (Some(_) | None, _) => {}
+        }
+        path.pop();
+    }
 }
 
 fn masks(value: &Value) -> usize {

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    approve::{ApplyError, ApplyReply, ApplyRequest, approve, fleet_state, written_down},
+    approve::{ApplyError, ApplyReply, ApplyRequest, approve, dated, fleet_state, written_down},
     last_good::LastGood,
     pass::{Reload, State, pass},
     report::{PassReport, status_files},
@@ -168,7 +168,7 @@ impl Controller {
         if self.options.write_status && self.source.takes_status() {
             let mut files = status_files(&report);
             if let Some(seen) = &state.seen {
-                let text = written_down(state, seen).text();
+                let text = dated(&self.hub, written_down(state, seen)).await.text();
                 files.push(StatusFile { path: "state.json".to_owned(), text });
             }
             if self.told.as_ref() != Some(&files) {
