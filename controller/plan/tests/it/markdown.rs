@@ -194,3 +194,91 @@ fn a_plan_that_is_too_long_says_what_it_left_out() {
     let end: Vec<&str> = text.lines().rev().take(5).collect();
     insta::assert_snapshot!(end.into_iter().rev().collect::<Vec<_>>().join("\n"));
 }
+
+/// A fleet as people have it: presses that see, gates that relay, one change that touches all of them.
+fn factory(after: bool) -> (hemline_model::Fleet, hemline_plan::Resolution) {
+    let pick = |old: &'static str, new: &'static str| if after { new } else { old };
+    let mut text = String::new();
+    for number in 1..=40 {
+        let ring = if number % 20 == 1 { "canary" } else { "main" };
+        text.push_str(&format!(
+            "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: press-{number:02}}}\nspec: {{edge: true, tags: {{kind: press, ring: {ring}}}}}\n---\n"
+        ));
+    }
+    for number in (1..=120).filter(|number| !after || *number != 120) {
+        let kind = if after && number == 119 { "spare" } else { "gate" };
+        text.push_str(&format!(
+            "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: gate-{number:03}}}\nspec: {{edge: true, tags: {{kind: {kind}}}, desired: {{place: {number}}}}}\n---\n"
+        ));
+    }
+    text.push_str(&format!(
+        "apiVersion: hemline.dev/v1alpha1
+kind: EdgeDeployment
+metadata: {{name: vision}}
+spec:
+  targetCondition: tags.kind = 'press'
+  priority: {priority}
+  modules:
+    camera:
+      image: registry.example/camera:{tag}
+      createOptions: {{HostConfig: {{Memory: {memory}, Binds: [{binds}]}}}}
+      env: {{LOG_LEVEL: debug, API_TOKEN: {token}}}
+      desired: {{fps: {fps}}}
+    filter: {{image: 'registry.example/filter:1.0', desired: {{threshold: {fps}}}}}
+  routes:
+    up: FROM /messages/modules/filter/outputs/* INTO $upstream
+  rollout:
+    waves: [{{name: canary, selector: \"tags.ring = 'canary'\"}}, {{percent: 25}}, {{percent: 100}}]
+    healthyFor: 2m
+---
+apiVersion: hemline.dev/v1alpha1
+kind: EdgeDeployment
+metadata: {{name: gates}}
+spec:
+  targetCondition: \"tags.kind = 'gate'\"
+  modules:
+    relay: {{image: 'registry.example/relay:2.1', desired: {{every: {fps}}}}}
+  routes:
+    up: FROM /messages/modules/relay/outputs/* INTO $upstream
+{debug}",
+        priority = pick("10", "20"),
+        tag = pick("1.2", "1.3"),
+        memory = pick("67108864", "100663296"),
+        binds = pick("'frames:/frames'", ""),
+        token = pick("one", "two"),
+        fps = pick("10", "12"),
+        debug = pick("    debug: FROM /messages/modules/relay/outputs/debug INTO $upstream\n", ""),
+    ));
+    let file = hemline_model::SourceFile { path: "fleet.yaml".into(), bytes: text.into_bytes() };
+    let loaded = hemline_model::load(&[file]);
+    let fleet = loaded.fleet.unwrap_or_else(|| panic!("{:?}", loaded.findings));
+    let resolution = resolve(&fleet, &Facts::default());
+    (fleet, resolution)
+}
+
+#[test]
+fn a_big_plan_reads_from_the_top() {
+    let (before, after) = (factory(false), factory(true));
+    let planned =
+        plan(&after.1, Some(&before.1), None).between(Some("3f2c1a9".into()), Some("8d90bc4".into()));
+    let side = |(fleet, resolution)| hemline_plan::Side::<'_> { fleet, resolution };
+    let scene = hemline_plan::Scene {
+        before: Some(side((&before.0, &before.1))),
+        after: side((&after.0, &after.1)),
+        observed: None,
+    };
+    let forecast = hemline_plan::Forecast::new(&planned, &scene);
+    let policy = hemline_plan::Policy { max_restarts: "10%".parse().ok(), ..Default::default() };
+    let review = hemline_plan::Review {
+        verdict: policy.judge(&planned, &forecast),
+        forecast,
+        plan: planned,
+        findings: after.1.findings.clone(),
+        notes: vec!["the hub was last brought to 1a2b3c4, not to the base 3f2c1a9".to_owned()],
+    };
+    let text = review.markdown();
+    harmless(&text);
+    // The folds say the same again, value by value.
+    let (above, _) = text.split_once("<details>").expect("folds");
+    insta::assert_snapshot!(above);
+}
