@@ -1,8 +1,9 @@
-//! For tests: parts that may be missing, deadlines, loopback addresses of one's own.
+//! For tests: parts that may be missing, deadlines, loopback addresses of one's own, made-up fleets.
 //!
 //! Not a dependency of production code, ever.
 
 pub mod address;
+pub mod corpus;
 pub mod deadline;
 pub mod part;
 

@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask test | codegen | figures | fuzz | tidy`.
+//! The chores of this repository: `cargo xtask test | codegen | corpus | figures | fuzz | tidy`.
 //!
 //! Holds no logic of the product; it only runs cargo, reads its output, and checks rules that no lint can express.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a development tool that talks to a terminal")]
@@ -8,6 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result};
 
 mod codegen;
+mod corpus;
 mod figures;
 mod fuzz;
 mod suite;
@@ -19,6 +20,8 @@ usage: cargo xtask COMMAND
   test [ARGS…]   prepare the parts that tests use, run every test, say what was skipped for want of a part;
                  ARGS go to `cargo test` (for example: -p hemline-plan, or -- some_test)
   codegen        write crds/ and schemas/ again from the Rust types
+  corpus --out DIR [--devices N] [--deployments M] [--changed K] [--bad B] [--seed S]
+                 write a made-up fleet and its next revision, the same bytes on every machine
   figures        measure what the README states, with the release build of the quickstart
   fuzz [SECONDS] [TARGET…]
                  let libFuzzer look for inputs that break a law of controller/fuzz, a minute each unless said otherwise;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let outcome = match (command.as_str(), rest.as_slice()) {
         ("test", _) => suite::run(&rest),
         ("codegen", []) => codegen::run(),
+        ("corpus", _) => corpus::run(&rest),
         ("figures", []) => figures::run(),
         ("fuzz", _) => fuzz::run(&rest),
         ("tidy", []) => tidy::run(),
