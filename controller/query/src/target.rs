@@ -2,6 +2,8 @@
 //! (reference query-language §4). A condition is `*`, an expression over device twins, or
 //! `FROM devices.modules WHERE` and an expression over module twins.
 
+mod need;
+
 use std::fmt;
 
 use serde_json::Value;
@@ -13,6 +15,7 @@ use crate::twin::eval::is_true;
 use crate::twin::lexer::Kind;
 use crate::twin::names::{JOB, TWIN, near_root};
 use crate::twin::parser::Parser;
+pub use need::Need;
 
 /// A parsed condition. Its `Display` is the condition as text again; equality ignores how it was written.
 #[derive(Debug, Clone)]
