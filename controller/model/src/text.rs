@@ -10,6 +10,7 @@ mod json;
 mod located;
 mod marks;
 mod nested;
+mod quick;
 mod reader;
 mod scalar;
 mod source;

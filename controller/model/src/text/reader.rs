@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     Limits,
     marks::{Mark, Place, Stretch},
+    quick,
     scalar::{self, Plain},
     source::SourceText,
     split::Piece,
@@ -35,8 +36,17 @@ pub(super) struct Problem {
     pub(super) pointer: String,
 }
 
-/// Reads a piece without places.
+/// Reads a piece without places: nearly always the quick way.
 pub(super) fn read(source: &SourceText, piece: Piece, limits: Limits) -> Outcome {
+    let text = source.text().get(source.start_of(piece.first)..source.start_of(piece.end));
+    match text.filter(|_| !source.yaml().1).and_then(|text| quick::read(text, limits)) {
+        Some(value) => Outcome { value: Some(value), problems: Vec::new() },
+        None => read_whole(source, piece, limits),
+    }
+}
+
+/// Reads a piece with the YAML parser.
+pub(super) fn read_whole(source: &SourceText, piece: Piece, limits: Limits) -> Outcome {
     let mut reader = Reader::new(source, piece, limits, Keep::Values);
     let mut value = reader.document().ok().map(|node| node.value);
     if source.yaml().1 && reader.problems.is_empty() {
