@@ -4,12 +4,13 @@
 //! Judged value by value: one module may restart because of a new image and lose, on that occasion, a variable that
 //! somebody set by hand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::id::{DeviceId, ModuleId};
 
 use crate::{
-    Action, Change, DevicePlan, Observed, Plan, Planned, Reason, Resolution, StateSight, plan::plan_from,
+    Action, Change, DevicePlan, Plan, Planned, Reason, Resolution, StateSight,
+    plan::{Said, plan_from},
 };
 
 /// Plans from what a state says to the documents of `head`, and says whose each change is. `base`: the documents that the
@@ -21,18 +22,18 @@ pub fn three_way(
     sight: &StateSight,
     since: &BTreeMap<DeviceId, BTreeMap<String, String>>,
 ) -> Plan {
-    let before = base.map(Observed::after);
-    let said = sight.said.as_ref().or(before.as_ref());
+    let before = base.map(Said::Documents);
+    let said = sight.said.as_ref().map(Said::Picture).or(before);
     let mut live = plan_from(head, said, Some(&sight.observed));
-    let own = Subjects::of(&plan_from(head, before.as_ref().or(said), None));
+    let own = Subjects::of(&plan_from(head, before.or(said), None));
     // What the base says and was not applied: somebody else's change, on its way.
     let late = match (base, &sight.said) {
-        (Some(base), Some(said)) => Subjects::of(&plan_from(base, Some(said), None)),
+        (Some(base), Some(said)) => Subjects::of(&plan_from(base, Some(Said::Picture(said)), None)),
         (None, _) | (_, None) => Subjects::default(),
     };
     for device in &mut live.devices {
-        let known = said.is_some_and(|said| said.devices.contains_key(&device.device));
-        for planned in &mut device.actions {
+        let known = said.is_some_and(|said| said.has(&device.device));
+        for planned in device.actions.iter_mut().map(Arc::make_mut) {
             let subject = planned.action.subject();
             let ours = own.get(&device.device, &subject);
             let theirs = late.get(&device.device, &subject);
@@ -150,11 +151,11 @@ fn already(own: &Subjects, live: &Plan) -> Vec<DevicePlan> {
     let live = Subjects::of(live);
     let mut devices = Vec::new();
     for (device, subjects) in &own.0 {
-        let mut actions: Vec<Planned> = subjects
+        let mut actions: Vec<Arc<Planned>> = subjects
             .iter()
             .filter(|(_, action)| !matches!(action, Action::ConfigureAgent | Action::ConfigureHub))
             .filter_map(|(subject, action)| done(action, live.get(device, subject)))
-            .map(|action| Planned { action, reason: Reason::Documents })
+            .map(|action| Arc::new(Planned { action, reason: Reason::Documents }))
             .collect();
         actions.sort();
         if !actions.is_empty() {

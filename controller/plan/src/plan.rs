@@ -5,18 +5,26 @@
 
 mod action;
 mod device;
+mod digest;
 mod edge;
+mod modules;
 mod patch;
+mod side;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use hemline_model::{id::DeviceId, twin};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Observed, ObservedDevice, Resolution};
+use crate::{Observed, Resolution};
+
+use self::{modules::Pairs, side::Side};
 
 pub use self::{
     action::{Action, Effect, Planned, Reason},
@@ -49,8 +57,8 @@ pub struct DevicePlan {
     /// Which.
     #[schemars(with = "String")]
     pub device: DeviceId,
-    /// What, and why.
-    pub actions: Vec<Planned>,
+    /// What, and why; shared by all devices with the same modules before and after.
+    pub actions: Vec<Arc<Planned>>,
     /// How. Never printed or stored: a step holds values in clear that the actions mask.
     #[serde(skip)]
     pub steps: Vec<Step>,
@@ -83,29 +91,53 @@ pub struct Summary {
 /// Applying the steps to `observed` makes the next plan with the same arguments empty.
 #[must_use]
 pub fn plan(desired: &Resolution, previous: Option<&Resolution>, observed: Option<&Observed>) -> Plan {
-    let said = previous.map(Observed::after);
-    plan_from(desired, said.as_ref(), observed)
+    plan_from(desired, previous.map(Said::Documents), observed)
 }
 
-/// The same with what the documents said before as a picture of the hub that they make.
-pub(crate) fn plan_from(
-    desired: &Resolution,
-    said_before: Option<&Observed>,
-    observed: Option<&Observed>,
-) -> Plan {
-    let nothing = Observed::default();
-    let before = observed.or(said_before).unwrap_or(&nothing);
-    let gone = said_before.into_iter().flat_map(|said| said.devices.keys());
+/// What the documents said before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Said<'a> {
+    /// The documents themselves.
+    Documents(&'a Resolution),
+    /// A picture of the hub that they made.
+    Picture(&'a Observed),
+}
+
+impl<'a> Said<'a> {
+    pub(crate) fn has(self, id: &DeviceId) -> bool {
+        self.device(id).is_some()
+    }
+
+    fn device(self, id: &DeviceId) -> Option<Side<'a>> {
+        match self {
+            Self::Documents(resolution) => resolution.devices.get(id).map(Side::Documents),
+            Self::Picture(observed) => observed.devices.get(id).map(Side::Hub),
+        }
+    }
+
+    fn ids(self) -> Vec<&'a DeviceId> {
+        match self {
+            Self::Documents(resolution) => resolution.devices.keys().collect(),
+            Self::Picture(observed) => observed.devices.keys().collect(),
+        }
+    }
+}
+
+/// The same from documents or from a picture of what they made.
+pub(crate) fn plan_from(desired: &Resolution, said: Option<Said<'_>>, observed: Option<&Observed>) -> Plan {
+    let gone = said.into_iter().flat_map(Said::ids);
     let ids: BTreeSet<&DeviceId> = desired.devices.keys().chain(gone).collect();
 
+    let mut pairs = Pairs::default();
     let mut plan = Plan::default();
     for id in ids {
-        let sight = Sight {
-            there: before.devices.get(id),
-            said: said_before.and_then(|said| said.devices.get(id)),
-            live: observed.is_some(),
+        let said = said.and_then(|said| said.device(id));
+        let there = match observed {
+            Some(observed) => observed.devices.get(id).map(Side::Hub),
+            None => said,
         };
-        let planned = device::plan(id, desired.devices.get(id), &sight);
+        let sight = Sight { there, said, live: observed.is_some() };
+        let planned = device::plan(id, desired.devices.get(id), &sight, &mut pairs);
         if planned.actions.is_empty() {
             plan.summary.unchanged += usize::from(desired.devices.contains_key(id));
         } else {
@@ -120,9 +152,9 @@ pub(crate) fn plan_from(
 #[derive(Debug, Clone, Copy)]
 struct Sight<'a> {
     /// What is there; `None` when it does not exist.
-    there: Option<&'a ObservedDevice>,
+    there: Option<Side<'a>>,
     /// What the documents said before.
-    said: Option<&'a ObservedDevice>,
+    said: Option<Side<'a>>,
     /// `there` comes from a hub and not from documents.
     live: bool,
 }
@@ -147,8 +179,7 @@ impl Plan {
     /// `sha256:…` over the canonical JSON: two plans with the same digest do the same for the same revisions.
     #[must_use]
     pub fn digest(&self) -> String {
-        let value = serde_json::to_value(self).unwrap_or_default();
-        format!("sha256:{:x}", Sha256::digest(twin::canonical(&value)))
+        digest::of(self)
     }
 
     /// `sha256:…` over what would be done on each device, whatever the reasons and revisions: two plans with the same one
@@ -204,13 +235,24 @@ impl Plan {
 
 /// Devices by action.
 pub(crate) fn group_by(devices: &[DevicePlan]) -> Vec<(&Planned, Vec<&DeviceId>)> {
-    let mut groups: BTreeMap<&Planned, Vec<&DeviceId>> = BTreeMap::new();
-    for device in devices {
+    // First by place in memory, which needs no look inside: most actions are shared.
+    let mut shared: HashMap<*const Planned, (&Planned, Vec<usize>)> = HashMap::new();
+    for (place, device) in devices.iter().enumerate() {
         for planned in &device.actions {
-            groups.entry(planned).or_default().push(&device.device);
+            let entry = shared.entry(Arc::as_ptr(planned)).or_insert_with(|| (planned, Vec::new()));
+            entry.1.push(place);
         }
     }
-    groups.into_iter().collect()
+    let mut groups: BTreeMap<&Planned, Vec<usize>> = BTreeMap::new();
+    for (planned, places) in shared.into_values() {
+        groups.entry(planned).or_default().extend(places);
+    }
+    let device = |place: usize| devices.get(place).map(|device| &device.device);
+    let named = |(planned, mut places): (_, Vec<usize>)| {
+        places.sort_unstable();
+        (planned, places.into_iter().filter_map(device).collect())
+    };
+    groups.into_iter().map(named).collect()
 }
 
 impl DevicePlan {

@@ -104,7 +104,7 @@ fn request(step: &Step) -> ServiceRequest {
         Step::PatchTwin { device, module, tags, desired } => ServiceRequest::PatchTwin {
             client: ClientId { device: device.clone(), module: module.clone() },
             tags: tags.clone(),
-            desired: desired.clone(),
+            desired: desired.as_deref().cloned(),
             if_match: IfMatch::Any,
         },
     }

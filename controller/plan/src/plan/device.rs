@@ -1,48 +1,54 @@
-//! One device: identity, tags, twins and modules, compared and turned into actions and steps.
+//! One device: identity, tags and twins, compared and turned into actions and steps. Its modules: `modules.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, sync::Arc};
 
-use hemline_model::{
-    document::Auth,
-    id::{DeviceId, ModuleId},
-};
+use hemline_model::{document::Auth, id::DeviceId};
 use serde_json::{Map, Value};
 
-use super::{Action, DevicePlan, IdentityStep, Planned, Reason, Sight, Step, edge, patch};
+use super::{
+    Action, DevicePlan, IdentityStep, Planned, Reason, Sight, Step, modules::Pairs, patch, side::Side,
+};
 use crate::{
-    Effective, MANAGED_BY, ObservedDevice, ObservedModule,
+    Effective,
     change::{Change, changes},
 };
 
 /// Plans one device. Without `desired` it is a device that the documents said before and say no longer.
-pub(super) fn plan(id: &DeviceId, desired: Option<&Effective>, sight: &Sight<'_>) -> DevicePlan {
+pub(super) fn plan(
+    id: &DeviceId,
+    desired: Option<&Effective>,
+    sight: &Sight<'_>,
+    pairs: &mut Pairs,
+) -> DevicePlan {
     let mut plan = DevicePlan { device: id.clone(), actions: Vec::new(), steps: Vec::new() };
-    let mut actions = Vec::new();
     match (desired, sight.there) {
         (None, None) => {}
         (None, Some(_)) => {
-            actions.push(Action::DeleteDevice);
+            plan.actions.push(documents(Action::DeleteDevice));
             plan.steps.push(Step::DeleteDevice { device: id.clone() });
         }
-        (Some(effective), there) => {
-            let mut work = Work { id, sight, actions: &mut actions, steps: &mut plan.steps };
-            work.device(effective, there);
-        }
+        (Some(effective), there) => device(effective, there, sight.said, pairs, &mut plan),
     }
     // That a new device gets its first configuration goes without saying.
-    if actions.iter().any(|action| matches!(action, Action::CreateDevice { .. })) {
-        actions.retain(|action| !matches!(action, Action::ConfigureAgent | Action::ConfigureHub));
+    if plan.actions.iter().any(|planned| matches!(planned.action, Action::CreateDevice { .. })) {
+        plan.actions
+            .retain(|planned| !matches!(planned.action, Action::ConfigureAgent | Action::ConfigureHub));
     }
-    let changed = changed_by_documents(id, desired, sight);
-    plan.actions = actions
-        .into_iter()
-        .map(|action| {
-            let drift = changed.as_ref().is_some_and(|subjects| !subjects.contains(&action.subject()));
-            Planned { action, reason: if drift { Reason::Drift } else { Reason::Documents } }
-        })
-        .collect();
+    if !plan.actions.is_empty()
+        && let Some(subjects) = changed_by_documents(id, desired, sight, pairs)
+    {
+        for planned in &mut plan.actions {
+            if !subjects.contains(&planned.action.subject()) {
+                Arc::make_mut(planned).reason = Reason::Drift;
+            }
+        }
+    }
     plan.actions.sort();
     plan
+}
+
+fn documents(action: Action) -> Arc<Planned> {
+    Arc::new(Planned { action, reason: Reason::Documents })
 }
 
 /// What the documents themselves change on the device: subjects of a plan from what they said to what they say. `None`
@@ -51,162 +57,91 @@ fn changed_by_documents(
     id: &DeviceId,
     desired: Option<&Effective>,
     sight: &Sight<'_>,
+    pairs: &mut Pairs,
 ) -> Option<BTreeSet<String>> {
     if !sight.live {
         return None;
     }
     let said = sight.said?;
     let documents = Sight { there: Some(said), said: Some(said), live: false };
-    Some(plan(id, desired, &documents).actions.iter().map(|planned| planned.action.subject()).collect())
+    let plan = plan(id, desired, &documents, pairs);
+    Some(plan.actions.iter().map(|planned| planned.action.subject()).collect())
 }
 
-/// Puts the difference between two system twins into words.
-type Explain = fn(&Map<String, Value>, &Map<String, Value>) -> Vec<Action>;
-
-struct Work<'a> {
-    id: &'a DeviceId,
-    sight: &'a Sight<'a>,
-    actions: &'a mut Vec<Action>,
-    steps: &'a mut Vec<Step>,
+fn device(
+    effective: &Effective,
+    there: Option<Side<'_>>,
+    said: Option<Side<'_>>,
+    pairs: &mut Pairs,
+    plan: &mut DevicePlan,
+) {
+    identity(effective, there, plan);
+    let part = pairs.part(effective, there, said);
+    plan.actions.extend(part.actions.iter().cloned());
+    plan.steps.extend(part.steps(&plan.device));
+    let nothing = Map::new();
+    let (have_tags, have_desired) =
+        there.map_or((&nothing, &nothing), |there| (there.tags(), there.desired()));
+    let tags = patch::owned(have_tags, &effective.twins.tags, said.map(Side::tags));
+    let desired = patch::owned(have_desired, &effective.twins.device, said.map(Side::desired));
+    if !tags.is_empty() {
+        plan.actions.push(documents(Action::PatchTags { changes: changed("tags", have_tags, &tags) }));
+    }
+    if !desired.is_empty() {
+        let changes = changed("desired", have_desired, &desired);
+        plan.actions.push(documents(Action::PatchTwin { module: None, changes }));
+    }
+    if !(tags.is_empty() && desired.is_empty()) {
+        plan.steps.push(Step::PatchTwin {
+            device: plan.device.clone(),
+            module: None,
+            tags: some(tags),
+            desired: some(desired).map(Arc::new),
+        });
+    }
 }
 
-impl Work<'_> {
-    fn device(&mut self, effective: &Effective, there: Option<&ObservedDevice>) {
-        let fresh = ObservedDevice::default();
-        self.identity(effective, there);
-        let there = there.unwrap_or(&fresh);
-        if effective.identity.edge {
-            self.modules(effective, there);
-        } else {
-            self.remove_modules(effective, there);
-        }
-        let said = self.sight.said;
-        let tags = patch::owned(&there.tags, &effective.twins.tags, said.map(|said| &said.tags));
-        let desired = patch::owned(&there.desired, &effective.twins.device, said.map(|said| &said.desired));
-        if !tags.is_empty() {
-            self.actions.push(Action::PatchTags { changes: changed("tags", &there.tags, &tags) });
-        }
-        if !desired.is_empty() {
-            self.actions.push(Action::PatchTwin {
-                module: None,
-                changes: changed("desired", &there.desired, &desired),
-            });
-        }
-        self.patch(None, some(tags), some(desired));
-    }
-
-    fn identity(&mut self, effective: &Effective, there: Option<&ObservedDevice>) {
-        let want = &effective.identity;
-        let device = self.id.clone();
-        let Some(there) = there else {
-            self.actions.push(Action::CreateDevice { edge: want.edge });
-            let identity = IdentityStep {
-                enabled: Some(want.enabled),
-                edge: Some(want.edge),
-                parent: Some(want.parent.clone()),
-                auth: Some(want.auth.clone()),
-            };
-            self.steps.push(Step::CreateDevice { device, identity });
-            return;
+fn identity(effective: &Effective, there: Option<Side<'_>>, plan: &mut DevicePlan) {
+    let want = &effective.identity;
+    let device = plan.device.clone();
+    let Some(there) = there else {
+        plan.actions.push(documents(Action::CreateDevice { edge: want.edge }));
+        let identity = IdentityStep {
+            enabled: Some(want.enabled),
+            edge: Some(want.edge),
+            parent: Some(want.parent.clone()),
+            auth: Some(want.auth.clone()),
         };
-        let mut changes = Vec::new();
-        let mut identity = IdentityStep::default();
-        let mut differs = |path: &str, from: Value, to: Value| {
-            let differs = from != to;
-            if differs {
-                let present = |value: &Value| !value.is_null();
-                changes.push(Change::new(
-                    path,
-                    Some(&from).filter(|v| present(v)),
-                    Some(&to).filter(|v| present(v)),
-                ));
-            }
-            differs
-        };
-        if differs("enabled", there.enabled.into(), want.enabled.into()) {
-            identity.enabled = Some(want.enabled);
-        }
-        if differs("edge", there.edge.into(), want.edge.into()) {
-            identity.edge = Some(want.edge);
-        }
-        let name = |parent: &Option<DeviceId>| parent.as_ref().map_or(Value::Null, |id| id.as_str().into());
-        if differs("parent", name(&there.parent), name(&want.parent)) {
-            identity.parent = Some(want.parent.clone());
-        }
-        if differs("auth", auth_value(&there.auth), auth_value(&want.auth)) {
-            identity.auth = Some(want.auth.clone());
-        }
-        if !identity.is_empty() {
-            self.actions.push(Action::UpdateDevice { changes });
-            self.steps.push(Step::UpdateDevice { device, identity });
-        }
+        plan.steps.push(Step::CreateDevice { device, identity });
+        return;
+    };
+    let mut changes = Vec::new();
+    let mut identity = IdentityStep::default();
+    let mut differs = |path: &str, from: Value, to: Value| {
+        let present = |value: &Value| !value.is_null();
+        changes.push(Change::new(path, Some(&from).filter(|v| present(v)), Some(&to).filter(|v| present(v))));
+    };
+    if there.enabled() != want.enabled {
+        differs("enabled", there.enabled().into(), want.enabled.into());
+        identity.enabled = Some(want.enabled);
     }
-
-    fn modules(&mut self, effective: &Effective, there: &ObservedDevice) {
-        let wanted = &effective.twins.modules;
-        let nothing = ObservedModule::default();
-        for (module, desired) in wanted.iter().filter(|(module, _)| !module.is_system()) {
-            let have = there.modules.get(module);
-            if have.is_none() {
-                self.steps.push(Step::CreateModule { device: self.id.clone(), module: module.clone() });
-            }
-            let said = self.sight.said.and_then(|said| said.modules.get(module)).map(|said| &said.desired);
-            let have = have.unwrap_or(&nothing);
-            let patch = patch::owned(&have.desired, desired, said);
-            if !patch.is_empty() {
-                let changes = changed("desired", &have.desired, &patch);
-                self.actions.push(Action::PatchTwin { module: Some(module.clone()), changes });
-                self.patch(Some(module), None, Some(patch));
-            }
-        }
-        self.system(&ModuleId::edge_agent(), wanted, there, edge::agent);
-        self.system(&ModuleId::edge_hub(), wanted, there, edge::hub);
-        self.remove_modules(effective, there);
+    if there.edge() != want.edge {
+        differs("edge", there.edge().into(), want.edge.into());
+        identity.edge = Some(want.edge);
     }
-
-    /// `$edgeAgent` or `$edgeHub`: replaced as a whole, explained in parts.
-    fn system(
-        &mut self,
-        module: &ModuleId,
-        wanted: &BTreeMap<ModuleId, Map<String, Value>>,
-        there: &ObservedDevice,
-        explain: Explain,
-    ) {
-        let empty = Map::new();
-        let Some(want) = wanted.get(module) else { return };
-        let have = there.modules.get(module).map_or(&empty, |module| &module.desired);
-        let patch = patch::whole(have, want);
-        if !patch.is_empty() {
-            self.actions.extend(explain(have, want));
-            self.patch(Some(module), None, Some(patch));
-        }
+    if there.parent() != want.parent.as_ref() {
+        let name = |parent: Option<&DeviceId>| parent.map_or(Value::Null, |id| id.as_str().into());
+        differs("parent", name(there.parent()), name(want.parent.as_ref()));
+        identity.parent = Some(want.parent.clone());
     }
-
-    /// Identities that Hemline made and no document asks for. After the agent's twin, so that it stops them first.
-    fn remove_modules(&mut self, effective: &Effective, there: &ObservedDevice) {
-        let ours = |module: &ObservedModule| module.managed_by.as_deref() == Some(MANAGED_BY);
-        for (module, have) in &there.modules {
-            if module.is_system() || effective.twins.modules.contains_key(module) || !ours(have) {
-                continue;
-            }
-            let action = Action::RemoveModule { module: module.clone() };
-            if !self.actions.contains(&action) {
-                self.actions.push(action);
-            }
-            self.steps.push(Step::DeleteModule { device: self.id.clone(), module: module.clone() });
-        }
+    // Thumbprints are equal in either case.
+    if there.auth() != &want.auth && auth_value(there.auth()) != auth_value(&want.auth) {
+        differs("auth", auth_value(there.auth()), auth_value(&want.auth));
+        identity.auth = Some(want.auth.clone());
     }
-
-    fn patch(
-        &mut self,
-        module: Option<&ModuleId>,
-        tags: Option<Map<String, Value>>,
-        desired: Option<Map<String, Value>>,
-    ) {
-        if tags.is_some() || desired.is_some() {
-            let (device, module) = (self.id.clone(), module.cloned());
-            self.steps.push(Step::PatchTwin { device, module, tags, desired });
-        }
+    if !identity.is_empty() {
+        plan.actions.push(documents(Action::UpdateDevice { changes }));
+        plan.steps.push(Step::UpdateDevice { device, identity });
     }
 }
 

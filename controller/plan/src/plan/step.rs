@@ -1,5 +1,7 @@
 //! How a plan is carried out: operations on a hub with the values in clear, in the order they must be done.
 
+use std::sync::Arc;
+
 use hemline_model::{
     document::Auth,
     id::{DeviceId, ModuleId},
@@ -52,8 +54,8 @@ pub enum Step {
         module: Option<ModuleId>,
         /// Tags, when they change.
         tags: Option<Map<String, Value>>,
-        /// Desired properties, when they change.
-        desired: Option<Map<String, Value>>,
+        /// Desired properties, when they change; shared by all devices with the same patch.
+        desired: Option<Arc<Map<String, Value>>>,
     },
 }
 

@@ -1,5 +1,7 @@
 //! Properties of the Markdown: never too long, the same every time, and no word of a user outside code.
 
+use std::sync::Arc;
+
 use hemline_model::{
     Finding, Position,
     id::{DeviceId, ModuleId},
@@ -53,7 +55,13 @@ fn any_plan() -> impl Strategy<Value = Plan> {
     (few, 1_usize..400, prop::option::of(text())).prop_map(|(few, devices, base)| {
         let device = |number: usize| DevicePlan {
             device: DeviceId::new(format!("press-{number:03}")).unwrap(),
-            actions: few.iter().skip(number % few.len()).take(1 + number % 7).cloned().collect(),
+            actions: few
+                .iter()
+                .skip(number % few.len())
+                .take(1 + number % 7)
+                .cloned()
+                .map(Arc::new)
+                .collect(),
             steps: Vec::new(),
         };
         Plan {
@@ -175,7 +183,7 @@ proptest! {
 fn a_plan_that_is_too_long_says_what_it_left_out() {
     let devices = (0..3000).map(|number| DevicePlan {
         device: DeviceId::new(format!("press-{number:04}")).unwrap(),
-        actions: vec![Planned {
+        actions: vec![Arc::new(Planned {
             action: Action::PatchTags {
                 changes: vec![Change {
                     path: "tags.number".to_owned(),
@@ -185,7 +193,7 @@ fn a_plan_that_is_too_long_says_what_it_left_out() {
                 }],
             },
             reason: Reason::Documents,
-        }],
+        })],
         steps: Vec::new(),
     });
     let planned = Plan { devices: devices.collect(), ..Plan::default() };

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use hemline_model::SourceFile;
+use hemline_model::{SourceFile, twin};
 use hemline_plan::{Facts, Resolution, plan, resolve};
+use sha2::{Digest as _, Sha256};
 
 fn resolution(changed: usize) -> Resolution {
     let mut text = String::new();
@@ -50,4 +51,7 @@ fn a_change_on_four_hundred_of_two_thousand_devices() {
     );
     assert_eq!(planned.groups().len(), 1, "the same change is said once");
     assert!(planned.to_string().lines().count() < 10, "{planned}");
+    // The digest is made piece by piece; it is that of the whole text.
+    let text = twin::canonical(&serde_json::to_value(&planned).unwrap());
+    assert_eq!(planned.digest(), format!("sha256:{:x}", Sha256::digest(text)));
 }
