@@ -16,7 +16,7 @@ mod ignoring;
 mod module;
 mod shape;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_query::{route::Route, target::TargetCondition};
 
@@ -49,7 +49,7 @@ pub struct Fleet {
     /// Devices by hub id.
     pub devices: BTreeMap<DeviceId, DeviceDoc>,
     /// Edge deployments by name.
-    pub deployments: BTreeMap<DocumentName, DeploymentDoc>,
+    pub deployments: BTreeMap<DocumentName, Arc<DeploymentDoc>>,
 }
 
 /// Where a document stands.

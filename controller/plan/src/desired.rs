@@ -1,7 +1,7 @@
 //! One merged config → the twins that say so: `$edgeAgent` and `$edgeHub` in the shapes of IoT Edge, and the module twins
 //! (reference edge-runtime §1.3, §1.6).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
     edge::{
@@ -28,30 +28,43 @@ pub struct DesiredTwins {
     pub modules: Arc<BTreeMap<ModuleId, Map<String, Value>>>,
 }
 
-/// The module twins of a merged config. Modules that lack what their runtime needs are left out and named.
-pub(crate) fn modules(
-    merged: &Map<String, Value>,
-) -> (BTreeMap<ModuleId, Map<String, Value>>, Vec<Incomplete>) {
-    let (mut twins, mut agent, mut incomplete) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    for (name, module) in object(merged, "modules") {
-        let (Ok(id), Value::Object(module)) = (ModuleId::new(name), module) else { continue };
-        match agent_module(module) {
-            Ok(settings) => {
-                agent.insert(name.clone(), settings);
-                twins.insert(id, object(module, "desired").clone());
-            }
-            Err(missing) => incomplete.push(Incomplete { module: id, missing }),
-        }
+/// One module, ready for the twins: a piece of `$edgeAgent`, and its own desired properties.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadyModule {
+    agent: Value,
+    desired: Map<String, Value>,
+}
+
+/// Makes a module ready. The field that its runtime needs and no layer sets, when there is one.
+pub(crate) fn ready(module: &Map<String, Value>) -> Result<ReadyModule, &'static str> {
+    let settings = agent_module(module)?;
+    let agent = serde_json::to_value(&settings).unwrap_or_default();
+    let agent = agent.as_object().map(without_null).unwrap_or_default();
+    Ok(ReadyModule { agent: Value::Object(agent), desired: object(module, "desired").clone() })
+}
+
+/// The module twins of a merged config: `rest` is what it says besides its modules.
+pub(crate) fn twins<'m>(
+    modules: impl Iterator<Item = (ModuleId, Cow<'m, ReadyModule>)>,
+    rest: &Map<String, Value>,
+) -> BTreeMap<ModuleId, Map<String, Value>> {
+    let (mut twins, mut agents) = (BTreeMap::new(), Map::new());
+    for (id, ready) in modules {
+        let ReadyModule { agent, desired } = ready.into_owned();
+        agents.insert(id.to_string(), agent);
+        twins.insert(id, desired);
     }
     let desired = AgentDesired {
         schema_version: "1.1".to_owned(),
         runtime: Runtime::default(),
         system_modules: BTreeMap::new(),
-        modules: agent,
+        modules: BTreeMap::new(),
     };
-    twins.insert(ModuleId::edge_agent(), without_null(&desired.to_map()));
-    twins.insert(ModuleId::edge_hub(), without_null(&edge_hub(merged).to_map()));
-    (twins, incomplete)
+    let mut desired = without_null(&desired.to_map());
+    desired.insert("modules".to_owned(), Value::Object(agents));
+    twins.insert(ModuleId::edge_agent(), desired);
+    twins.insert(ModuleId::edge_hub(), without_null(&edge_hub(rest).to_map()));
+    twins
 }
 
 /// A module that cannot run as merged.

@@ -57,7 +57,8 @@ pub struct DevicePlan {
     /// Which.
     #[schemars(with = "String")]
     pub device: DeviceId,
-    /// What, and why; shared by all devices with the same modules before and after.
+    /// What, and why.
+    // Shared by all devices with the same modules before and after.
     pub actions: Vec<Arc<Planned>>,
     /// How. Never printed or stored: a step holds values in clear that the actions mask.
     #[serde(skip)]

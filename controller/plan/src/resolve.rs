@@ -8,8 +8,10 @@ mod config;
 mod fault;
 mod layer;
 mod limits;
+mod origins;
 mod routing;
 pub(crate) mod target;
+mod tree;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,7 +27,10 @@ use crate::DesiredTwins;
 use self::{
     config::{Config, Configs},
     layer::Layer,
+    target::Targets,
 };
+
+pub use self::origins::Origins;
 
 /// What is known about devices beyond the documents.
 #[derive(Debug, Clone, Default)]
@@ -58,9 +63,8 @@ pub struct Effective {
     pub layers: Vec<DocumentName>,
     /// What its twins should hold.
     pub twins: DesiredTwins,
-    /// Where each value of the modules and routes comes from, by path: `modules.camera.image`. Shared by all devices with
-    /// the same deployments.
-    pub provenance: Arc<BTreeMap<String, Provenance>>,
+    /// Where each value of the modules and routes comes from.
+    pub provenance: Arc<Origins>,
 }
 
 /// What the registry should say about a device.
@@ -99,6 +103,7 @@ impl Resolution {
 #[must_use]
 pub fn resolve(fleet: &Fleet, facts: &Facts) -> Resolution {
     let layers: Vec<Layer<'_>> = fleet.deployments.values().map(Layer::new).collect();
+    let targets = Targets::new(&layers);
     let mut targeted: BTreeMap<DocumentName, Vec<DeviceId>> =
         fleet.deployments.keys().map(|name| (name.clone(), Vec::new())).collect();
     let mut findings = Findings::default();
@@ -111,7 +116,7 @@ pub fn resolve(fleet: &Fleet, facts: &Facts) -> Resolution {
             devices.insert(device.id.clone(), effective(device, &[], None));
             continue;
         }
-        let matching = target::matching(device, &layers, facts);
+        let matching = targets.matching(device, facts);
         for layer in &matching {
             if let Some(list) = targeted.get_mut(&layer.deployment.name) {
                 list.push(device.id.clone());
@@ -149,7 +154,7 @@ fn effective(device: &DeviceDoc, chosen: &[&Layer<'_>], config: Option<&Config>)
             device: crate::desired::without_null(&device.spec.desired),
             modules: config.map(|config| Arc::clone(&config.modules)).unwrap_or_default(),
         },
-        provenance: config.map(|config| Arc::clone(&config.provenance)).unwrap_or_default(),
+        provenance: config.map(|config| Arc::clone(&config.origins)).unwrap_or_default(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What only several documents together can show: names used twice, parents, modules of other layers.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::Arc,
+};
 
 use hemline_query::near;
 
@@ -120,7 +123,8 @@ pub(super) fn fleet(drafts: Drafts, findings: &mut Vec<Finding>) -> Fleet {
             continue;
         };
         let origin = Origin { position: located.start(), document: name.clone() };
-        fleet.deployments.entry(name.clone()).or_insert(DeploymentDoc { name, spec, origin, located });
+        let document = Arc::new(DeploymentDoc { name: name.clone(), spec, origin, located });
+        fleet.deployments.entry(name).or_insert(document);
     }
     fleet
 }

@@ -109,10 +109,17 @@ pub(super) fn deployments(
 
 /// Routes that name a module which no device of the deployment has.
 pub(super) fn routes(fleet: &Fleet, configs: &Configs, findings: &mut Findings) {
+    let mut with: BTreeMap<&DocumentName, Vec<&Config>> = BTreeMap::new();
+    for config in configs.all() {
+        for name in &config.deployments {
+            with.entry(name).or_default().push(config);
+        }
+    }
     for (name, deployment) in &fleet.deployments {
+        let configs = with.get(name).map(Vec::as_slice).unwrap_or_default();
         let mut modules: BTreeSet<&ModuleId> = BTreeSet::new();
         let mut devices = 0;
-        for config in configs.all().filter(|config| config.deployments.contains(name)) {
+        for config in configs {
             modules.extend(config.modules.keys().filter(|module| !module.is_system()));
             devices += config.users.borrow().len();
         }
@@ -122,7 +129,7 @@ pub(super) fn routes(fleet: &Fleet, configs: &Configs, findings: &mut Findings) 
         for problem in routing::unknown(deployment, &modules, devices) {
             findings.add(problem.0);
         }
-        for config in configs.all().filter(|config| config.deployments.contains(name)) {
+        for config in configs {
             let users = config.users.borrow();
             if users.len() == devices {
                 continue;
@@ -130,10 +137,7 @@ pub(super) fn routes(fleet: &Fleet, configs: &Configs, findings: &mut Findings) 
             let has = |module: &str| config.modules.contains_key(module);
             // A layer above may have another route of this name.
             let in_force = |route: &str| {
-                config
-                    .provenance
-                    .get(&format!("routes.{route}"))
-                    .is_some_and(|origin| origin.document == *name)
+                config.routes.get(route).and_then(|place| config.deployments.get(*place)) == Some(name)
             };
             for problem in routing::partly(deployment, &modules, has, in_force) {
                 findings.on_all(&users, problem);

@@ -1,7 +1,7 @@
 //! What containers of one device take from each other: ports, paths and names. Only layering shows it, because the two may
 //! come from deployments that do not know of each other.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use hemline_model::{
     Severity,
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::{
     fault::{Fault, Place},
-    layer::Merged,
+    tree::Tree,
 };
 use crate::desired::object;
 
@@ -28,11 +28,10 @@ struct Container<'a> {
     stopped: bool,
 }
 
-/// All clashes of a merged config; `tree` is its tree.
-pub(super) fn find(merged: &Merged, tree: &Map<String, Value>) -> Vec<Fault> {
-    let modules =
-        object(tree, "modules").iter().filter_map(|(name, module)| Some((name, module.as_object()?)));
+/// All clashes of a merged config and its modules.
+pub(super) fn find(tree: &Tree<'_>, modules: &[(&str, Cow<'_, Map<String, Value>>)]) -> Vec<Fault> {
     let containers: Vec<Container<'_>> = modules
+        .iter()
         .filter(|(_, module)| module.get("type").and_then(Value::as_str) != Some("process"))
         .map(|(name, module)| Container {
             name,
@@ -41,17 +40,17 @@ pub(super) fn find(merged: &Merged, tree: &Map<String, Value>) -> Vec<Fault> {
         })
         .collect();
     let mut found = Vec::new();
-    ports(merged, &containers, &mut found);
-    mounts(merged, &containers, &mut found);
-    names(merged, &containers, &mut found);
+    ports(tree, &containers, &mut found);
+    mounts(tree, &containers, &mut found);
+    names(tree, &containers, &mut found);
     found
 }
 
 /// The place of a member of a module's createOptions.
-fn place(merged: &Merged, module: &str, inside: &str) -> Place {
+fn place(tree: &Tree<'_>, module: &str, inside: &str) -> Place {
     let steps = inside.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
     let head = ["modules", module, "createOptions"].map(str::to_owned);
-    Place::of(merged, &head.into_iter().chain(steps).collect())
+    Place::of(tree, &head.into_iter().chain(steps).collect())
 }
 
 /// The two in the order in which a finding names them: the one of the higher layer causes it.
@@ -59,7 +58,7 @@ fn ordered<T>(one: (T, Place), other: (T, Place)) -> ((T, Place), (T, Place)) {
     if one.1.layer > other.1.layer { (one, other) } else { (other, one) }
 }
 
-fn ports(merged: &Merged, containers: &[Container<'_>], found: &mut Vec<Fault>) {
+fn ports(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) {
     let mut taken: BTreeMap<(u16, String), Vec<(&Container<'_>, Published)>> = BTreeMap::new();
     // A stopped module takes no port.
     for container in containers.iter().filter(|container| !container.stopped) {
@@ -76,15 +75,15 @@ fn ports(merged: &Merged, containers: &[Container<'_>], found: &mut Vec<Fault>) 
                         container.name
                     ),
                     hint: Some("publish it at another port of the host".to_owned()),
-                    at: place(merged, container.name, &port.pointer),
+                    at: place(tree, container.name, &port.pointer),
                     other: None,
                     on_parents: true,
                 });
             }
             let same = taken.entry((number, port.protocol.clone())).or_default();
             if let Some((first, its)) = same.iter().find(|(_, its)| its.clashes(&port)) {
-                let one = (first.name, place(merged, first.name, &its.pointer));
-                let two = (container.name, place(merged, container.name, &port.pointer));
+                let one = (first.name, place(tree, first.name, &its.pointer));
+                let two = (container.name, place(tree, container.name, &port.pointer));
                 let ((name, at), (other, its)) = ordered(one, two);
                 let protocol = &port.protocol;
                 let message = if name == other {
@@ -107,12 +106,12 @@ fn ports(merged: &Merged, containers: &[Container<'_>], found: &mut Vec<Fault>) 
     }
 }
 
-fn mounts(merged: &Merged, containers: &[Container<'_>], found: &mut Vec<Fault>) {
+fn mounts(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) {
     let mut shared: BTreeMap<String, Vec<(&Container<'_>, Mounted)>> = BTreeMap::new();
     for container in containers {
         let mut targets: BTreeMap<String, Place> = BTreeMap::new();
         for mount in mounted(container.options) {
-            let at = place(merged, container.name, &mount.pointer);
+            let at = place(tree, container.name, &mount.pointer);
             match targets.get(&mount.target) {
                 // Within one document it is reported before.
                 Some(first) if first.layer != at.layer => {
@@ -138,8 +137,8 @@ fn mounts(merged: &Merged, containers: &[Container<'_>], found: &mut Vec<Fault>)
             let others = same.iter().filter(|(first, _)| first.name != container.name);
             let mut clashing = others.filter(|(_, its)| its.writes || mount.writes);
             if let Some((first, its)) = clashing.next() {
-                let one = (first.name, place(merged, first.name, &its.pointer));
-                let two = (container.name, place(merged, container.name, &mount.pointer));
+                let one = (first.name, place(tree, first.name, &its.pointer));
+                let two = (container.name, place(tree, container.name, &mount.pointer));
                 let ((name, at), (other, place)) = ordered(one, two);
                 let who = match (its.writes, mount.writes) {
                     (true, true) => "both can write".to_owned(),
@@ -171,14 +170,14 @@ fn is_data(path: &str) -> bool {
 }
 
 /// Names by which containers find each other on their network; DNS takes capitals and small letters for the same.
-fn names(merged: &Merged, containers: &[Container<'_>], found: &mut Vec<Fault>) {
+fn names(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) {
     let mut known: BTreeMap<String, (&str, Place)> = BTreeMap::new();
     let module = |container: &Container<'_>| {
-        Place::first(merged, &vec!["modules".to_owned(), container.name.to_owned()])
+        Place::first(tree, &vec!["modules".to_owned(), container.name.to_owned()])
     };
     for container in containers {
         let own = (container.name.to_owned(), module(container));
-        for (name, at) in std::iter::once(own).chain(aliases(merged, container)) {
+        for (name, at) in std::iter::once(own).chain(aliases(tree, container)) {
             let key = name.to_ascii_lowercase();
             let Some((owner, its)) = known.get(&key) else {
                 known.insert(key, (container.name, at));
@@ -204,7 +203,7 @@ fn names(merged: &Merged, containers: &[Container<'_>], found: &mut Vec<Fault>) 
 }
 
 /// Further names that createOptions give a container.
-fn aliases(merged: &Merged, container: &Container<'_>) -> Vec<(String, Place)> {
+fn aliases(tree: &Tree<'_>, container: &Container<'_>) -> Vec<(String, Place)> {
     let mut found = Vec::new();
     let Some((networking, Value::Object(map))) = member(container.options, "NetworkingConfig") else {
         return found;
@@ -219,7 +218,7 @@ fn aliases(merged: &Merged, container: &Container<'_>) -> Vec<(String, Place)> {
             let Some(alias) = alias.as_str() else { continue };
             let network = network.replace('~', "~0").replace('/', "~1");
             let inside = format!("/{networking}/{endpoints}/{network}/{key}/{index}");
-            found.push((alias.to_owned(), place(merged, container.name, &inside)));
+            found.push((alias.to_owned(), place(tree, container.name, &inside)));
         }
     }
     found

@@ -1,6 +1,6 @@
 //! Merged configs, one per distinct list of deployments: a thousand devices with the same base and layers share one.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use hemline_model::{
     DeploymentDoc,
@@ -9,10 +9,12 @@ use hemline_model::{
 use serde_json::{Map, Value};
 
 use super::{
-    Provenance, clash,
+    clash,
     fault::Fault,
-    layer::{Conflict, Layer, Merged, pointer},
+    layer::{Conflict, Layer},
     limits,
+    origins::Origins,
+    tree::{Node, Tree},
 };
 use crate::desired::{self, Incomplete};
 
@@ -22,7 +24,9 @@ pub(super) struct Config {
     /// Base first.
     pub(super) deployments: Vec<DeploymentDocRef>,
     pub(super) modules: Arc<BTreeMap<ModuleId, Map<String, Value>>>,
-    pub(super) provenance: Arc<BTreeMap<String, Provenance>>,
+    /// The layer of each route.
+    pub(super) routes: BTreeMap<String, usize>,
+    pub(super) origins: Arc<Origins>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) incomplete: Vec<Incomplete>,
     /// What else is wrong with it.
@@ -38,9 +42,7 @@ pub(super) type DeploymentDocRef = DocumentName;
 #[derive(Debug, Default)]
 pub(super) struct Configs {
     by_names: BTreeMap<Vec<DocumentName>, Rc<Config>>,
-    /// Positions per deployment and path, so that a document is searched once and not once per device.
-    positions: BTreeMap<(DocumentName, String), hemline_model::Position>,
-    documents: BTreeMap<DocumentName, DeploymentDoc>,
+    documents: BTreeMap<DocumentName, Arc<DeploymentDoc>>,
 }
 
 impl Configs {
@@ -49,30 +51,10 @@ impl Configs {
         if let Some(config) = self.by_names.get(&names) {
             return Rc::clone(config);
         }
-        let merged = Merged::of(chosen);
-        let mut provenance = BTreeMap::new();
-        for (path, (value, place)) in &merged.leaves {
-            if let Some(layer) = chosen.get(*place) {
-                let position = self.position(layer.deployment, path);
-                let document = layer.deployment.name.clone();
-                provenance.insert(path.join("."), Provenance { document, value: value.clone(), position });
-            }
-        }
-        let tree = merged.tree();
-        let (modules, incomplete) = desired::modules(&tree);
-        let mut faults = clash::find(&merged, &tree);
-        faults.extend(limits::find(&merged, &modules));
-        let config = Rc::new(Config {
-            deployments: names.clone(),
-            modules: Arc::new(modules),
-            provenance: Arc::new(provenance),
-            conflicts: merged.conflicts,
-            incomplete,
-            faults,
-            users: RefCell::default(),
-        });
+        let config = Rc::new(merge(chosen, names.clone()));
         for layer in chosen {
-            self.documents.entry(layer.deployment.name.clone()).or_insert_with(|| layer.deployment.clone());
+            let document = || Arc::clone(layer.deployment);
+            self.documents.entry(layer.deployment.name.clone()).or_insert_with(document);
         }
         self.by_names.insert(names, Rc::clone(&config));
         config
@@ -84,14 +66,41 @@ impl Configs {
 
     /// The document of a deployment that some config uses.
     pub(super) fn document(&self, name: &DocumentName) -> Option<&DeploymentDoc> {
-        self.documents.get(name)
+        self.documents.get(name).map(Arc::as_ref)
     }
+}
 
-    fn position(&mut self, deployment: &DeploymentDoc, path: &[String]) -> hemline_model::Position {
-        let pointer = pointer(path);
-        self.positions
-            .entry((deployment.name.clone(), pointer))
-            .or_insert_with_key(|(_, pointer)| deployment.position(pointer))
-            .clone()
+fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> Config {
+    let tree = Tree::of(chosen);
+    let modules: Vec<(&str, Cow<'_, Map<String, Value>>)> =
+        tree.section("modules").filter_map(|(name, node)| Some((name, node.object()?))).collect();
+    let mut incomplete = Vec::new();
+    let mut ready = Vec::new();
+    for (name, module) in &modules {
+        let Ok(id) = ModuleId::new(name) else { continue };
+        // What only one layer speaks of is made ready once for all configs with that layer.
+        let made = tree.only_layer("modules", name).and_then(|place| chosen.get(place)?.ready(name));
+        let made = match made {
+            Some(made) => made.as_ref().map(Cow::Borrowed).map_err(|missing| *missing),
+            None => desired::ready(module).map(Cow::Owned),
+        };
+        match made {
+            Ok(made) => ready.push((id, made)),
+            Err(missing) => incomplete.push(Incomplete { module: id, missing }),
+        }
+    }
+    let twins = desired::twins(ready.into_iter(), &tree.map(|section| section != "modules"));
+    let mut faults = clash::find(&tree, &modules);
+    faults.extend(limits::find(&tree, &twins));
+    let route = |(name, node): (&str, &Node<'_>)| Some((name.to_owned(), node.only_layer()?));
+    Config {
+        deployments,
+        modules: Arc::new(twins),
+        routes: tree.section("routes").filter_map(route).collect(),
+        origins: Arc::new(Origins::new(chosen.iter().map(|layer| Arc::clone(layer.deployment)).collect())),
+        conflicts: tree.conflicts,
+        incomplete,
+        faults,
+        users: RefCell::default(),
     }
 }

@@ -2,7 +2,10 @@
 
 use hemline_model::{Severity, finding::RuleId};
 
-use super::layer::{Merged, Path, pointer};
+use super::{
+    layer::{Path, pointer},
+    tree::Tree,
+};
 
 /// One thing that is wrong.
 #[derive(Debug)]
@@ -36,24 +39,18 @@ impl Fault {
 
 impl Place {
     /// The place of a path: the layer that says it, or that says the value it is in.
-    pub(super) fn of(merged: &Merged, path: &Path) -> Self {
-        let mut above = (0..=path.len()).rev().filter_map(|steps| merged.leaves.get(path.get(..steps)?));
-        let layer = above.next().map_or(0, |(_, layer)| *layer);
+    pub(super) fn of(tree: &Tree<'_>, path: &Path) -> Self {
+        let layer = tree.layer_of(path).unwrap_or_default();
         Self { layer, pointer: pointer(path) }
     }
 
     /// The last layer that says something below a path: the one that made it what it is.
-    pub(super) fn last(merged: &Merged, path: &Path) -> Self {
-        Self { layer: layers(merged, path).max().unwrap_or_default(), pointer: pointer(path) }
+    pub(super) fn last(tree: &Tree<'_>, path: &Path) -> Self {
+        Self { layer: tree.layers_below(path).1, pointer: pointer(path) }
     }
 
     /// The first layer that says something below a path: the one that brought it.
-    pub(super) fn first(merged: &Merged, path: &Path) -> Self {
-        Self { layer: layers(merged, path).min().unwrap_or_default(), pointer: pointer(path) }
+    pub(super) fn first(tree: &Tree<'_>, path: &Path) -> Self {
+        Self { layer: tree.layers_below(path).0, pointer: pointer(path) }
     }
-}
-
-fn layers(merged: &Merged, path: &Path) -> impl Iterator<Item = usize> {
-    let inside = merged.leaves.range(path.clone()..).take_while(|(have, _)| have.starts_with(path));
-    inside.map(|(_, (_, layer))| *layer)
 }

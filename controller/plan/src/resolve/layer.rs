@@ -1,9 +1,10 @@
-//! A deployment as a list of leaves, and the merge of several such lists by path.
+//! A deployment as a tree and as a list of leaves, and the merge of several such lists by path, which knows the origin of
+//! every value. Whole fleets are merged as trees (`tree.rs`).
 //!
 //! The rules are those of IoT Edge (reference edge-runtime §1.7), but Git has no time of creation: two layers of the same
 //! priority that disagree on a path are reported, never decided.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
     DeploymentDoc,
@@ -12,14 +13,19 @@ use hemline_model::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::desired::{self, ReadyModule};
+
 /// The steps from the root of a config to a value.
 pub(crate) type Path = Vec<String>;
 
-/// One deployment, flattened once for all its devices.
+/// One deployment, made ready once for all its devices.
 #[derive(Debug)]
 pub(crate) struct Layer<'a> {
-    pub(crate) deployment: &'a DeploymentDoc,
-    leaves: BTreeMap<Path, Value>,
+    pub(crate) deployment: &'a Arc<DeploymentDoc>,
+    /// What it says, section by section.
+    pub(crate) tree: Map<String, Value>,
+    leaves: OnceCell<BTreeMap<Path, Value>>,
+    ready: OnceCell<BTreeMap<String, Result<ReadyModule, &'static str>>>,
 }
 
 /// Several layers merged: each leaf and the place of its layer in the list.
@@ -39,26 +45,55 @@ pub(crate) struct Conflict {
 }
 
 impl<'a> Layer<'a> {
-    pub(crate) fn new(deployment: &'a DeploymentDoc) -> Self {
-        let mut leaves = BTreeMap::new();
-        for (name, module) in &deployment.spec.modules {
-            flatten(
-                vec!["modules".into(), name.to_string()],
-                Value::Object(module_object(module)),
-                &mut leaves,
-            );
+    pub(crate) fn new(deployment: &'a Arc<DeploymentDoc>) -> Self {
+        let spec = &deployment.spec;
+        let modules = spec.modules.iter();
+        let modules = modules.map(|(name, module)| (name.to_string(), Value::Object(module_object(module))));
+        let routes = spec.routes.iter().map(|(name, (_, route))| (name.clone(), route_value(route)));
+        let mut tree = Map::new();
+        let mut section = |name: &str, members: Map<String, Value>| {
+            if !members.is_empty() {
+                tree.insert(name.to_owned(), Value::Object(members));
+            }
+        };
+        section("modules", modules.collect());
+        section("routes", routes.collect());
+        if let Some(seconds) = spec.store_and_forward_secs {
+            section("storeAndForward", Map::from_iter([("timeToLiveSecs".to_owned(), json!(seconds))]));
         }
-        for (name, (_, route)) in &deployment.spec.routes {
-            leaves.insert(vec!["routes".into(), name.clone()], route_value(route));
+        if !spec.broker_authorizations.is_empty() {
+            let list = spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
+            section("broker", Map::from_iter([("authorizations".to_owned(), Value::Array(list))]));
         }
-        if let Some(seconds) = deployment.spec.store_and_forward_secs {
-            leaves.insert(vec!["storeAndForward".into(), "timeToLiveSecs".into()], json!(seconds));
-        }
-        if !deployment.spec.broker_authorizations.is_empty() {
-            let list = deployment.spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
-            leaves.insert(vec!["broker".into(), "authorizations".into()], Value::Array(list));
-        }
-        Self { deployment, leaves }
+        Self { deployment, tree, leaves: OnceCell::new(), ready: OnceCell::new() }
+    }
+
+    /// A module of it as it is when no other layer speaks of the module.
+    pub(crate) fn ready(&self, module: &str) -> Option<&Result<ReadyModule, &'static str>> {
+        let all = self.ready.get_or_init(|| {
+            let modules = desired::object(&self.tree, "modules").iter();
+            let objects = modules.filter_map(|(name, module)| Some((name, module.as_object()?)));
+            objects.map(|(name, module)| (name.clone(), desired::ready(module))).collect()
+        });
+        all.get(module)
+    }
+
+    /// Every value that it says. A route is one.
+    fn leaves(&self) -> &BTreeMap<Path, Value> {
+        self.leaves.get_or_init(|| {
+            let mut leaves = BTreeMap::new();
+            for (section, members) in &self.tree {
+                for (name, value) in members.as_object().into_iter().flatten() {
+                    let path = vec![section.clone(), name.clone()];
+                    if section == "routes" {
+                        leaves.insert(path, value.clone());
+                    } else {
+                        flatten(path, value.clone(), &mut leaves);
+                    }
+                }
+            }
+            leaves
+        })
     }
 }
 
@@ -67,7 +102,7 @@ impl Merged {
     pub(crate) fn of(layers: &[&Layer<'_>]) -> Self {
         let mut merged = Self::default();
         for (place, layer) in layers.iter().enumerate() {
-            for (path, value) in &layer.leaves {
+            for (path, value) in layer.leaves() {
                 merged.set(layers, place, path, value);
             }
         }
@@ -109,6 +144,7 @@ impl Merged {
     }
 
     /// The leaves as a tree again.
+    #[cfg(test)]
     pub(crate) fn tree(&self) -> Map<String, Value> {
         let mut root = Map::new();
         for (path, (value, _)) in &self.leaves {
@@ -132,6 +168,7 @@ pub(crate) fn pointer(path: &[String]) -> String {
     pointer
 }
 
+#[cfg(test)]
 fn plant(map: &mut Map<String, Value>, path: &[String], value: Value) {
     match path {
         [] => {}

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 
 use super::{
     fault::{Fault, Place},
-    layer::{Merged, Path},
+    layer::Path,
+    tree::Tree,
 };
 
 /// User modules that IoT Hub allows on one device, the two system modules not counted.
@@ -22,26 +23,26 @@ const MODULES_AT_MOST: usize = 50;
 const TOLD: usize = 5;
 
 /// All limits that a merged config breaks; `twins` are the module twins made of it.
-pub(super) fn find(merged: &Merged, twins: &BTreeMap<ModuleId, Map<String, Value>>) -> Vec<Fault> {
+pub(super) fn find(tree: &Tree<'_>, twins: &BTreeMap<ModuleId, Map<String, Value>>) -> Vec<Fault> {
     let mut found = Vec::new();
     let count = twins.keys().filter(|module| !module.is_system()).count();
     if count > MODULES_AT_MOST {
         let message =
             format!("{count} modules on one device after layering, at most {MODULES_AT_MOST} are allowed");
-        found.push(fault(merged, "too-many-modules", &vec!["modules".to_owned()], message));
+        found.push(fault(tree, "too-many-modules", &vec!["modules".to_owned()], message));
     }
     for (module, desired) in twins {
         for limit in violations(desired, Which::Desired).into_iter().take(TOLD) {
             let message = format!("desired properties of {module} after layering: {limit}");
-            found.push(fault(merged, "twin-limit", &path(module, &limit), message));
+            found.push(fault(tree, "twin-limit", &path(module, &limit), message));
         }
     }
     found
 }
 
 /// Points at the last layer that made it so, and names the base when that is another one.
-fn fault(merged: &Merged, rule: &'static str, path: &Path, message: String) -> Fault {
-    let at = Place::last(merged, path);
+fn fault(tree: &Tree<'_>, rule: &'static str, path: &Path, message: String) -> Fault {
+    let at = Place::last(tree, path);
     let base = Place { layer: 0, pointer: at.pointer.clone() };
     let other = (at.layer != 0).then(|| ("the base".to_owned(), base));
     Fault { other, ..Fault::error(rule, at, message) }

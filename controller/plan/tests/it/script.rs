@@ -111,7 +111,7 @@ impl World {
             }
             "why" => {
                 let resolution = resolve(&self.fleet, &self.facts);
-                let origin = &resolution.devices[whom].provenance[rest];
+                let origin = resolution.devices[whom].provenance.get(rest).unwrap();
                 writeln!(self.transcript, "{} at {}", origin.document, origin.position).unwrap();
             }
             "twin" => {

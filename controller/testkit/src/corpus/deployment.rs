@@ -38,16 +38,13 @@ pub(super) fn shared(shape: &Shape, index: usize, mistake: Option<usize>) -> Str
     let site = SITES[index % shape.bases()];
     let line = index % 8;
     let ring = RINGS[index % 3];
+    let (one, other) = (HARDWARE[index % 4], HARDWARE[(index + 1) % 4]);
     let condition = match index % 5 {
-        0 => format!("tags.ring = '{ring}'"),
-        1 => format!("tags.site = '{site}' AND tags.line = '{line}'"),
-        2 => format!(
-            "tags.hardware IN ['{}', '{}'] AND tags.line != '{line}'",
-            HARDWARE[index % 4],
-            HARDWARE[(index + 1) % 4]
-        ),
+        0 => format!("tags.ring = '{ring}' AND tags.line = '{line}'"),
+        1 => format!("tags.site = '{site}' AND tags.line IN ['{line}', '{}']", (line + 1) % 8),
+        2 => format!("tags.hardware IN ['{one}', '{other}'] AND tags.line = '{line}'"),
         3 => format!("tags.location.floor >= 2 AND tags.site = '{site}'"),
-        _ => format!("(tags.site = '{site}' OR tags.ring = 'canary') AND NOT tags.hardware = 'cm4'"),
+        _ => format!("(tags.site = '{site}' OR tags.ring = 'canary') AND NOT tags.hardware = '{one}'"),
     };
     let feature = FEATURES[index % 5];
     let modules =

@@ -1,0 +1,52 @@
+//! Where each value of the modules and routes of a device comes from: worked out when somebody asks, because nearly nobody
+//! does, and never about nearly all devices.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use hemline_model::DeploymentDoc;
+
+use super::{
+    Provenance,
+    layer::{Layer, Merged, pointer},
+};
+
+/// The origins of the values of one merged config. Shared by all devices with the same deployments.
+#[derive(Debug, Default)]
+pub struct Origins {
+    /// Base first.
+    deployments: Vec<Arc<DeploymentDoc>>,
+    by_path: OnceLock<BTreeMap<String, Provenance>>,
+}
+
+impl Origins {
+    pub(super) fn new(deployments: Vec<Arc<DeploymentDoc>>) -> Self {
+        Self { deployments, by_path: OnceLock::new() }
+    }
+
+    /// The origin of one value, by path: `modules.camera.image`.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Provenance> {
+        self.all().get(path)
+    }
+
+    /// All of them, in order of their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Provenance)> {
+        self.all().iter()
+    }
+
+    fn all(&self) -> &BTreeMap<String, Provenance> {
+        self.by_path.get_or_init(|| {
+            let layers: Vec<Layer<'_>> = self.deployments.iter().map(Layer::new).collect();
+            let merged = Merged::of(&layers.iter().collect::<Vec<_>>());
+            let origin = |(path, (value, place)): (Vec<String>, (_, usize))| {
+                let deployment = self.deployments.get(place)?;
+                let position = deployment.position(&pointer(&path));
+                Some((path.join("."), Provenance { document: deployment.name.clone(), value, position }))
+            };
+            merged.leaves.into_iter().filter_map(origin).collect()
+        })
+    }
+}
