@@ -13,6 +13,7 @@ mod draft;
 pub mod duration;
 mod idle;
 mod ignoring;
+mod image;
 mod module;
 mod shape;
 

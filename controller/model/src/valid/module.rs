@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hemline_query::near;
 
-use super::{Context, ModuleSpec, create_options, escape, idle};
+use super::{Context, ModuleSpec, create_options, escape, idle, image};
 use crate::{
     document::{EnvObject, EnvValue, Module, ModuleType},
     id::ModuleId,
@@ -52,7 +52,7 @@ pub(super) fn check(
     runtime(module, layer, &at, context);
     idle::check(module, create_options.as_ref(), &at, context);
     if let Some(image) = &module.image {
-        check_image(image, &format!("{at}/image"), context);
+        image::check(image, &format!("{at}/image"), context);
     }
     let env = environment(&module.env, &format!("{at}/env"), context);
     if let Some(desired) = &module.desired {
@@ -158,25 +158,6 @@ fn runtime(module: &Module, layer: Layer, at: &str, context: &mut Context<'_>) {
         let message = format!("a {word} module has no {field}");
         context.error_at_key("wrong-runtime-field", &format!("{at}/{field}"), message).hint =
             Some(hint.to_owned());
-    }
-}
-
-fn check_image(image: &str, pointer: &str, context: &mut Context<'_>) {
-    let name = image.trim();
-    let wrong = if name.is_empty() {
-        Some("the image is empty")
-    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        Some("an image name has no white space")
-    } else if name.ends_with(['/', ':', '@']) || name.starts_with([':', '@', '/']) || name.contains("//") {
-        Some("an image name is [registry/]name[:tag][@digest]")
-    } else {
-        None
-    };
-    match wrong {
-        Some(wrong) => {
-            context.error("image", pointer, wrong);
-        }
-        None => idle::tag(name, pointer, context),
     }
 }
 
