@@ -8,6 +8,7 @@ use hemline_model::{
     DeploymentDoc, Fleet, Severity,
     id::{DeviceId, DocumentName, ModuleId},
 };
+use hemline_query::near;
 
 use super::{
     Facts, Findings, Problem,
@@ -39,10 +40,13 @@ pub(super) fn configs(fleet: &Fleet, configs: &Configs, findings: &mut Findings)
             let missing = incomplete.missing;
             let message = format!("no deployment gives module {} its {missing}", incomplete.module);
             let finding = layer.finding(Severity::Error, "module-incomplete", &pointer(&path), message);
-            findings.on_all(
-                &users,
-                Problem(finding.with_hint(format!("add {missing}, or the module to the base"))),
-            );
+            let whole = |module: &&ModuleId| config.incomplete.iter().all(|other| other.module != **module);
+            let others = config.modules.keys().filter(|module| !module.is_system()).filter(whole);
+            let hint = match near(incomplete.module.as_str(), others.map(ModuleId::as_str)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("add {missing}, or the module to the base"),
+            };
+            findings.on_all(&users, Problem(finding.with_hint(hint)));
         }
         for fault in &config.faults {
             let concerned: Vec<DeviceId> =
