@@ -1,12 +1,16 @@
 //! `examples/factory`: a whole fleet is clean, its broken twin says every mistake at its very characters, and the comment on
 //! a change of it answers what a reviewer asks.
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::hem::hem;
+use crate::{hem::hem, plan::git};
 
 const FACTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/factory");
 
@@ -439,6 +443,53 @@ fn all_are_said(name: &str, mistakes: &[Mistake]) {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
     let human = validate(folder.path(), "human");
     insta::assert_snapshot!(name, String::from_utf8_lossy(&human.stderr));
+}
+
+/// A pull request: a new image and more memory for the filter, a route less, the cameras of one site gone, a sensor gone, and a
+/// live change for one site.
+const CHANGES: &[(&str, &str, &str)] = &[
+    ("deployments/press.yaml", "press/filter:1.12.3", "press/filter:1.13.0"),
+    ("deployments/press.yaml", "\"Memory\":67108864", "\"Memory\":100663296"),
+    (
+        "deployments/press.yaml",
+        "    hourly:\n      route: FROM /messages/modules/historian/outputs/hourly INTO $upstream\n      priority: 5\n      timeToLive: 2d\n",
+        "",
+    ),
+    ("deployments/vision.yaml", "tags.camera = true", "tags.camera = true AND tags.site != 'gdansk'"),
+    ("deployments/lyon.yaml", "samplingMs: 500", "samplingMs: 400"),
+    (
+        "devices/lyon/sensors.yaml",
+        "---\napiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: lyon-pressure-63}\nspec:\n  tags: {site: lyon, role: sensor, kind: pressure}\n",
+        "",
+    ),
+];
+
+#[test]
+fn the_comment_on_a_change_answers_its_reviewer() {
+    let there = Command::new("git").arg("--version").output().is_ok();
+    if !hemline_testkit::require("git", there, "install git") {
+        return;
+    }
+    let folder = folder();
+    git(folder.path(), &["init", "--quiet", "-b", "main"]);
+    git(folder.path(), &["add", "--all"]);
+    git(folder.path(), &["commit", "--quiet", "--message", "base"]);
+    for (file, from, to) in CHANGES {
+        replace(folder.path(), file, from, to);
+    }
+    let plan = ["plan", ".", "--base", "HEAD", "--format", "markdown"];
+    let output = hem().current_dir(folder.path()).args(plan).output().expect("hem starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Commit and digest move with every edit of the example; what is said does not.
+    let without_ids: Vec<&str> = text.split(' ').map(|word| if is_id(word) { "ID" } else { word }).collect();
+    insta::assert_snapshot!(without_ids.join(" "));
+}
+
+fn is_id(word: &str) -> bool {
+    let bare = word.trim().trim_end_matches("\n\n<!--").trim_matches('`');
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    bare.starts_with("sha256:") || (bare.len() == 7 && hex(bare))
 }
 
 /// Rule, file and the text that is underlined.
