@@ -1,4 +1,4 @@
-//! The chores of this repository: `cargo xtask test | codegen | corpus | figures | fuzz | tidy`.
+//! The chores of this repository: `cargo xtask test | bench | codegen | corpus | figures | fuzz | tidy`.
 //!
 //! Holds no logic of the product; it only runs cargo, reads its output, and checks rules that no lint can express.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a development tool that talks to a terminal")]
@@ -7,6 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 
+mod bench;
 mod codegen;
 mod corpus;
 mod figures;
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
 
   test [ARGS…]   prepare the parts that tests use, run every test, say what was skipped for want of a part;
                  ARGS go to `cargo test` (for example: -p hemline-plan, or -- some_test)
+  bench          measure reading, judging and planning beside the programs that do part of the same work
   codegen        write crds/ and schemas/ again from the Rust types
   corpus --out DIR [--devices N] [--deployments M] [--changed K] [--bad B] [--seed S]
                  write a made-up fleet and its next revision, the same bytes on every machine
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = arguments.collect();
     let outcome = match (command.as_str(), rest.as_slice()) {
         ("test", _) => suite::run(&rest),
+        ("bench", []) => bench::run(),
         ("codegen", []) => codegen::run(),
         ("corpus", _) => corpus::run(&rest),
         ("figures", []) => figures::run(),
