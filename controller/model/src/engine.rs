@@ -17,7 +17,7 @@ pub use judge::{At, Change, Problem};
 
 use serde_json::{Map, Value};
 
-use crate::finding::Severity;
+use crate::{finding::Severity, pointer::escape};
 
 /// Most problems of one body; nobody reads more.
 pub const PROBLEMS: usize = 40;
@@ -56,9 +56,4 @@ fn host<'a>(body: &'a Map<String, Value>, name: &str) -> Option<(String, &'a Val
     let (outer, host) = inner(body, "HostConfig")?;
     let (key, value) = member(host, name)?;
     Some((format!("/{}/{}", escape(outer), escape(key)), value))
-}
-
-/// A key as a segment of a JSON pointer.
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

@@ -14,6 +14,7 @@ pub mod edge;
 pub mod engine;
 pub mod finding;
 pub mod id;
+pub mod pointer;
 pub mod rules;
 pub mod schema;
 pub mod secret;

@@ -10,6 +10,8 @@ pub use limits::{TwinLimit, Which};
 pub use metadata::Metadata;
 pub use time::dotnet_time;
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// Applies a JSON merge patch: objects recurse, `null` deletes, everything else replaces. Unlike RFC 7396, members of a
@@ -70,6 +72,14 @@ pub fn canonical(value: &Value) -> String {
     out
 }
 
+/// The same of an object.
+#[must_use]
+pub fn canonical_object(map: &Map<String, Value>) -> String {
+    let mut out = String::new();
+    write_members(map, &mut out);
+    out
+}
+
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Array(items) => {
@@ -82,23 +92,38 @@ fn write_canonical(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Object(map) => {
-            // Sorted here, because another crate of the build may switch serde_json to insertion order.
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            out.push('{');
-            for (index, (key, item)) in entries.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
-                write_canonical(item, out);
-            }
-            out.push('}');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            out.push_str(&value.to_string());
-        }
+        Value::Object(map) => write_members(map, out),
+        Value::String(text) => write_text(text, out),
+        Value::Null | Value::Bool(_) | Value::Number(_) => drop(write!(out, "{value}")),
+    }
+}
+
+fn write_members(map: &Map<String, Value>, out: &mut String) {
+    let mut first = true;
+    let mut member = |(key, item): (&String, &Value)| {
+        out.push(if std::mem::take(&mut first) { '{' } else { ',' });
+        write_text(key, out);
+        out.push(':');
+        write_canonical(item, out);
+    };
+    // Sorted here, because another crate of the build may switch serde_json to insertion order.
+    if map.keys().is_sorted() {
+        map.iter().for_each(member);
+    } else {
+        let mut entries: Vec<_> = map.iter().collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries.into_iter().for_each(&mut member);
+    }
+    out.push_str(if map.is_empty() { "{}" } else { "}" });
+}
+
+fn write_text(text: &str, out: &mut String) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // Escapes are those of serde_json.
+        out.push_str(&Value::from(text).to_string());
     }
 }

@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_query::{route::Route, target::TargetCondition};
 
+use crate::pointer::escape;
 use crate::{
     document::{Auth, Drift, Object, Rollout},
     finding::{Finding, Position, RuleId, Severity},
@@ -30,7 +31,7 @@ pub use crate::{
     document::{AuthType, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy},
     text::{InText, Located, SourceFile},
 };
-use context::{Context, escape, name_of, unescape, words};
+use context::{Context, name_of, unescape, words};
 
 /// What came out of a set of files.
 #[derive(Debug)]

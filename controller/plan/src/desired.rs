@@ -9,6 +9,7 @@ use hemline_model::{
         ModuleType, ProcessSettings, Runtime, StoreAndForward,
     },
     id::ModuleId,
+    twin::{Which, limits::measure},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -33,14 +34,41 @@ pub struct DesiredTwins {
 pub(crate) struct ReadyModule {
     agent: Value,
     desired: Map<String, Value>,
+    /// What it adds to `$edgeAgent`, its name not counted, and a little more.
+    agent_bytes: usize,
+    /// Neither twin breaks a limit because of it alone.
+    keeps_limits: bool,
+}
+
+/// Do the modules together surely keep the limits of all twins but `$edgeHub`? Asked for every config; the exact answer
+/// walks through all of them.
+pub(crate) fn surely_within<'m>(modules: impl Iterator<Item = (&'m ModuleId, &'m ReadyModule)>) -> bool {
+    let mut bytes = 0;
+    for (id, module) in modules {
+        if !module.keeps_limits {
+            return false;
+        }
+        bytes += id.as_str().len() + module.agent_bytes;
+    }
+    // What stands in `$edgeAgent` besides the modules.
+    bytes + 512 <= Which::Desired.bytes()
 }
 
 /// Makes a module ready. The field that its runtime needs and no layer sets, when there is one.
 pub(crate) fn ready(module: &Map<String, Value>) -> Result<ReadyModule, &'static str> {
-    let settings = agent_module(module)?;
-    let agent = serde_json::to_value(&settings).unwrap_or_default();
-    let agent = agent.as_object().map(without_null).unwrap_or_default();
-    Ok(ReadyModule { agent: Value::Object(agent), desired: object(module, "desired").clone() })
+    let agent = without_null(&agent_module(module)?.into_map());
+    let desired = object(module, "desired").clone();
+    // As deep as it stands in the twin.
+    let alone = Map::from_iter([("m".to_owned(), Value::Object(agent))]);
+    let alone = Map::from_iter([("modules".to_owned(), Value::Object(alone))]);
+    let (agent_bytes, agent_keeps) = measure(&alone);
+    let (bytes, keeps) = measure(&desired);
+    let keeps_limits = agent_keeps && keeps && bytes <= Which::Desired.bytes();
+    let agent = alone.into_iter().next().and_then(|(_, inner)| match inner {
+        Value::Object(map) => map.into_iter().next().map(|(_, agent)| agent),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    });
+    Ok(ReadyModule { agent: agent.unwrap_or_default(), desired, agent_bytes, keeps_limits })
 }
 
 /// The module twins of a merged config: `rest` is what it says besides its modules.
@@ -50,7 +78,7 @@ pub(crate) fn twins<'m>(
 ) -> BTreeMap<ModuleId, Map<String, Value>> {
     let (mut twins, mut agents) = (BTreeMap::new(), Map::new());
     for (id, ready) in modules {
-        let ReadyModule { agent, desired } = ready.into_owned();
+        let ReadyModule { agent, desired, agent_bytes: _, keeps_limits: _ } = ready.into_owned();
         agents.insert(id.to_string(), agent);
         twins.insert(id, desired);
     }

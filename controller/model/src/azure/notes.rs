@@ -133,10 +133,7 @@ impl<'a> Notes<'a> {
     }
 }
 
-/// A key as a segment of a JSON pointer.
-pub(super) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
+pub(super) use crate::pointer::escape;
 
 /// What kind of value this is, for a message.
 pub(super) fn words(value: &Value) -> &'static str {

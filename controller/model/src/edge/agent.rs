@@ -105,6 +105,29 @@ pub struct AgentModule {
     pub settings: ModuleSettings,
 }
 
+impl AgentModule {
+    /// The piece of the twin that it is: what serde makes, without copies on the way.
+    #[must_use]
+    pub fn into_map(mut self) -> Map<String, Value> {
+        let kind = self.settings.kind();
+        let bare = ModuleSettings::Process(ProcessSettings::default());
+        let settings = match std::mem::replace(&mut self.settings, bare) {
+            ModuleSettings::Docker(docker) => docker.into(),
+            ModuleSettings::Process(process) => super::object(&process),
+        };
+        let entry = |entry: EnvEntry| Value::Object(Map::from_iter([("value".to_owned(), entry.value)]));
+        let env: Map<String, Value> =
+            std::mem::take(&mut self.env).into_iter().map(|(name, value)| (name, entry(value))).collect();
+        let mut map = super::object(&self);
+        map.insert("type".to_owned(), serde_json::to_value(kind).unwrap_or_default());
+        map.insert("settings".to_owned(), Value::Object(settings));
+        if !env.is_empty() {
+            map.insert("env".to_owned(), Value::Object(env));
+        }
+        map
+    }
+}
+
 fn on_unhealthy() -> RestartPolicy {
     RestartPolicy::OnUnhealthy
 }

@@ -30,15 +30,42 @@ pub fn write(settings: &mut Map<String, Value>, options: &Map<String, Value>) ->
 /// # Errors
 /// When there would be more than 100.
 pub fn split(options: &Map<String, Value>) -> Result<Vec<String>, EdgeError> {
-    let text: Vec<char> = crate::twin::canonical(&Value::Object(options.clone())).chars().collect();
-    let pieces: Vec<String> = text.chunks(CHUNK_CHARS).map(|piece| piece.iter().collect()).collect();
-    if pieces.len() > CHUNKS {
-        let (length, limit) = (text.len(), CHUNKS * CHUNK_CHARS);
-        return Err(EdgeError::Format(format!(
-            "createOptions have {length} characters, at most {limit} fit"
-        )));
+    let text = crate::twin::canonical_object(options);
+    fits(&text)?;
+    let mut pieces = Vec::new();
+    let mut rest = text.as_str();
+    loop {
+        let end = rest.char_indices().nth(CHUNK_CHARS).map_or(rest.len(), |(end, _)| end);
+        let (piece, behind) = rest.split_at(end);
+        pieces.push(piece.to_owned());
+        if behind.is_empty() {
+            return Ok(pieces);
+        }
+        rest = behind;
     }
-    Ok(pieces)
+}
+
+/// Do options fit into the pieces that there may be?
+///
+/// # Errors
+/// When there would be more than 100.
+pub fn check(options: &Map<String, Value>) -> Result<(), EdgeError> {
+    fits(&crate::twin::canonical_object(options))
+}
+
+fn fits(text: &str) -> Result<(), EdgeError> {
+    const LIMIT: usize = CHUNKS * CHUNK_CHARS;
+    // A character has at least one byte.
+    if text.len() <= LIMIT {
+        return Ok(());
+    }
+    match text.chars().count() {
+        length if length > LIMIT => {
+            let message = format!("createOptions have {length} characters, at most {LIMIT} fit");
+            Err(EdgeError::Format(message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads options from a settings object. No piece, or blank text, or `null` are empty options.

@@ -20,6 +20,7 @@ pub(super) fn of(document: &Value) -> BTreeMap<String, String> {
 
 /// Rule and reason of each annotation; no reason when the value is not a text.
 pub(crate) fn annotations(document: &Value) -> impl Iterator<Item = (&str, Option<&str>)> {
-    let all = document.pointer("/metadata/annotations").and_then(Value::as_object);
+    let metadata = document.get("metadata");
+    let all = metadata.and_then(|metadata| metadata.get("annotations")).and_then(Value::as_object);
     all.into_iter().flatten().filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, value.as_str())))
 }

@@ -398,8 +398,7 @@ impl<'a> Reader<'a> {
             let key_stretch = self.stretch(span);
             let key = self.key(event, span, depth)?;
             let back = self.path.len();
-            self.path.push('/');
-            self.path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            crate::pointer::push(&mut self.path, &key);
             let first = if merge { None } else { firsts.get(&key).copied() };
             let next_document = depth == 0 && key == "apiVersion" && first.is_some();
             unparted |= next_document;

@@ -118,16 +118,28 @@ const AT_MOST: usize = 100;
 /// All broken limits of one section, up to a hundred.
 #[must_use]
 pub fn violations(section: &Map<String, Value>, which: Which) -> Vec<TwinLimit> {
-    let mut walk = Walk { found: Vec::new(), pointer: String::new() };
-    let mut bytes = 0;
-    for (key, value) in section.iter().filter(|(key, _)| !matches!(key.as_str(), "$version" | "$metadata")) {
-        bytes += walk.member(key, value, 1, false);
-    }
+    let (mut walk, bytes) = walk(section);
     if bytes > which.bytes() {
         let why = TwinLimitKind::Size { section: which.words(), bytes, limit: which.bytes() };
         walk.found.push(TwinLimit { pointer: String::new(), why });
     }
     walk.found
+}
+
+/// The bytes of a section, and whether it keeps all limits but that on them.
+#[must_use]
+pub fn measure(section: &Map<String, Value>) -> (usize, bool) {
+    let (walk, bytes) = walk(section);
+    (bytes, walk.found.is_empty())
+}
+
+fn walk(section: &Map<String, Value>) -> (Walk, usize) {
+    let mut walk = Walk { found: Vec::new(), pointer: String::new() };
+    let mut bytes = 0;
+    for (key, value) in section.iter().filter(|(key, _)| !matches!(key.as_str(), "$version" | "$metadata")) {
+        bytes += walk.member(key, value, 1, false);
+    }
+    (walk, bytes)
 }
 
 struct Walk {
@@ -145,8 +157,7 @@ impl Walk {
 
     fn member(&mut self, key: &str, value: &Value, depth: usize, in_array: bool) -> usize {
         let back = self.pointer.len();
-        self.pointer.push('/');
-        self.pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        crate::pointer::push(&mut self.pointer, key);
         if key.len() > KEY_BYTES {
             self.report(TwinLimitKind::KeyLength { bytes: key.len() });
         }

@@ -1,7 +1,7 @@
 //! What only several documents together can show: names used twice, parents, modules of other layers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeSet, HashMap, btree_map, hash_map::Entry},
     sync::Arc,
 };
 
@@ -37,8 +37,8 @@ impl Drafts {
 
 /// The names and ids that devices refer to each other by, and which of them are edge devices.
 pub(super) struct Devices {
-    by_name: BTreeMap<String, (DeviceId, bool)>,
-    by_id: BTreeMap<DeviceId, bool>,
+    by_name: HashMap<String, (DeviceId, bool)>,
+    by_id: HashMap<DeviceId, bool>,
 }
 
 impl Devices {
@@ -48,9 +48,11 @@ impl Devices {
             let id = document.spec.device_id.as_deref().unwrap_or(&document.metadata.name);
             Some((document.metadata.name.clone(), (DeviceId::new(id).ok()?, document.spec.edge)))
         });
-        let by_name: BTreeMap<_, _> = known.collect();
-        let by_id = by_name.values().cloned().collect();
-        Self { by_name, by_id }
+        let mut known: Vec<(String, (DeviceId, bool))> = known.collect();
+        // Where a name or an id stands twice, it is always the same one that counts.
+        known.sort_by(|one, other| one.0.cmp(&other.0));
+        let by_id = known.iter().map(|(_, device)| device.clone()).collect();
+        Self { by_name: known.into_iter().collect(), by_id }
     }
 
     /// The device a `parent` means, and whether it is an edge device: by name, else by hub id.
@@ -61,7 +63,9 @@ impl Devices {
 
     /// The name that was probably meant.
     pub(super) fn near(&self, parent: &str) -> Option<&str> {
-        near(parent, self.by_name.keys().map(String::as_str))
+        // In order, so that of two names that are equally near it is always the same one.
+        let names: BTreeSet<&str> = self.by_name.keys().map(String::as_str).collect();
+        near(parent, names.into_iter())
     }
 }
 
@@ -97,7 +101,7 @@ impl AllModules {
 pub(super) fn fleet(drafts: Drafts, findings: &mut Vec<Finding>) -> Fleet {
     let mut fleet = Fleet::default();
     let devices = Devices::of(&drafts.devices);
-    let mut names = BTreeMap::new();
+    let mut names = HashMap::new();
     for part in drafts.devices {
         let Part { document: Some(document), located, dropped, .. } = part else { continue };
         let Some(name) = name(&located, &document.metadata.name, &mut names, findings) else { continue };
@@ -106,15 +110,15 @@ pub(super) fn fleet(drafts: Drafts, findings: &mut Vec<Finding>) -> Fleet {
         let origin = Origin { position: located.start(), document: name.clone() };
         let doc = DeviceDoc { id: id.clone(), name, spec, origin, located };
         match fleet.devices.entry(id) {
-            Entry::Vacant(entry) => {
+            btree_map::Entry::Vacant(entry) => {
                 entry.insert(doc);
             }
-            Entry::Occupied(entry) => findings.push(same_device(&doc, entry.get())),
+            btree_map::Entry::Occupied(entry) => findings.push(same_device(&doc, entry.get())),
         }
     }
     parent_cycles(&fleet, findings);
     let modules = AllModules::of(&drafts.deployments);
-    let mut names = BTreeMap::new();
+    let mut names = HashMap::new();
     for part in drafts.deployments {
         let Part { document: Some(document), located, dropped, modules: own } = part else { continue };
         let Some(name) = name(&located, &document.metadata.name, &mut names, findings) else { continue };
@@ -133,7 +137,7 @@ pub(super) fn fleet(drafts: Drafts, findings: &mut Vec<Finding>) -> Fleet {
 fn name(
     located: &Located,
     text: &str,
-    taken: &mut BTreeMap<DocumentName, Located>,
+    taken: &mut HashMap<DocumentName, Located>,
     findings: &mut Vec<Finding>,
 ) -> Option<DocumentName> {
     const POINTER: &str = "/metadata/name";

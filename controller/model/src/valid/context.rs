@@ -123,8 +123,7 @@ impl Context<'_> {
                 return;
             }
             let back = pointer.len();
-            pointer.push('/');
-            pointer.push_str(&escape(key));
+            crate::pointer::push(pointer, key);
             match value {
                 Value::Null => {
                     let message =
@@ -138,11 +137,6 @@ impl Context<'_> {
             pointer.truncate(back);
         }
     }
-}
-
-/// A key as a segment of a JSON pointer.
-pub(super) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// A segment of a JSON pointer as a key.

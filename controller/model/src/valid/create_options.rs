@@ -18,7 +18,7 @@ pub(super) fn check(options: &CreateOptions, pointer: &str, context: &mut Contex
         CreateOptions::Object(object) => object.clone(),
         CreateOptions::Text(text) => parse(text, pointer, context)?,
     };
-    if let Err(why) = chunk::split(&object) {
+    if let Err(why) = chunk::check(&object) {
         context.error("create-options", pointer, why.to_string());
         // Nobody reads the details of fifty thousand characters.
         return Some(object);

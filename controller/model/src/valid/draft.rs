@@ -141,8 +141,9 @@ fn part<T: DeserializeOwned>(raw: RawDocument, shape: &Shape, findings: &mut Vec
 }
 
 fn module_names(document: &Value) -> ModuleNames {
-    let names = document.pointer("/spec/modules").and_then(Value::as_object);
-    let layered = document.pointer("/spec/layered") == Some(&Value::Bool(true));
+    let spec = document.get("spec");
+    let names = spec.and_then(|spec| spec.get("modules")).and_then(Value::as_object);
+    let layered = spec.and_then(|spec| spec.get("layered")) == Some(&Value::Bool(true));
     ModuleNames { layered, names: names.map(|map| map.keys().cloned().collect()).unwrap_or_default() }
 }
 

@@ -266,8 +266,7 @@ impl Shape {
 
 fn step(pointer: &mut String, name: &str, act: impl FnOnce(&mut String)) {
     let back = pointer.len();
-    pointer.push('/');
-    pointer.push_str(&super::escape(name));
+    crate::pointer::push(pointer, name);
     act(pointer);
     pointer.truncate(back);
 }

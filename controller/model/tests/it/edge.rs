@@ -25,6 +25,28 @@ proptest! {
 }
 
 #[test]
+fn a_module_made_by_hand_is_the_one_that_serde_makes() {
+    let modules = json!({
+        "small": {"type": "docker", "status": "running", "settings": {"image": "a"}},
+        "large": {
+            "version": "1.0", "type": "docker", "status": "stopped", "restartPolicy": "on-failure", "startupOrder": 3,
+            "imagePullPolicy": "never", "env": {"A": {"value": "b"}, "N": {"value": null}},
+            "settings": {"image": "a", "digest": "sha256:1", "createOptions": "{\"HostConfig\":{\"Memory\":1}}"}
+        },
+        "host": {
+            "type": "process", "status": "running",
+            "settings": {"command": ["a", "b"], "workingDirectory": "/", "limits": {"openFiles": 9}}
+        }
+    });
+    let desired = AgentDesired::parse(&object(json!({"schemaVersion": "1.1", "modules": modules}))).unwrap();
+    assert_eq!(desired.modules.len(), 3);
+    for (name, module) in desired.modules {
+        let wanted = serde_json::to_value(&module).unwrap();
+        assert_eq!(Value::Object(module.into_map()), wanted, "{name}");
+    }
+}
+
+#[test]
 fn chunk_keys_are_numbered_with_two_digits() {
     let mut settings = Map::new();
     chunk::write(&mut settings, &object(json!({"Labels": {"a": "x".repeat(600)}}))).unwrap();

@@ -1,7 +1,7 @@
 //! What containers of one device take from each other: ports, paths and names. Only layering shows it, because the two may
 //! come from deployments that do not know of each other.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use hemline_model::{
     Severity,
@@ -10,6 +10,7 @@ use hemline_model::{
         mount::{Mounted, mounted},
         port::{Published, published},
     },
+    pointer::escape,
 };
 use serde_json::{Map, Value};
 
@@ -22,27 +23,44 @@ use crate::desired::object;
 /// Ports of the host on which the edge hub waits for the devices below it (reference edge-runtime §5.1).
 const HUB_PORTS: [(u16, &str); 3] = [(443, "HTTPS and WebSocket"), (5671, "AMQP"), (8883, "MQTT")];
 
-struct Container<'a> {
-    name: &'a str,
-    options: &'a Map<String, Value>,
+/// What a module takes of its host and its network.
+#[derive(Debug)]
+pub(super) struct Taken {
     stopped: bool,
+    ports: Vec<Published>,
+    mounts: Vec<Mounted>,
+    /// Further names, each with its pointer inside createOptions.
+    aliases: Vec<(String, String)>,
 }
 
-/// All clashes of a merged config and its modules.
-pub(super) fn find(tree: &Tree<'_>, modules: &[(&str, Cow<'_, Map<String, Value>>)]) -> Vec<Fault> {
-    let containers: Vec<Container<'_>> = modules
-        .iter()
-        .filter(|(_, module)| module.get("type").and_then(Value::as_str) != Some("process"))
-        .map(|(name, module)| Container {
-            name,
-            options: object(module, "createOptions"),
+impl Taken {
+    /// `None` for a module that is no container.
+    pub(super) fn by(module: &Map<String, Value>) -> Option<Self> {
+        if module.get("type").and_then(Value::as_str) == Some("process") {
+            return None;
+        }
+        let options = object(module, "createOptions");
+        Some(Self {
             stopped: module.get("status").and_then(Value::as_str) == Some("stopped"),
+            ports: published(options),
+            mounts: mounted(options),
+            aliases: aliases(options),
         })
-        .collect();
+    }
+}
+
+/// A container of a merged config.
+pub(super) struct Container<'a> {
+    pub(super) name: &'a str,
+    pub(super) taken: &'a Taken,
+}
+
+/// All clashes of a merged config.
+pub(super) fn find(tree: &Tree<'_>, containers: &[Container<'_>]) -> Vec<Fault> {
     let mut found = Vec::new();
-    ports(tree, &containers, &mut found);
-    mounts(tree, &containers, &mut found);
-    names(tree, &containers, &mut found);
+    ports(tree, containers, &mut found);
+    mounts(tree, containers, &mut found);
+    names(tree, containers, &mut found);
     found
 }
 
@@ -59,10 +77,10 @@ fn ordered<T>(one: (T, Place), other: (T, Place)) -> ((T, Place), (T, Place)) {
 }
 
 fn ports(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) {
-    let mut taken: BTreeMap<(u16, String), Vec<(&Container<'_>, Published)>> = BTreeMap::new();
+    let mut taken: BTreeMap<(u16, &str), Vec<(&Container<'_>, &Published)>> = BTreeMap::new();
     // A stopped module takes no port.
-    for container in containers.iter().filter(|container| !container.stopped) {
-        for port in published(container.options).into_iter().filter(|port| port.ports.0 == port.ports.1) {
+    for container in containers.iter().filter(|container| !container.taken.stopped) {
+        for port in container.taken.ports.iter().filter(|port| port.ports.0 == port.ports.1) {
             let number = port.ports.0;
             if let Some((_, head)) =
                 HUB_PORTS.iter().find(|(hub, _)| *hub == number && port.protocol == "tcp")
@@ -80,8 +98,8 @@ fn ports(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) 
                     on_parents: true,
                 });
             }
-            let same = taken.entry((number, port.protocol.clone())).or_default();
-            if let Some((first, its)) = same.iter().find(|(_, its)| its.clashes(&port)) {
+            let same = taken.entry((number, port.protocol.as_str())).or_default();
+            if let Some((first, its)) = same.iter().find(|(_, its)| its.clashes(port)) {
                 let one = (first.name, place(tree, first.name, &its.pointer));
                 let two = (container.name, place(tree, container.name, &port.pointer));
                 let ((name, at), (other, its)) = ordered(one, two);
@@ -107,16 +125,16 @@ fn ports(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) 
 }
 
 fn mounts(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) {
-    let mut shared: BTreeMap<String, Vec<(&Container<'_>, Mounted)>> = BTreeMap::new();
+    let mut shared: BTreeMap<&str, Vec<(&Container<'_>, &Mounted)>> = BTreeMap::new();
     for container in containers {
-        let mut targets: BTreeMap<String, Place> = BTreeMap::new();
-        for mount in mounted(container.options) {
-            let at = place(tree, container.name, &mount.pointer);
-            match targets.get(&mount.target) {
+        let mut targets: BTreeMap<&str, &Mounted> = BTreeMap::new();
+        for mount in &container.taken.mounts {
+            if let Some(first) = targets.get(mount.target.as_str()) {
+                let one = (container.name, place(tree, container.name, &first.pointer));
+                let two = (container.name, place(tree, container.name, &mount.pointer));
                 // Within one document it is reported before.
-                Some(first) if first.layer != at.layer => {
-                    let one = (container.name, first.clone());
-                    let ((name, at), (_, its)) = ordered(one, (container.name, at));
+                if one.1.layer != two.1.layer {
+                    let ((name, at), (_, its)) = ordered(one, two);
                     found.push(Fault {
                         rule: "mount-clash",
                         severity: Severity::Error,
@@ -127,13 +145,11 @@ fn mounts(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>)
                         on_parents: false,
                     });
                 }
-                Some(_) => {}
-                None => drop(targets.insert(mount.target.clone(), at)),
+            } else {
+                targets.insert(&mount.target, mount);
             }
-            let Some(path) = mount.host_path().filter(|path| is_data(path)).map(str::to_owned) else {
-                continue;
-            };
-            let same = shared.entry(path.clone()).or_default();
+            let Some(path) = mount.host_path().filter(|path| is_data(path)) else { continue };
+            let same = shared.entry(path).or_default();
             let others = same.iter().filter(|(first, _)| first.name != container.name);
             let mut clashing = others.filter(|(_, its)| its.writes || mount.writes);
             if let Some((first, its)) = clashing.next() {
@@ -171,22 +187,26 @@ fn is_data(path: &str) -> bool {
 
 /// Names by which containers find each other on their network; DNS takes capitals and small letters for the same.
 fn names(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) {
-    let mut known: BTreeMap<String, (&str, Place)> = BTreeMap::new();
-    let module = |container: &Container<'_>| {
-        Place::first(tree, &vec!["modules".to_owned(), container.name.to_owned()])
+    let mut known: BTreeMap<String, (&str, Option<&str>)> = BTreeMap::new();
+    // Without a pointer it is the name of the module.
+    let place_of = |module: &str, alias: Option<&str>| match alias {
+        Some(pointer) => place(tree, module, pointer),
+        None => Place::first(tree, &vec!["modules".to_owned(), module.to_owned()]),
     };
     for container in containers {
-        let own = (container.name.to_owned(), module(container));
-        for (name, at) in std::iter::once(own).chain(aliases(tree, container)) {
+        let aliases =
+            container.taken.aliases.iter().map(|(name, pointer)| (name.as_str(), Some(pointer.as_str())));
+        for (name, alias) in std::iter::once((container.name, None)).chain(aliases) {
             let key = name.to_ascii_lowercase();
-            let Some((owner, its)) = known.get(&key) else {
-                known.insert(key, (container.name, at));
+            let Some((owner, first)) = known.get(&key) else {
+                known.insert(key, (container.name, alias));
                 continue;
             };
             if *owner == container.name {
                 continue;
             }
-            let ((who, at), (other, its)) = ordered((*owner, its.clone()), (container.name, at));
+            let one = (*owner, place_of(owner, *first));
+            let ((who, at), (other, its)) = ordered(one, (container.name, place_of(container.name, alias)));
             found.push(Fault {
                 rule: "name-clash",
                 severity: Severity::Warning,
@@ -203,9 +223,9 @@ fn names(tree: &Tree<'_>, containers: &[Container<'_>], found: &mut Vec<Fault>) 
 }
 
 /// Further names that createOptions give a container.
-fn aliases(tree: &Tree<'_>, container: &Container<'_>) -> Vec<(String, Place)> {
+fn aliases(options: &Map<String, Value>) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let Some((networking, Value::Object(map))) = member(container.options, "NetworkingConfig") else {
+    let Some((networking, Value::Object(map))) = member(options, "NetworkingConfig") else {
         return found;
     };
     let Some((endpoints, Value::Object(networks))) = member(map, "EndpointsConfig") else { return found };
@@ -216,9 +236,8 @@ fn aliases(tree: &Tree<'_>, container: &Container<'_>) -> Vec<(String, Place)> {
         };
         for (index, alias) in list.iter().enumerate() {
             let Some(alias) = alias.as_str() else { continue };
-            let network = network.replace('~', "~0").replace('/', "~1");
-            let inside = format!("/{networking}/{endpoints}/{network}/{key}/{index}");
-            found.push((alias.to_owned(), place(tree, container.name, &inside)));
+            let network = escape(network);
+            found.push((alias.to_owned(), format!("/{networking}/{endpoints}/{network}/{key}/{index}")));
         }
     }
     found

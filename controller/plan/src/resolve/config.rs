@@ -9,7 +9,7 @@ use hemline_model::{
 use serde_json::{Map, Value};
 
 use super::{
-    clash,
+    clash::{self, Container, Taken},
     fault::Fault,
     layer::{Conflict, Layer},
     limits,
@@ -74,12 +74,13 @@ fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> Config {
     let tree = Tree::of(chosen);
     let modules: Vec<(&str, Cow<'_, Map<String, Value>>)> =
         tree.section("modules").filter_map(|(name, node)| Some((name, node.object()?))).collect();
+    // What only one layer speaks of is worked out once for all configs with that layer.
+    let alone = |name: &str| tree.only_layer("modules", name).and_then(|place| chosen.get(place));
     let mut incomplete = Vec::new();
     let mut ready = Vec::new();
     for (name, module) in &modules {
         let Ok(id) = ModuleId::new(name) else { continue };
-        // What only one layer speaks of is made ready once for all configs with that layer.
-        let made = tree.only_layer("modules", name).and_then(|place| chosen.get(place)?.ready(name));
+        let made = alone(name).and_then(|layer| layer.ready(name));
         let made = match made {
             Some(made) => made.as_ref().map(Cow::Borrowed).map_err(|missing| *missing),
             None => desired::ready(module).map(Cow::Owned),
@@ -89,9 +90,18 @@ fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> Config {
             Err(missing) => incomplete.push(Incomplete { module: id, missing }),
         }
     }
+    let within = desired::surely_within(ready.iter().map(|(id, ready)| (id, &**ready)));
     let twins = desired::twins(ready.into_iter(), &tree.map(|section| section != "modules"));
-    let mut faults = clash::find(&tree, &modules);
-    faults.extend(limits::find(&tree, &twins));
+    let mixed: Vec<Option<Taken>> = modules
+        .iter()
+        .map(|(name, module)| alone(name).map_or_else(|| Taken::by(module), |_| None))
+        .collect();
+    let containers = modules.iter().zip(&mixed).filter_map(|((name, _), mixed)| {
+        let taken = alone(name).map_or(mixed.as_ref(), |layer| layer.taken(name));
+        Some(Container { name, taken: taken? })
+    });
+    let mut faults = clash::find(&tree, &containers.collect::<Vec<_>>());
+    faults.extend(limits::find(&tree, &twins, within));
     let route = |(name, node): (&str, &Node<'_>)| Some((name.to_owned(), node.only_layer()?));
     Config {
         deployments,

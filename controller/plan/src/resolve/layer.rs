@@ -13,6 +13,7 @@ use hemline_model::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::clash::Taken;
 use crate::desired::{self, ReadyModule};
 
 /// The steps from the root of a config to a value.
@@ -24,7 +25,10 @@ pub(crate) struct Layer<'a> {
     pub(crate) deployment: &'a Arc<DeploymentDoc>,
     /// What it says, section by section.
     pub(crate) tree: Map<String, Value>,
+    /// Is there a `null` in it, which takes something away?
+    pub(crate) has_null: bool,
     leaves: OnceCell<BTreeMap<Path, Value>>,
+    taken: OnceCell<BTreeMap<String, Option<Taken>>>,
     ready: OnceCell<BTreeMap<String, Result<ReadyModule, &'static str>>>,
 }
 
@@ -65,7 +69,15 @@ impl<'a> Layer<'a> {
             let list = spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
             section("broker", Map::from_iter([("authorizations".to_owned(), Value::Array(list))]));
         }
-        Self { deployment, tree, leaves: OnceCell::new(), ready: OnceCell::new() }
+        let has_null = tree.values().any(super::tree::has_null);
+        Self {
+            deployment,
+            tree,
+            has_null,
+            leaves: OnceCell::new(),
+            taken: OnceCell::new(),
+            ready: OnceCell::new(),
+        }
     }
 
     /// A module of it as it is when no other layer speaks of the module.
@@ -76,6 +88,16 @@ impl<'a> Layer<'a> {
             objects.map(|(name, module)| (name.clone(), desired::ready(module))).collect()
         });
         all.get(module)
+    }
+
+    /// What a module of it takes of its host when no other layer speaks of the module.
+    pub(crate) fn taken(&self, module: &str) -> Option<&Taken> {
+        let all = self.taken.get_or_init(|| {
+            let modules = desired::object(&self.tree, "modules").iter();
+            let objects = modules.filter_map(|(name, module)| Some((name, module.as_object()?)));
+            objects.map(|(name, module)| (name.clone(), Taken::by(module))).collect()
+        });
+        all.get(module)?.as_ref()
     }
 
     /// Every value that it says. A route is one.
@@ -222,15 +244,19 @@ fn module_object(module: &ModuleSpec) -> Map<String, Value> {
         limits,
     } = module;
     let mut object = Map::new();
+    // Copied, not written out and read again.
+    for (key, map) in [("createOptions", create_options), ("desired", desired)] {
+        if let Some(map) = map {
+            object.insert(key.to_owned(), Value::Object(map.clone()));
+        }
+    }
     put(&mut object, "type", kind.as_ref());
     put(&mut object, "image", image.as_ref());
-    put(&mut object, "createOptions", create_options.as_ref());
     put(&mut object, "env", (!env.is_empty()).then_some(env));
     put(&mut object, "restartPolicy", restart_policy.as_ref());
     put(&mut object, "status", status.as_ref());
     put(&mut object, "startupOrder", startup_order.as_ref());
     put(&mut object, "imagePullPolicy", image_pull_policy.as_ref());
-    put(&mut object, "desired", desired.as_ref());
     put(&mut object, "command", command.as_ref());
     put(&mut object, "workingDirectory", working_directory.as_ref());
     put(&mut object, "limits", limits.as_ref());

@@ -22,8 +22,13 @@ const MODULES_AT_MOST: usize = 50;
 /// Broken limits of one twin that are told; the first ones say enough.
 const TOLD: usize = 5;
 
-/// All limits that a merged config breaks; `twins` are the module twins made of it.
-pub(super) fn find(tree: &Tree<'_>, twins: &BTreeMap<ModuleId, Map<String, Value>>) -> Vec<Fault> {
+/// All limits that a merged config breaks; `twins` are the module twins made of it. Where the modules are surely `within`
+/// theirs, only the routes are looked at.
+pub(super) fn find(
+    tree: &Tree<'_>,
+    twins: &BTreeMap<ModuleId, Map<String, Value>>,
+    within: bool,
+) -> Vec<Fault> {
     let mut found = Vec::new();
     let count = twins.keys().filter(|module| !module.is_system()).count();
     if count > MODULES_AT_MOST {
@@ -31,7 +36,7 @@ pub(super) fn find(tree: &Tree<'_>, twins: &BTreeMap<ModuleId, Map<String, Value
             format!("{count} modules on one device after layering, at most {MODULES_AT_MOST} are allowed");
         found.push(fault(tree, "too-many-modules", &vec!["modules".to_owned()], message));
     }
-    for (module, desired) in twins {
+    for (module, desired) in twins.iter().filter(|(module, _)| !within || **module == ModuleId::edge_hub()) {
         for limit in violations(desired, Which::Desired).into_iter().take(TOLD) {
             let message = format!("desired properties of {module} after layering: {limit}");
             found.push(fault(tree, "twin-limit", &path(module, &limit), message));

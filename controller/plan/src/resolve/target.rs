@@ -90,11 +90,13 @@ fn tag<'d>(device: &'d DeviceDoc, path: &[&str]) -> Option<&'d str> {
 /// The device twin as a target condition sees it. Tags are those of the document: what it says is what will be there.
 pub(crate) fn twin_of(device: &DeviceDoc, facts: &Facts) -> Value {
     let reported = facts.reported.get(&device.id).cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    json!({
+    let mut twin = json!({
         "deviceId": device.id.as_str(),
         "status": if device.spec.enabled { "enabled" } else { "disabled" },
         "capabilities": {"iotEdge": device.spec.edge},
-        "tags": device.spec.tags,
-        "properties": {"desired": device.spec.desired, "reported": reported},
-    })
+        "properties": {"reported": reported},
+    });
+    twin["tags"] = Value::Object(device.spec.tags.clone());
+    twin["properties"]["desired"] = Value::Object(device.spec.desired.clone());
+    twin
 }

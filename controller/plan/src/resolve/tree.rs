@@ -96,16 +96,16 @@ impl<'a> Tree<'a> {
 
 impl<'a> Node<'a> {
     /// A value of a layer that nothing stands in the way of. `None` when only `null` is in it, which says: nothing.
-    fn new(value: &'a Value, place: usize) -> Option<Self> {
+    fn new(value: &'a Value, place: usize, may_have_null: bool) -> Option<Self> {
         match value {
             Value::Null => None,
             Value::Object(map) if !map.is_empty() => {
-                if !has_null(value) {
+                if !(may_have_null && has_null(value)) {
                     return Some(Self::Whole(map, place));
                 }
                 let members: BTreeMap<_, _> = map
                     .iter()
-                    .filter_map(|(key, value)| Some((key.as_str(), Self::new(value, place)?)))
+                    .filter_map(|(key, value)| Some((key.as_str(), Self::new(value, place, true)?)))
                     .collect();
                 (!members.is_empty()).then_some(Self::Branch(members))
             }
@@ -222,7 +222,7 @@ fn leads_to_leaf(map: &Map<String, Value>, path: &[String]) -> bool {
     }
 }
 
-fn has_null(value: &Value) -> bool {
+pub(super) fn has_null(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Object(map) => map.values().any(has_null),
@@ -240,6 +240,10 @@ struct Merge<'a, 'l> {
 }
 
 impl<'a> Merge<'a, '_> {
+    fn may_have_null(&self) -> bool {
+        self.layers.get(self.place).is_some_and(|layer| layer.has_null)
+    }
+
     fn member(&mut self, members: &mut BTreeMap<&'a str, Node<'a>>, key: &'a str, value: &'a Value) {
         self.path.push(key.to_owned());
         let before = members.remove(key).filter(|node| !node.is_nothing());
@@ -251,7 +255,7 @@ impl<'a> Merge<'a, '_> {
                 self.replaced(&before, Some(value));
                 Some(Node::Leaf(value, self.place))
             }
-            None => Node::new(value, self.place),
+            None => Node::new(value, self.place, self.may_have_null()),
             Some(before) => self.onto(before, value),
         };
         if let Some(after) = after {
@@ -263,7 +267,7 @@ impl<'a> Merge<'a, '_> {
     fn onto(&mut self, before: Node<'a>, value: &'a Value) -> Option<Node<'a>> {
         let Value::Object(map) = value else {
             self.replaced(&before, Some(value));
-            return Node::new(value, self.place);
+            return Node::new(value, self.place, self.may_have_null());
         };
         // An empty object says that there is an object, not that it should be emptied.
         if map.is_empty() {
@@ -271,9 +275,10 @@ impl<'a> Merge<'a, '_> {
         }
         let mut members = match before {
             Node::Branch(members) => members,
-            Node::Whole(map, place) => {
-                map.iter().filter_map(|(key, value)| Some((key.as_str(), Node::new(value, place)?))).collect()
-            }
+            Node::Whole(map, place) => map
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_str(), Node::new(value, place, false)?)))
+                .collect(),
             leaf @ Node::Leaf(..) => {
                 // Said by the first leaf that takes its place.
                 let depth = self.path.len();
