@@ -140,7 +140,7 @@ pub(crate) enum FindingFormat {
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// Annotations of a GitHub workflow.
+    /// Annotations of a GitHub workflow: the runner shows ten errors, ten warnings and ten notices of a step, errors first.
     Github,
     /// JUnit XML, for test reports.
     Junit,

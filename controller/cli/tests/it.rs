@@ -35,6 +35,8 @@ mod pull_request;
 mod query;
 #[path = "it/quickstart.rs"]
 mod quickstart;
+#[path = "it/readers.rs"]
+mod readers;
 #[path = "it/route_test.rs"]
 mod route_test;
 #[path = "it/sdk.rs"]

@@ -7,7 +7,7 @@ pub mod github;
 pub mod junit;
 pub mod sarif;
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +236,7 @@ impl Finding {
         for (label, text) in hint.chain(self.notes.iter().map(|note| ("note", note))) {
             out.push_str(&format!("{:width$} = {label}: {text}\n", ""));
         }
-        out
+        harmless(&out).into_owned()
     }
 
     fn render_line(&self, out: &mut String, position: &Position, line: &str, width: usize) {
@@ -249,6 +249,17 @@ impl Finding {
         out.push_str(&format!("{:width$} |\n", ""));
         out.push_str(&format!("{:>width$} | {text}\n", position.line));
         out.push_str(&format!("{:width$} | {:before$}{carets}{hint}\n", "", ""));
+    }
+}
+
+/// Text of a document on its way to a terminal or log: what would move the cursor or change colours is shown as a
+/// replacement character.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.contains(harmful) {
+        Cow::Owned(text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

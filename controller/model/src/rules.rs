@@ -8,6 +8,9 @@ mod documents;
 mod engine;
 mod files;
 mod fleet;
+mod page;
+
+pub use page::{page, uri};
 
 use crate::finding::{RuleId, Severity};
 
@@ -51,7 +54,18 @@ impl Rule {
 
 /// All rules, in the order in which a document meets them.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
-    files::RULES.iter().chain(documents::RULES).chain(engine::RULES).chain(fleet::RULES).chain(azure::RULES)
+    sections().into_iter().flat_map(|(_, rules)| rules)
+}
+
+/// The rules by what they are about.
+fn sections() -> [(&'static str, &'static [Rule]); 5] {
+    [
+        ("Files and sources", files::RULES),
+        ("Documents", documents::RULES),
+        ("createOptions", engine::RULES),
+        ("The fleet as a whole", fleet::RULES),
+        ("Azure manifests", azure::RULES),
+    ]
 }
 
 /// The rule of this name.

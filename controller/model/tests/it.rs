@@ -13,6 +13,8 @@ mod cases;
 mod edge;
 #[path = "it/formats.rs"]
 mod formats;
+#[path = "it/page.rs"]
+mod page;
 #[path = "it/reader.rs"]
 mod reader;
 #[path = "it/rules.rs"]

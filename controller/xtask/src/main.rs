@@ -21,7 +21,7 @@ usage: cargo xtask COMMAND
   test [ARGS…]   prepare the parts that tests use, run every test, say what was skipped for want of a part;
                  ARGS go to `cargo test` (for example: -p hemline-plan, or -- some_test)
   bench          measure reading, judging and planning beside the programs that do part of the same work
-  codegen        write crds/ and schemas/ again from the Rust types
+  codegen        write crds/, schemas/ and controller/RULES.md again from the Rust types and the catalogue of rules
   corpus --out DIR [--devices N] [--deployments M] [--changed K] [--bad B] [--seed S]
                  write a made-up fleet and its next revision, the same bytes on every machine
   figures        measure what the README states, with the release build of the quickstart

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{cargo, target_folder, workspace_root};
 
+mod npm;
 mod recipes;
 mod sdk;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     let judges = [
         ("check-jsonschema", "HEM_TEST_CHECK_JSONSCHEMA", recipes::check_jsonschema(&target)),
         ("actionlint", "HEM_TEST_ACTIONLINT", recipes::actionlint(&target)),
+        ("programs from npm", "HEM_TEST_NPM", npm::prepare(&root, &target)),
     ];
     for (name, _, judge) in &judges {
         match judge {

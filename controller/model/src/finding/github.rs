@@ -1,6 +1,7 @@
 //! Findings as GitHub's runner reads them from standard output: one workflow command per line.
 //!
-//! The runner takes at most ten errors and ten warnings of one step; errors are written first, so that they are kept.
+//! The runner shows at most ten errors, ten warnings and ten notices of one step; errors are written first, so that the log
+//! starts with what matters. Columns count for annotations of one line only, and every finding is on one line.
 
 use super::{Finding, Severity};
 
@@ -31,7 +32,7 @@ fn line(finding: &Finding) -> String {
 
 /// What the runner takes apart in a message.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    super::harmless(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// What it takes apart in a property, too.

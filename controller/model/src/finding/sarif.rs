@@ -5,6 +5,11 @@ use serde_json::{Map, Value, json};
 use super::{Finding, Position, Severity};
 use crate::rules::{self, Rule};
 
+/// Where Hemline is at home in the world.
+const HOME: &str = "https://hemline.dev";
+/// What relative paths start from; a convention that code scanning services know.
+const SOURCE_ROOT: &str = "%SRCROOT%";
+
 /// The whole log. `version` is that of the program.
 #[must_use]
 pub fn print(findings: &[Finding], version: &str) -> String {
@@ -18,8 +23,13 @@ pub fn print(findings: &[Finding], version: &str) -> String {
             "tool": {"driver": {
                 "name": "hem validate",
                 "version": version,
+                "semanticVersion": version,
+                "informationUri": HOME,
                 "rules": rules.iter().map(|rule| descriptor(rule)).collect::<Vec<_>>(),
             }},
+            // Code scanning keeps one set of results per id.
+            "automationDetails": {"id": "hem validate/"},
+            "originalUriBaseIds": {SOURCE_ROOT: {"description": {"text": "The folder in which hem was started."}}},
             "columnKind": "unicodeCodePoints",
             "results": results,
         }],
@@ -35,6 +45,7 @@ fn descriptor(rule: &Rule) -> Value {
         "id": id,
         "shortDescription": {"text": summary},
         "fullDescription": {"text": format!("{summary} {why}")},
+        "helpUri": rules::uri(id),
         "help": {"text": format!("{why}\n{fix}"), "markdown": markdown},
         "defaultConfiguration": {"level": level(*severity)},
     })
@@ -62,11 +73,14 @@ fn location(finding: &Finding, position: &Position) -> Value {
     if let Some(end) = finding.end_column {
         region["endColumn"] = end.into();
     }
-    if let Some(line) = finding.source_line.as_ref().filter(|line| line.len() <= 500) {
-        region["snippet"] = json!({"text": line});
+    if let Some(text) = finding.underlined() {
+        region["snippet"] = json!({"text": text});
     }
-    let mut place =
-        json!({"physicalLocation": {"artifactLocation": artifact(&position.file), "region": region}});
+    let mut physical = json!({"artifactLocation": artifact(&position.file), "region": region});
+    if let Some(line) = finding.source_line.as_ref().filter(|_| !finding.source_line_is_cut()) {
+        physical["contextRegion"] = json!({"startLine": position.line, "snippet": {"text": line}});
+    }
+    let mut place = json!({"physicalLocation": physical});
     if !finding.pointer.is_empty() {
         place["logicalLocations"] = json!([{"fullyQualifiedName": finding.pointer}]);
     }
@@ -79,7 +93,7 @@ fn artifact(file: &str) -> Value {
     if file.starts_with('/') {
         json!({"uri": format!("file://{uri}")})
     } else {
-        json!({"uri": uri, "uriBaseId": "%SRCROOT%"})
+        json!({"uri": uri, "uriBaseId": SOURCE_ROOT})
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn read_whole(source: &SourceText, piece: Piece, limits: Limits) -> O
         match serde_json::from_str(source.text()) {
             Ok(json) => value = Some(json),
             Err(why) => {
-                let place = Place { line: number(why.line()), column: number(why.column()) };
+                let place = json_place(source, why.line(), why.column());
                 reader
                     .syntax(place, "surrogate escapes (\\ud800 to \\udfff) stand in pairs, and in JSON only");
             }
@@ -488,6 +488,18 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// The JSON parser counts bytes, ends lines with LF only, and may stand in front of a line's first byte.
+fn json_place(source: &SourceText, line: usize, column: usize) -> Place {
+    let text = source.text();
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let mut offset = (start + column.saturating_sub(1)).min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    let (line, column) = source.place(offset);
+    Place { line, column }
 }
 
 fn number(n: usize) -> u32 {

@@ -187,12 +187,24 @@ proptest! {
 #[test]
 fn findings_stand_inside_the_text() {
     // The parser counts a line behind the last one when the text ends in the middle of something.
-    for text in ["a: {\n  b: 1\nx", "{\n  \"a\": \"b\n", "a: 'b\n", "a: [1,\nb"] {
+    // The JSON parser counts bytes and may stand in front of a line.
+    let texts = [
+        "a: {\n  b: 1\nx",
+        "{\n  \"a\": \"b\n",
+        "a: 'b\n",
+        "a: [1,\nb",
+        "{\"a\": 1}\n---\nkind: x\nb: {c: \"\\ud83d\\ude00\"}\n",
+        "{\"é\": \"\\ud83d\"}",
+    ];
+    for text in texts {
         let (_, findings) = text::read(&file(text));
         assert!(!findings.is_empty(), "{text:?}");
         for finding in findings {
             let position = finding.position.unwrap();
-            assert!((position.line as usize) <= text.split('\n').count(), "{text:?} at {position}");
+            let line = text.split('\n').nth(position.line as usize - 1);
+            let columns =
+                1..=line.unwrap_or_else(|| panic!("{text:?} at {position}")).chars().count() as u32 + 1;
+            assert!(columns.contains(&position.column), "{text:?} at {position}");
         }
     }
 }
