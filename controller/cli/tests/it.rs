@@ -17,6 +17,8 @@ mod azure;
 mod bad_clients;
 #[path = "it/bad_documents.rs"]
 mod bad_documents;
+#[path = "it/bad_input.rs"]
+mod bad_input;
 #[path = "it/engines.rs"]
 mod engines;
 #[path = "it/factory.rs"]
@@ -37,6 +39,8 @@ mod query;
 mod quickstart;
 #[path = "it/readers.rs"]
 mod readers;
+#[path = "it/repository.rs"]
+mod repository;
 #[path = "it/route_test.rs"]
 mod route_test;
 #[path = "it/sdk.rs"]

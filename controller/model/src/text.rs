@@ -55,7 +55,7 @@ pub struct Limits {
     pub file_bytes: usize,
     /// Levels of nesting.
     pub depth: usize,
-    /// Nodes and bytes that anchors and aliases may copy, per document.
+    /// Nodes and bytes that anchors and aliases may copy, per file.
     pub alias_weight: usize,
     /// Findings per document; what is behind them is not reported.
     pub findings: usize,
@@ -89,7 +89,7 @@ pub fn read(file: &SourceFile) -> (Vec<RawDocument>, Vec<Finding>) {
 
 /// Reads one file into its documents. What cannot be read is a finding; documents before and behind it are still read.
 #[must_use]
-pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
+pub fn read_within(file: &SourceFile, mut limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
     let source = match check_bytes(file, limits) {
         Ok(text) => Arc::new(SourceText::new(file.path.clone(), text)),
         Err(finding) => return (Vec::new(), vec![*finding]),
@@ -101,10 +101,12 @@ pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<
     let mut findings = Vec::new();
     let mut left = limits.file_weight;
     for piece in split::pieces(&source) {
-        if findings.len() >= limits.file_findings {
+        // Who copies that much, or has that much to mend, is told once.
+        if findings.len() >= limits.file_findings || limits.alias_weight == 0 {
             break;
         }
         let outcome = reader::read(&source, piece, limits);
+        limits.alias_weight = limits.alias_weight.saturating_sub(outcome.copied);
         let ignored = outcome.value.as_ref().map(ignored::of).unwrap_or_default();
         let located = Located::new(source.clone(), piece, ignored);
         findings.extend(outcome.problems.into_iter().map(|problem| located.problem(problem)));

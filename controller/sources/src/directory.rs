@@ -14,7 +14,7 @@ use std::{
 use hemline_model::SourceFile;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Limits, Nudge, Snapshot, Source, SourceError, StatusFile, select};
+use crate::{Limits, Note, Nudge, Snapshot, Source, SourceError, StatusFile, select};
 
 use self::{walk::Stamp, watch::Watch};
 
@@ -156,27 +156,37 @@ impl Source for Directory {
 /// Reads files and folders as given on a command line. The paths of the result start as the arguments do, so that a
 /// finding names a path that the person can open.
 ///
+/// What was passed over is among the notes.
+///
 /// # Errors
 /// When a path cannot be read or the limits are exceeded.
-pub fn read_paths(paths: &[PathBuf], limits: Limits) -> Result<Vec<SourceFile>, SourceError> {
+pub fn read_paths(paths: &[PathBuf], limits: Limits) -> Result<(Vec<SourceFile>, Vec<Note>), SourceError> {
     let mut all = Vec::new();
+    let mut notes = Vec::new();
     for path in paths {
         let found = walk::read(path, limits)?;
         let prefix = path.to_string_lossy().replace('\\', "/");
         let prefix = prefix.strip_prefix("./").unwrap_or(&prefix).trim_end_matches('/');
-        all.extend(found.files.into_iter().map(|file| SourceFile {
-            path: match (prefix, &*file.path) {
-                ("" | ".", inside) => inside.into(),
-                (prefix, "") => prefix.into(),
-                (prefix, inside) => format!("{prefix}/{inside}").into(),
-            },
-            bytes: file.bytes,
-        }));
+        let full = |inside: &str| match (prefix, inside) {
+            ("" | ".", inside) => inside.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, inside) => format!("{prefix}/{inside}"),
+        };
+        all.extend(
+            found
+                .files
+                .into_iter()
+                .map(|file| SourceFile { path: full(&file.path).into(), bytes: file.bytes }),
+        );
+        let told = found.notes.into_iter();
+        notes.extend(told.map(|note| Note { path: note.path.as_deref().map(full), ..note }));
     }
     all.sort_by(|a, b| a.path.cmp(&b.path));
     // The same folder named twice must not make every document a duplicate of itself.
     all.dedup_by(|a, b| a.path == b.path);
-    Ok(all)
+    notes.sort_by(|a, b| a.path.cmp(&b.path));
+    notes.dedup();
+    Ok((all, notes))
 }
 
 async fn blocking<T: Send + 'static>(

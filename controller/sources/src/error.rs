@@ -14,7 +14,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// The source holds more than a controller should take in.
-    #[error("{path}: more than {limit} {what}; point the source at a smaller folder")]
+    #[error("{path}: more than {limit} {what}; {}", remedy(what))]
     Limit {
         /// Files, bytes, folders deep.
         what: &'static str,
@@ -48,7 +48,7 @@ pub enum SourceError {
         seconds: u64,
     },
     /// The repository has no such branch, tag or commit.
-    #[error("{url} has no branch, tag or commit {reference:?}{}", known(names))]
+    #[error("{url} has no branch, tag or commit {reference:?}{}{}", known(names), then(hint))]
     NoReference {
         /// The address or path.
         url: String,
@@ -56,6 +56,8 @@ pub enum SourceError {
         reference: String,
         /// Some branches that exist.
         names: Vec<String>,
+        /// What to do, where that is known; may be empty.
+        hint: String,
     },
     /// The revision has no such folder.
     #[error("revision {revision} has no folder {folder:?}")]
@@ -81,13 +83,24 @@ pub enum SourceError {
         /// What the object database said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Two revisions without a common ancestor (a shallow clone has none either).
-    #[error("{a} and {b} have no common ancestor here; in CI fetch the whole history (fetch-depth: 0)")]
+    /// A path without a repository around it.
+    #[error(
+        "{} is in no Git repository; run this inside a clone, or leave out --base to plan the folder as it is",
+        path.display()
+    )]
+    NoRepository {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Two revisions without a common ancestor (a shallow clone may lack it).
+    #[error("{a} and {b} have no common ancestor here{}", deeper(*shallow))]
     NoMergeBase {
         /// One.
         a: String,
         /// The other.
         b: String,
+        /// Does the clone hold only a part of the history?
+        shallow: bool,
     },
     /// Status could not be written; reading is not affected.
     #[error("cannot write status to {}", path.display())]
@@ -100,6 +113,28 @@ pub enum SourceError {
     /// The program is stopping, or the reading task died.
     #[error("reading the source was interrupted")]
     Interrupted,
+}
+
+/// What helps against a limit.
+fn remedy(what: &str) -> &'static str {
+    if what.ends_with("in one file") {
+        "split it into several files, or keep it out of the folder"
+    } else {
+        "point to a smaller folder"
+    }
+}
+
+fn deeper(shallow: bool) -> &'static str {
+    if shallow {
+        ", because this clone is shallow; fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0` in the checkout \
+         step of CI"
+    } else {
+        "; compare with a branch that this one came from"
+    }
+}
+
+fn then(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!("; {hint}") }
 }
 
 fn known(names: &[String]) -> String {

@@ -276,7 +276,10 @@ pub fn merge_base(repository: &Path, a: &str, b: &str) -> Result<Revision, Sourc
     let (one, other) = (open::resolve(&objects, repository, a)?, open::resolve(&objects, repository, b)?);
     match objects.merge_base(one, other) {
         Ok(base) => tree::revision(base),
-        Err(_) => Err(SourceError::NoMergeBase { a: a.to_owned(), b: b.to_owned() }),
+        Err(_) => {
+            let shallow = objects.is_shallow();
+            Err(SourceError::NoMergeBase { a: a.to_owned(), b: b.to_owned(), shallow })
+        }
     }
 }
 

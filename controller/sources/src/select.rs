@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { files: 10_000, file_bytes: 1 << 20, total_bytes: 256 << 20, depth: 32 }
+        Self { files: 10_000, file_bytes: 1 << 20, total_bytes: 64 << 20, depth: 32 }
     }
 }
 

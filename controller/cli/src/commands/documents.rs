@@ -6,20 +6,35 @@ use std::{
 };
 
 use hemline_model::{
-    finding::{Finding, Severity},
+    finding::{Finding, Position, Severity},
     valid::SourceFile,
 };
+use hemline_sources::Note;
 
 use crate::error::CommandError;
 
 /// All documents below these paths, in a stable order. A file that is named is read whatever its name is.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CommandError> {
-    let files = hemline_sources::read_paths(paths, hemline_sources::Limits::default())
+    Ok(read_noted(paths)?.0)
+}
+
+/// The same with what was passed over: links, names that are no UTF-8.
+pub(crate) fn read_noted(paths: &[PathBuf]) -> Result<(Vec<SourceFile>, Vec<Note>), CommandError> {
+    let (files, notes) = hemline_sources::read_paths(paths, hemline_sources::Limits::default())
         .map_err(|error| CommandError::part("reading documents", error))?;
     if files.is_empty() {
         return Err(CommandError::Usage("no *.yaml, *.yml or *.json below the given path".to_owned()));
     }
-    Ok(files)
+    Ok((files, notes))
+}
+
+/// A skipped file may be one that its author counts on.
+pub(crate) fn noted(note: &Note) -> Finding {
+    let finding = Finding::warning(note.rule, note.message.clone());
+    match &note.path {
+        Some(path) => finding.with_position(Position { file: path.as_str().into(), line: 1, column: 1 }),
+        None => finding,
+    }
 }
 
 /// One file, if it is not larger than it may be.

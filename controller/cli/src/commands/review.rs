@@ -191,9 +191,9 @@ fn head(request: &Request<'_>) -> Result<Side, CommandError> {
 }
 
 fn on_disk(folder: &Path) -> Result<Side, CommandError> {
-    let files = documents::read(&[PathBuf::from(folder)])?;
+    let (files, notes) = documents::read_noted(&[PathBuf::from(folder)])?;
     let revision = hemline_sources::digest(&files);
-    Ok(Side { given: None, snapshot: Snapshot { revision, files, message: None, notes: Vec::new() } })
+    Ok(Side { given: None, snapshot: Snapshot { revision, files, message: None, notes } })
 }
 
 fn revisions(request: &Request<'_>, base: &str) -> Result<(Side, Side), CommandError> {
@@ -219,7 +219,9 @@ fn git(error: hemline_sources::SourceError) -> CommandError {
 
 /// Shows findings and returns them; no resolution when one is an error.
 fn judged(side: &Side, facts: &Facts) -> (Option<(Fleet, Resolution)>, Vec<Finding>) {
-    let Judged { usable, findings } = judge(hemline_model::load(&side.snapshot.files), facts);
+    let Judged { usable, findings: judged } = judge(hemline_model::load(&side.snapshot.files), facts);
+    let mut findings: Vec<Finding> = side.snapshot.notes.iter().map(documents::noted).collect();
+    findings.extend(judged);
     documents::show(&findings);
     (usable, findings)
 }

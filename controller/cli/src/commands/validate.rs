@@ -22,8 +22,10 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
         output::text(&explain(rule)?)?;
         return Ok(ExitCode::from(exit::SUCCESS));
     }
-    let files = documents::read(&typed.paths)?;
-    let Judged { usable, mut findings } = judge(hemline_model::load(&files), &Facts::default());
+    let (files, notes) = documents::read_noted(&typed.paths)?;
+    let mut findings: Vec<Finding> = notes.iter().map(documents::noted).collect();
+    let Judged { usable, findings: more } = judge(hemline_model::load(&files), &Facts::default());
+    findings.extend(more);
     let summary = usable.map(|(fleet, _)| {
         format!(
             "{} and {} in {}: nothing wrong\n",

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{hem::hem, plan::git};
+use crate::{hem::hem, repository::git};
 
 const FACTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/factory");
 

@@ -1,8 +1,11 @@
 //! `hem up` on a Git repository: a commit is what changes the fleet.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
-use crate::hem::Hem;
+use crate::{
+    hem::Hem,
+    repository::{git, git_is_here},
+};
 
 fn device(name: &str) -> String {
     format!("apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: {name}}}\nspec: {{}}\n")
@@ -11,13 +14,8 @@ fn device(name: &str) -> String {
 fn commit(folder: &Path, file: &str, text: &str) {
     fs::create_dir_all(folder.join("lyon")).expect("writable");
     fs::write(folder.join("lyon").join(file), text).expect("writable");
-    for arguments in [
-        ["add", "."].as_slice(),
-        &["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "change"],
-    ] {
-        let output = Command::new("git").current_dir(folder).args(arguments).output().expect("git starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "--quiet", "-m", "change"]);
 }
 
 fn device_ids(hem: &Hem) -> Vec<String> {
@@ -34,15 +32,13 @@ fn device_ids(hem: &Hem) -> Vec<String> {
 
 #[test]
 fn commits_change_the_fleet_and_files_do_not() {
-    if !hemline_testkit::require("git", Command::new("git").arg("--version").output().is_ok(), "install git")
-    {
+    if !git_is_here() {
         return;
     }
     let folder = tempfile::Builder::new().prefix("hem-").tempdir().expect("a temporary folder");
     let repository = folder.path().join("fleet");
     fs::create_dir(&repository).expect("a new folder");
-    let made = Command::new("git").current_dir(&repository).args(["init", "--quiet", "-b", "main"]).status();
-    assert!(made.expect("git starts").success());
+    git(&repository, &["init", "--quiet", "-b", "main"]);
     commit(&repository, "a.yaml", &device("a"));
     let hem = Hem::up_on(folder, &["--branch", "main", "--folder", "lyon", "--interval", "1s"]);
     hem.eventually("the first commit is in force", |hem| (device_ids(hem) == ["a"]).then_some(()));

@@ -1,8 +1,11 @@
 //! `hem plan` between Git revisions, as a pull request shows it: golden text from a repository made on the spot.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
 
-use crate::hem::hem;
+use crate::{
+    hem::hem,
+    repository::{commit, git, git_is_here},
+};
 
 pub(crate) const BEFORE: &str = "\
 apiVersion: hemline.dev/v1alpha1
@@ -34,35 +37,9 @@ spec:
     up: FROM /messages/modules/filter/outputs/* INTO $upstream
 ";
 
-pub(crate) fn git(folder: &Path, arguments: &[&str]) {
-    let mut command = Command::new("git");
-    // Fixed names and times make fixed commit ids.
-    for (name, value) in [
-        ("GIT_AUTHOR_NAME", "A"),
-        ("GIT_AUTHOR_EMAIL", "a@example.org"),
-        ("GIT_AUTHOR_DATE", "2026-01-02T03:04:05Z"),
-        ("GIT_COMMITTER_NAME", "A"),
-        ("GIT_COMMITTER_EMAIL", "a@example.org"),
-        ("GIT_COMMITTER_DATE", "2026-01-02T03:04:05Z"),
-        ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ("GIT_CONFIG_NOSYSTEM", "1"),
-    ] {
-        command.env(name, value);
-    }
-    let output = command.current_dir(folder).args(arguments).output().expect("git starts");
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-pub(crate) fn commit(folder: &Path, text: &str, message: &str) {
-    fs::write(folder.join("fleet.yaml"), text).expect("writable");
-    git(folder, &["add", "."]);
-    git(folder, &["commit", "--quiet", "-m", message]);
-}
-
 /// What `hem plan` says about the change from one text to another.
 fn plan(before: &str, after: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
-    if !hemline_testkit::require("git", Command::new("git").arg("--version").output().is_ok(), "install git")
-    {
+    if !git_is_here() {
         return (None, String::new(), String::new());
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

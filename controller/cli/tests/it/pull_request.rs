@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::{
     hem::HEM,
-    plan::{BEFORE, commit, git},
+    plan::BEFORE,
+    repository::{commit, git, git_is_here},
 };
 
 fn example(name: &str) -> PathBuf {
@@ -19,8 +20,7 @@ fn example(name: &str) -> PathBuf {
 
 /// A repository whose branch `change` is checked out; `main` moved on meanwhile. `None` without Git.
 fn repository(after: &str) -> Option<TempDir> {
-    let there = Command::new("git").arg("--version").output().is_ok();
-    if !hemline_testkit::require("git", there, "install git") {
+    if !git_is_here() {
         return None;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

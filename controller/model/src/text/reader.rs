@@ -22,6 +22,8 @@ pub(super) struct Outcome {
     /// The document, when it could be read to its end.
     pub(super) value: Option<Value>,
     pub(super) problems: Vec<Problem>,
+    /// What anchors and aliases copied.
+    pub(super) copied: usize,
 }
 
 /// Something wrong with the text, not yet a finding.
@@ -39,8 +41,9 @@ pub(super) struct Problem {
 /// Reads a piece without places: nearly always the quick way.
 pub(super) fn read(source: &SourceText, piece: Piece, limits: Limits) -> Outcome {
     let text = source.text().get(source.start_of(piece.first)..source.start_of(piece.end));
-    match text.filter(|_| !source.yaml().1).and_then(|text| quick::read(text, limits)) {
-        Some(value) => Outcome { value: Some(value), problems: Vec::new() },
+    let odd = |text: &str| source.yaml().1 || (is_json(source) && may_hold_comments(text));
+    match text.filter(|text| !odd(text)).and_then(|text| quick::read(text, limits)) {
+        Some(value) => Outcome { value: Some(value), problems: Vec::new(), copied: 0 },
         None => read_whole(source, piece, limits),
     }
 }
@@ -59,7 +62,7 @@ pub(super) fn read_whole(source: &SourceText, piece: Piece, limits: Limits) -> O
             }
         }
     }
-    Outcome { value, problems: reader.problems }
+    Outcome { value, problems: reader.problems, copied: reader.copied }
 }
 
 /// Reads a piece for its places. What was wrong with it has been reported before.
@@ -306,7 +309,18 @@ impl<'a> Reader<'a> {
         Node { value, mark: Mark { value: self.stretch(span), text: kept, ..Mark::default() } }
     }
 
+    /// In a JSON file, `// …` reads as a text without quotes, which is never what its author meant.
+    fn comment_of_another_language(&mut self, text: &str, span: Span) {
+        let comment = text.starts_with("//") || text.starts_with("/*") || text.contains(" //");
+        if comment && is_json(self.source) {
+            let stretch = self.stretch(span);
+            let problem = self.problem(Severity::Error, "yaml-syntax", stretch, "JSON has no comments");
+            problem.hint = Some("remove it, or call the file .yaml and write # …".to_owned());
+        }
+    }
+
     fn plain(&mut self, text: &str, span: Span) -> Value {
+        self.comment_of_another_language(text, span);
         if scalar::reads_otherwise_in_yaml_1_1(text) && self.keep == Keep::Values {
             let message =
                 format!("{text} is read differently by kubectl (YAML 1.1) and by Hemline (YAML 1.2)");
@@ -443,6 +457,9 @@ impl<'a> Reader<'a> {
         match event {
             Event::Scalar(text, style, anchor, None) if !(text.is_empty() && style == ScalarStyle::Plain) => {
                 let text = text.into_owned();
+                if style == ScalarStyle::Plain {
+                    self.comment_of_another_language(&text, span);
+                }
                 if anchor != 0 {
                     self.spend(text.len(), span)?;
                     self.anchors
@@ -488,6 +505,18 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+fn is_json(source: &SourceText) -> bool {
+    source.path().ends_with(".json")
+}
+
+/// Signs of a comment that are not part of an address or path.
+fn may_hold_comments(text: &str) -> bool {
+    ["//", "/*"].into_iter().any(|sign| {
+        let mut found = text.match_indices(sign);
+        found.any(|(at, _)| text.get(..at).is_some_and(|before| before.ends_with([' ', '\n', '{', '[', ','])))
+    })
 }
 
 /// The JSON parser counts bytes, ends lines with LF only, and may stand in front of a line's first byte.

@@ -12,6 +12,9 @@ use crate::{
     twin::{Which, limits},
 };
 
+/// Properties without a value that are told of one section.
+const NULLS_AT_MOST: usize = 100;
+
 /// The document that is being judged.
 pub(super) struct Context<'a> {
     pub(super) located: &'a Located,
@@ -113,25 +116,26 @@ impl Context<'_> {
                 }
             }
         }
-        self.nulls(section, &mut pointer.to_owned());
+        let mut left = NULLS_AT_MOST;
+        self.nulls(section, &mut pointer.to_owned(), &mut left);
     }
 
-    fn nulls(&mut self, section: &Object, pointer: &mut String) {
+    fn nulls(&mut self, section: &Object, pointer: &mut String, left: &mut usize) {
         for (key, value) in section {
-            // A twin of a million nulls makes its point earlier.
-            if self.findings.len() >= super::FINDINGS_AT_MOST {
+            if *left == 0 {
                 return;
             }
             let back = pointer.len();
             crate::pointer::push(pointer, key);
             match value {
                 Value::Null => {
+                    *left -= 1;
                     let message =
                         format!("{} has no value; in a twin, null removes a property", name_of(pointer));
                     self.error_at_key("twin-null", pointer, message).hint =
                         Some("give it a value, or remove the line".to_owned());
                 }
-                Value::Object(inner) => self.nulls(inner, pointer),
+                Value::Object(inner) => self.nulls(inner, pointer, left),
                 Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
             }
             pointer.truncate(back);

@@ -136,6 +136,7 @@ impl Origin {
                 url: without_password(url),
                 reference: wanted.to_owned(),
                 names: names.take(NAMES_AT_MOST).collect(),
+                hint: String::new(),
             });
         };
         let before = mirror.refname_to_id(FETCHED).ok();
@@ -155,6 +156,7 @@ impl Origin {
             url: without_password(url),
             reference: wanted.to_owned(),
             names: Vec::new(),
+            hint: String::new(),
         })?;
         if choice.object.is_none() {
             mirror.reference(FETCHED, found, true, "").map_err(unreachable)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{BranchType, Oid, Repository, RepositoryOpenFlags};
+use git2::{BranchType, ErrorCode, Oid, Repository, RepositoryOpenFlags};
 
 use crate::SourceError;
 
@@ -34,7 +34,10 @@ pub fn locate(path: &Path) -> Result<Located, SourceError> {
 /// The repository in or around a path.
 pub(super) fn discover(path: &Path) -> Result<Repository, SourceError> {
     let none: [&Path; 0] = [];
-    Repository::open_ext(path, RepositoryOpenFlags::empty(), none).map_err(|error| failed(path, error))
+    Repository::open_ext(path, RepositoryOpenFlags::empty(), none).map_err(|error| match error.code() {
+        ErrorCode::NotFound => SourceError::NoRepository { path: path.to_path_buf() },
+        _ => failed(path, error),
+    })
 }
 
 /// The repository at a path, which may be a work tree or bare.
@@ -65,7 +68,24 @@ pub(super) fn resolve(repository: &Repository, path: &Path, name: &str) -> Resul
             url: path.display().to_string(),
             reference: name.to_owned(),
             names: branches(repository),
+            hint: hint(repository, name),
         })
+}
+
+/// Why a name that people expect is not there.
+fn hint(repository: &Repository, name: &str) -> String {
+    if repository.is_empty().unwrap_or_default() || (name == "HEAD" && repository.head().is_err()) {
+        return "the repository has no commit yet; commit first, or leave out --base".to_owned();
+    }
+    match name.split_once('/') {
+        Some((remote, branch)) if repository.find_remote(remote).is_ok() || remote == "origin" => {
+            format!("fetch it first: `git fetch {remote} {branch}`, or `fetch-depth: 0` in the checkout step of CI")
+        }
+        Some(_) | None if repository.is_shallow() => {
+            "this clone is shallow; fetch the whole history: `git fetch --unshallow`, or `fetch-depth: 0` in CI".to_owned()
+        }
+        Some(_) | None => String::new(),
+    }
 }
 
 fn branches(repository: &Repository) -> Vec<String> {

@@ -150,7 +150,7 @@ fn paths_of_a_command_line_keep_their_beginning() {
     put(root.path(), "one.txt", "2");
     let read = |paths: &[&str]| {
         let paths: Vec<_> = paths.iter().map(|path| root.path().join(path)).collect();
-        read_paths(&paths, Limits::default()).unwrap()
+        read_paths(&paths, Limits::default()).unwrap().0
     };
     let base = root.path().display().to_string();
     let found = read(&["a", "one.txt", "a/"]);
