@@ -19,6 +19,8 @@ mod bad_clients;
 mod bad_documents;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/editor.rs"]
+mod editor;
 #[path = "it/engines.rs"]
 mod engines;
 #[path = "it/factory.rs"]

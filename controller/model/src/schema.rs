@@ -9,21 +9,47 @@ use crate::document::{Device, EdgeDeployment, Object};
 /// Where the schemas are published, and the `$id` prefix.
 const BASE: &str = "https://hemline.dev/schemas/v1alpha1";
 
+/// The kinds of documents and the files of their schemas.
+const KINDS: [(&str, &str); 2] = [("Device", "device.json"), ("EdgeDeployment", "edge-deployment.json")];
+
 /// The published schemas: file name below `schemas/`, and text that ends with a line feed.
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, String)> {
-    let any = json!({
+    vec![
+        ("device.json", text(&published::<Device>("device.json"))),
+        ("edge-deployment.json", text(&published::<EdgeDeployment>("edge-deployment.json"))),
+        ("hemline.json", text(&any())),
+    ]
+}
+
+/// The schema of a document of any kind. The kind decides which one holds, so that an editor speaks about the document
+/// that is being written and not about every kind that it is not.
+fn any() -> Value {
+    let by_kind = KINDS.map(|(kind, file)| {
+        json!({
+            "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+            "then": {"$ref": file},
+        })
+    });
+    json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": format!("{BASE}/hemline.json"),
         "title": "Hemline document",
         "description": "Any document that Hemline reads, by its kind.",
-        "oneOf": [{"$ref": "device.json"}, {"$ref": "edge-deployment.json"}],
-    });
-    vec![
-        ("device.json", text(&published::<Device>("device.json"))),
-        ("edge-deployment.json", text(&published::<EdgeDeployment>("edge-deployment.json"))),
-        ("hemline.json", text(&any)),
-    ]
+        "type": "object",
+        "properties": {
+            "apiVersion": {
+                "description": "API group and version: this program reads and writes one.",
+                "const": crate::document::API_VERSION,
+            },
+            "kind": {
+                "description": "What the document is about; the other fields follow from it.",
+                "enum": KINDS.map(|(kind, _)| kind),
+            },
+        },
+        "required": ["apiVersion", "kind"],
+        "allOf": by_kind,
+    })
 }
 
 /// The schema of a type with everything in place (no `$ref`): what the shape check and the Kubernetes definitions use.

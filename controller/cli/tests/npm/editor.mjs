@@ -1,5 +1,5 @@
-// Drives the YAML language server as an editor does. Arguments: folder, then for each document `path` or `path:line:column`
-// (from 1). Prints JSON: by argument, the diagnostics of the document or what hover and completion say there.
+// Drives the YAML language server as an editor does. Arguments: folder, perhaps `--schema=FILE` as an editor's setting for all
+// of them, then for each document `path` or `path:line:column` (from 1). Prints JSON: by argument, the diagnostics of the document or what hover and completion say there.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,9 @@ import { pathToFileURL } from "node:url";
 import { load, place } from "./parts.mjs";
 
 const rpc = load("vscode-jsonrpc/node");
-const [folder, ...wanted] = process.argv.slice(2);
+const [folder, ...rest] = process.argv.slice(2);
+const wanted = rest.filter((argument) => !argument.startsWith("--"));
+const schema = rest.find((argument) => argument.startsWith("--schema="))?.slice("--schema=".length);
 const server = spawn(process.execPath, [place("yaml-language-server", "bin", "yaml-language-server"), "--stdio"], {
   stdio: ["pipe", "pipe", "inherit"],
 });
@@ -23,6 +25,7 @@ connection.onNotification("textDocument/publishDiagnostics", ({ uri, diagnostics
 });
 // It asks for settings and to register for their changes; the defaults will do, without looking anything up in the net.
 const settings = { yaml: { schemaStore: { enable: false }, validate: true, hover: true, completion: true } };
+if (schema) settings.yaml.schemas = { [pathToFileURL(schema).href]: ["**/*.yaml"] };
 connection.onRequest("workspace/configuration", ({ items }) => items.map(({ section }) => settings[section] ?? {}));
 connection.onRequest("client/registerCapability", () => null);
 connection.listen();
