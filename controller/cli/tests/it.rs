@@ -31,6 +31,8 @@ mod git_source;
 mod hem;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/manifest.rs"]
+mod manifest;
 #[path = "it/plan.rs"]
 mod plan;
 #[path = "it/pull_request.rs"]

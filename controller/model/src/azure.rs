@@ -1,5 +1,5 @@
-//! Azure IoT Edge deployment manifests → one `EdgeDeployment` document, and what could not be kept (reference edge-runtime
-//! §1.1–1.7, service-api §4.6).
+//! Azure IoT Edge deployment manifests → one `EdgeDeployment` document, or the content of one that names the manifest, and
+//! what could not be kept (reference edge-runtime §1.1–1.7, service-api §4.6).
 //!
 //! All forms that Azure's tools write are read: the bare manifest, `{"content": …}`, the hub's configuration envelope, the
 //! old `moduleContent`, layers with dotted keys, chunked createOptions, and templates with `${VAR}`. What comes out passes
@@ -7,6 +7,7 @@
 //!
 //! Not here: reading files and the environment (the CLI's), and the way back (`plan`, which knows effective configs).
 
+mod adopt;
 mod agent;
 mod envelope;
 mod hub;
@@ -20,13 +21,17 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    document::{ApiVersion, EdgeDeployment, EdgeDeploymentKind, EdgeDeploymentSpec, Metadata, Module},
-    finding::Finding,
-    text::{self, SourceFile},
+    document::{
+        ApiVersion, EdgeDeployment, EdgeDeploymentKind, EdgeDeploymentSpec, Metadata, Module, Object,
+    },
+    finding::{Finding, Position},
+    text::SourceFile,
 };
+pub(crate) use adopt::{Adopted, adopt};
 use envelope::Envelope;
 use notes::Notes;
 use section::Section;
+use template::Giver;
 
 const AGENT: &str = "$edgeAgent";
 const HUB: &str = "$edgeHub";
@@ -40,8 +45,9 @@ pub struct ImportOptions {
     pub target_condition: Option<String>,
     /// Priority; else the configuration's.
     pub priority: Option<u32>,
-    /// Values for `${NAME}`. When there are any, or the file is called `….template.json`, the file is a template; the
-    /// `${…}` of other files are left alone, because they belong to the modules.
+    /// Values for `${NAME}`. When there are any, when the file is called `….template.json`, or when a `${…}` stands
+    /// outside of quotes, the file is a template; the `${…}` of other files are left alone, because they belong to the
+    /// modules.
     pub variables: BTreeMap<String, String>,
 }
 
@@ -57,40 +63,59 @@ pub struct Imported {
 /// Reads one manifest.
 #[must_use]
 pub fn import(file: &SourceFile, options: &ImportOptions) -> Imported {
-    let (mut documents, mut findings) = text::read(file);
+    let variables: Object =
+        options.variables.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect();
+    let (mut documents, mut findings, unset) = template::read(file, &variables);
     if documents.len() > 1 {
-        let message =
-            format!("the file holds {} manifests; only one can be imported at a time", documents.len());
-        findings.push(Finding::error("azure-manifest", message).with_hint("write one manifest per file"));
+        findings.push(several(file, documents.len()));
     }
     let document = match documents.pop() {
         Some(document) if findings.iter().all(|finding| !finding.is_error()) => document,
         Some(_) => return Imported { document: None, findings },
         None => {
             if findings.is_empty() {
-                findings.push(Finding::error("azure-manifest", format!("{} is empty", file.path)));
+                findings.push(empty(file));
             }
             return Imported { document: None, findings };
         }
     };
-    let mut value = document.value;
     let mut notes = Notes::new(&document.located);
-    if template::is_template(&file.path, options) {
-        template::fill(&mut value, &options.variables, &mut notes);
-    }
-    let read =
-        Envelope::read(&value, &mut notes).map(|envelope| deployment(&envelope, file, options, &mut notes));
+    template::missing(&unset, &document.value, &variables, Giver::CommandLine, &mut notes);
+    let read = Envelope::read(&document.value, &mut notes)
+        .map(|envelope| deployment(&envelope, file, options, &mut notes));
     let read = read.filter(|document| judge::judge(document, &mut notes));
-    findings.extend(notes.finish(&value));
+    findings.extend(notes.finish(&document.value));
     Imported { document: read, findings }
 }
 
-fn deployment(
-    envelope: &Envelope<'_>,
-    file: &SourceFile,
-    options: &ImportOptions,
-    notes: &mut Notes<'_>,
-) -> EdgeDeployment {
+/// Does this value look like a manifest of Azure and not like a document?
+pub(crate) fn is_manifest(value: &Value) -> bool {
+    let holds = |holder: &Value| {
+        ["modulesContent", "moduleContent", "deviceContent"].into_iter().any(|key| holder.get(key).is_some())
+    };
+    value.get("apiVersion").is_none() && (holds(value) || value.get("content").is_some_and(holds))
+}
+
+fn several(file: &SourceFile, count: usize) -> Finding {
+    let message = format!("the file holds {count} manifests; only one can be read");
+    let start = Position { file: file.path.clone(), line: 1, column: 1 };
+    Finding::error("azure-manifest", message).with_position(start).with_hint("write one manifest per file")
+}
+
+fn empty(file: &SourceFile) -> Finding {
+    let start = Position { file: file.path.clone(), line: 1, column: 1 };
+    Finding::error("azure-manifest", format!("{} is empty", file.path)).with_position(start)
+}
+
+/// What a manifest says that runs somewhere.
+struct Parts {
+    layered: bool,
+    modules: BTreeMap<String, Module>,
+    hub: hub::Hub,
+}
+
+/// `layered` is what somebody wants; else the form of the manifest decides.
+fn parts(envelope: &Envelope<'_>, layered: Option<bool>, notes: &mut Notes<'_>) -> Parts {
     let sections: BTreeMap<&str, Section> = envelope
         .modules
         .iter()
@@ -99,12 +124,25 @@ fn deployment(
             (name.as_str(), Section::read(entry, &pointer, notes))
         })
         .collect();
-    let layered = !sections.contains_key(AGENT) || sections.values().any(|section| section.dotted);
-    let name = envelope.name(file, options, notes);
-    let target_condition = envelope.target(&name, options, notes);
+    let form = !sections.contains_key(AGENT) || sections.values().any(|section| section.dotted);
+    let layered = layered.unwrap_or(form);
+    notes.came("/spec/modules", envelope.pointer.clone());
+    notes.came("/spec/routes", envelope.pointer.clone());
     let mut modules = sections.get(AGENT).map(|agent| agent::read(agent, layered, notes)).unwrap_or_default();
     twins(&sections, layered, &mut modules, notes);
     let hub = sections.get(HUB).map(|hub| hub::read(hub, layered, notes)).unwrap_or_default();
+    Parts { layered, modules, hub }
+}
+
+fn deployment(
+    envelope: &Envelope<'_>,
+    file: &SourceFile,
+    options: &ImportOptions,
+    notes: &mut Notes<'_>,
+) -> EdgeDeployment {
+    let name = envelope.name(file, options, notes);
+    let target_condition = envelope.target(&name, options, notes);
+    let Parts { layered, modules, hub } = parts(envelope, None, notes);
     EdgeDeployment {
         api_version: ApiVersion::default(),
         kind: EdgeDeploymentKind::default(),
@@ -113,6 +151,8 @@ fn deployment(
             target_condition,
             priority: envelope.priority(layered, options, notes),
             layered,
+            manifest: None,
+            variables: Object::new(),
             modules,
             routes: hub.routes,
             store_and_forward: hub.store_and_forward,

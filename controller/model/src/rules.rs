@@ -8,6 +8,7 @@ mod documents;
 mod engine;
 mod files;
 mod fleet;
+mod manifest;
 mod page;
 
 pub use page::{page, uri};
@@ -58,12 +59,13 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 }
 
 /// The rules by what they are about.
-fn sections() -> [(&'static str, &'static [Rule]); 5] {
+fn sections() -> [(&'static str, &'static [Rule]); 6] {
     [
         ("Files and sources", files::RULES),
         ("Documents", documents::RULES),
         ("createOptions", engine::RULES),
         ("The fleet as a whole", fleet::RULES),
+        ("Manifests beside documents", manifest::RULES),
         ("Azure manifests", azure::RULES),
     ]
 }

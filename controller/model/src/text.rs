@@ -4,6 +4,7 @@
 //! a document remembers its piece of text and is read again, with positions, when the first finding asks for one. That
 //! keeps a clean fleet small and fast, and a broken one exact.
 
+mod fill;
 mod ignored;
 mod inside;
 mod json;
@@ -17,6 +18,7 @@ mod source;
 mod split;
 mod weight;
 
+pub(crate) use fill::{Unset, is_bare_template};
 pub(crate) use ignored::{PREFIX as IGNORE_PREFIX, annotations as ignore_annotations};
 pub(crate) use json::twice as names_twice;
 pub use located::{InText, Located};
@@ -25,7 +27,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::finding::{Finding, Position};
+use crate::{
+    document::Object,
+    finding::{Finding, Position},
+};
 use source::SourceText;
 
 /// One file of a source.
@@ -89,23 +94,52 @@ pub fn read(file: &SourceFile) -> (Vec<RawDocument>, Vec<Finding>) {
 
 /// Reads one file into its documents. What cannot be read is a finding; documents before and behind it are still read.
 #[must_use]
-pub fn read_within(file: &SourceFile, mut limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
+pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
     let source = match check_bytes(file, limits) {
         Ok(text) => Arc::new(SourceText::new(file.path.clone(), text)),
         Err(finding) => return (Vec::new(), vec![*finding]),
     };
-    if let Some(finding) = control_character(&source) {
-        return (Vec::new(), vec![finding]);
+    match control_character(&source) {
+        Some(finding) => (Vec::new(), vec![finding]),
+        None => read_source(&source, limits),
     }
+}
+
+/// Reads a template, its `${NAME}` filled. Says which of them have no value; what is read has `null` or the text itself
+/// there. Places are those of the template.
+pub(crate) fn read_template(
+    file: &SourceFile,
+    variables: &Object,
+) -> (Vec<RawDocument>, Vec<Finding>, Vec<Unset>) {
+    let limits = Limits::default();
+    let text = match check_bytes(file, limits) {
+        Ok(text) => text,
+        Err(finding) => return (Vec::new(), vec![*finding], Vec::new()),
+    };
+    if let Some(finding) = control_character(&SourceText::new(file.path.clone(), text)) {
+        return (Vec::new(), vec![finding], Vec::new());
+    }
+    let Some(filled) = fill::fill(text, variables, limits.file_bytes) else {
+        let message = format!("the template has more than {} bytes with its values", limits.file_bytes);
+        let start = Position { file: file.path.clone(), line: 1, column: 1 };
+        let finding = Finding::error("file-too-large", message).with_position(start);
+        return (Vec::new(), vec![finding.with_hint("give it shorter values")], Vec::new());
+    };
+    let source = Arc::new(SourceText::filled(file.path.clone(), text, &filled.text, filled.shifts));
+    let (documents, findings) = read_source(&source, limits);
+    (documents, findings, filled.unset)
+}
+
+fn read_source(source: &Arc<SourceText>, mut limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
     let mut documents = Vec::new();
     let mut findings = Vec::new();
     let mut left = limits.file_weight;
-    for piece in split::pieces(&source) {
+    for piece in split::pieces(source) {
         // Who copies that much, or has that much to mend, is told once.
         if findings.len() >= limits.file_findings || limits.alias_weight == 0 {
             break;
         }
-        let outcome = reader::read(&source, piece, limits);
+        let outcome = reader::read(source, piece, limits);
         limits.alias_weight = limits.alias_weight.saturating_sub(outcome.copied);
         let ignored = outcome.value.as_ref().map(ignored::of).unwrap_or_default();
         let located = Located::new(source.clone(), piece, ignored);

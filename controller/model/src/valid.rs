@@ -14,6 +14,7 @@ pub mod duration;
 mod idle;
 mod ignoring;
 mod image;
+mod manifest;
 mod module;
 mod shape;
 
@@ -26,12 +27,14 @@ use crate::{
     document::{Auth, Drift, Object, Rollout},
     finding::{Finding, Position, RuleId, Severity},
     id::{DeviceId, DocumentName, ModuleId},
+    text::RawDocument,
 };
 pub use crate::{
     document::{AuthType, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy},
     text::{InText, Located, SourceFile},
 };
 use context::{Context, name_of, unescape, words};
+pub use manifest::unread_manifests;
 
 /// What came out of a set of files.
 #[derive(Debug)]
@@ -195,11 +198,16 @@ fn too_much(located: &Located) -> Finding {
 pub fn load(files: &[SourceFile]) -> Loaded {
     let mut findings = Vec::new();
     let mut drafts = across::Drafts::default();
+    let mut manifests = manifest::Manifests::among(files);
     let mut left = WEIGHT_AT_MOST;
     'files: for file in files {
+        if manifests.holds(file) {
+            continue;
+        }
         let (documents, problems) = crate::text::read(file);
         findings.extend(problems);
         for document in documents {
+            let document = manifests.adopt(document, &mut findings);
             let Some(rest) = left.checked_sub(document.weight) else {
                 findings.push(too_much(&document.located));
                 break 'files;
@@ -214,6 +222,7 @@ pub fn load(files: &[SourceFile]) -> Loaded {
             }
         }
     }
+    manifests.unused(&mut findings);
     let fleet = across::fleet(drafts, &mut findings);
     // What all documents together are told is bounded too; errors come first, so that none hides behind warnings.
     if findings.len() > 2 * FINDINGS_AT_MOST {
@@ -221,10 +230,20 @@ pub fn load(files: &[SourceFile]) -> Loaded {
         findings.truncate(2 * FINDINGS_AT_MOST);
     }
     findings.sort_by(|a, b| a.position.cmp(&b.position).then(a.severity.cmp(&b.severity)));
+    manifest::once(&mut findings);
     consequences::quieten(&mut findings, files);
     let broken = findings.iter().any(Finding::is_error);
     let (fleet, remnant) = if broken { (None, Some(fleet)) } else { (Some(fleet), None) };
     Loaded { fleet, remnant, findings }
+}
+
+/// What is wrong with one document alone.
+pub(crate) fn judge(document: RawDocument) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut drafts = across::Drafts::default();
+    drafts.add(draft::draft(document, &mut findings));
+    across::fleet(drafts, &mut findings);
+    findings
 }
 
 impl DeviceDoc {

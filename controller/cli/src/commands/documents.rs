@@ -7,7 +7,7 @@ use std::{
 
 use hemline_model::{
     finding::{Finding, Position, Severity},
-    valid::SourceFile,
+    valid::{SourceFile, unread_manifests},
 };
 use hemline_sources::Note;
 
@@ -20,8 +20,17 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, CommandError> {
 
 /// The same with what was passed over: links, names that are no UTF-8.
 pub(crate) fn read_noted(paths: &[PathBuf]) -> Result<(Vec<SourceFile>, Vec<Note>), CommandError> {
-    let (files, notes) = hemline_sources::read_paths(paths, hemline_sources::Limits::default())
-        .map_err(|error| CommandError::part("reading documents", error))?;
+    let read = |paths: &[PathBuf]| {
+        hemline_sources::read_paths(paths, hemline_sources::Limits::default())
+            .map_err(|error| CommandError::part("reading documents", error))
+    };
+    let (mut files, mut notes) = read(paths)?;
+    if paths.iter().any(|path| path.is_file()) {
+        let (more, passed_over) = read(&manifests(&files))?;
+        files.extend(more);
+        notes.extend(passed_over);
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
     if files.is_empty() {
         return Err(CommandError::Usage("no *.yaml, *.yml or *.json below the given path".to_owned()));
     }
@@ -47,6 +56,18 @@ pub(crate) fn read_file(path: &Path, bytes_at_most: u64) -> Result<Vec<u8>, Comm
         return Err(CommandError::Usage(format!("{} has more than {bytes_at_most} bytes", path.display())));
     }
     Ok(bytes)
+}
+
+/// The manifests that documents name which were given as single files; a folder is read whole anyway. Links are not
+/// followed there either.
+fn manifests(files: &[SourceFile]) -> Vec<PathBuf> {
+    let is_file = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    let no_link = |path: &PathBuf| {
+        let mut above = path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+        above.all(|above| std::fs::symlink_metadata(above).is_ok_and(|found| !found.is_symlink()))
+    };
+    let named = unread_manifests(files).into_iter().map(PathBuf::from);
+    named.filter(|path| is_file(path) && no_link(path)).collect()
 }
 
 /// Prints findings to standard error, and a last line that counts them. What an annotation accepts is only counted; the other

@@ -25,6 +25,7 @@ pub(super) fn read(section: &Section, layered: bool, notes: &mut Notes<'_>) -> B
     runtime(&root, notes);
     system_modules(&root, notes);
     let Some(all) = root.object("modules", notes) else { return BTreeMap::new() };
+    notes.came("/spec/modules", root.pointer("modules"));
     let mut modules = BTreeMap::new();
     for name in all.map.keys() {
         if all.get(name).is_none() {
@@ -123,7 +124,7 @@ fn module(name: &str, part: &Part<'_>, whole: bool, notes: &mut Notes<'_>) -> Mo
         ],
         notes,
     );
-    notes.came(at.as_str(), part.pointer("").trim_end_matches('/'));
+    part.trail(&at, notes);
     if part.text("version", notes).is_some_and(|text| !text.trim().is_empty()) {
         let message =
             format!("the version of {name:?} is left out; nothing but the image tells versions apart");

@@ -125,17 +125,8 @@ impl<'a> Envelope<'a> {
         if let Some(condition) = &options.target_condition {
             return condition.clone();
         }
-        let written = self.root.get("targetCondition").filter(|value| !value.is_null());
-        match written {
-            Some(Value::String(text)) if !text.trim().is_empty() => {
-                notes.came("/spec/targetCondition", "/targetCondition");
-                return text.clone();
-            }
-            None | Some(Value::String(_)) => {}
-            Some(other) => {
-                let message = format!("a target condition is a text, this is {}", words(other));
-                notes.error("azure-value", "/targetCondition", message);
-            }
+        if let Some(condition) = self.written_target(notes) {
+            return condition;
         }
         let condition = format!("tags.deployment = '{name}'");
         let message =
@@ -149,16 +140,37 @@ impl<'a> Envelope<'a> {
         if let Some(priority) = options.priority {
             return priority;
         }
-        let written = self.root.get("priority").filter(|value| !value.is_null());
-        let Some(value) = written else {
-            if layered {
-                let message = "a layer lies above its base: the priority of the base must be lower than 1";
-                notes.warning("azure-no-priority", "", message).hint =
-                    Some("say it with --priority".to_owned());
+        if let Some(priority) = self.written_priority(notes) {
+            return priority;
+        }
+        if layered {
+            let message = "a layer lies above its base: the priority of the base must be lower than 1";
+            notes.warning("azure-no-priority", "", message).hint = Some("say it with --priority".to_owned());
+        }
+        u32::from(layered)
+    }
+
+    /// The target condition of the configuration.
+    pub(super) fn written_target(&self, notes: &mut Notes<'_>) -> Option<String> {
+        match self.root.get("targetCondition")? {
+            Value::String(text) if !text.trim().is_empty() => {
+                notes.came("/spec/targetCondition", "/targetCondition");
+                Some(text.clone())
             }
-            return u32::from(layered);
-        };
-        match value.as_i64().map(u32::try_from) {
+            Value::Null | Value::String(_) => None,
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                let message = format!("a target condition is a text, this is {}", words(other));
+                notes.error("azure-value", "/targetCondition", message);
+                None
+            }
+        }
+    }
+
+    /// The priority of the configuration, moved to the nearest that a document can have.
+    pub(super) fn written_priority(&self, notes: &mut Notes<'_>) -> Option<u32> {
+        let value = self.root.get("priority").filter(|value| !value.is_null())?;
+        notes.came("/spec/priority", "/priority");
+        Some(match value.as_i64().map(u32::try_from) {
             Some(Ok(priority)) => priority,
             Some(Err(_)) => {
                 let message = format!("the priority {value} becomes 0, the lowest that a document can have");
@@ -170,7 +182,7 @@ impl<'a> Envelope<'a> {
                 notes.error("azure-value", "/priority", message);
                 0
             }
-        }
+        })
     }
 
     pub(super) fn labels(&self, notes: &mut Notes<'_>) -> BTreeMap<String, String> {

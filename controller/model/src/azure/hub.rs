@@ -64,6 +64,7 @@ fn schema_version(root: &Part<'_>, layered: bool, notes: &mut Notes<'_>) -> Opti
 fn routes(root: &Part<'_>, blank_is_none: bool, notes: &mut Notes<'_>) -> BTreeMap<String, Route> {
     let mut routes = BTreeMap::new();
     let Some(all) = root.object("routes", notes) else { return routes };
+    notes.came("/spec/routes", root.pointer("routes"));
     for name in all.map.keys() {
         let (at, pointer) = (format!("/spec/routes/{}", escape(name)), all.pointer(name));
         let route = match all.get(name) {
@@ -105,6 +106,7 @@ fn routes(root: &Part<'_>, blank_is_none: bool, notes: &mut Notes<'_>) -> BTreeM
 
 fn with_settings(at: &str, part: &Part<'_>, notes: &mut Notes<'_>) -> Option<Route> {
     part.unknown(&["route", "priority", "timeToLiveSecs"], notes);
+    part.trail(at, notes);
     notes.came(format!("{at}/route"), part.pointer("route"));
     notes.came(format!("{at}/priority"), part.pointer("priority"));
     notes.came(format!("{at}/timeToLive"), part.pointer("timeToLiveSecs"));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     finding::{Finding, RuleId, Severity},
-    text::{InText, Located},
+    text::Located,
 };
 
 /// Findings of one manifest that are told.
@@ -31,17 +31,9 @@ impl<'a> Notes<'a> {
         self.trail.insert(document.into(), from.into());
     }
 
-    /// Where a part of the document came from: the nearest known parent, and the same steps below it.
-    pub(super) fn origin(&self, document: &str) -> String {
-        let (mut head, mut rest) = (document, "");
-        loop {
-            if let Some(from) = self.trail.get(head) {
-                return format!("{from}{rest}");
-            }
-            let Some(cut) = head.rfind('/') else { return String::new() };
-            head = document.get(..cut).unwrap_or_default();
-            rest = document.get(cut..).unwrap_or_default();
-        }
+    /// The way from every part of the document back to the manifest.
+    pub(super) fn trail(&self) -> BTreeMap<String, String> {
+        self.trail.clone()
     }
 
     pub(super) fn push(&mut self, finding: Finding) -> &mut Finding {
@@ -61,11 +53,6 @@ impl<'a> Notes<'a> {
     /// The value cannot be used.
     pub(super) fn error(&mut self, rule: RuleId, pointer: &str, message: impl Into<String>) -> &mut Finding {
         self.push(self.located.finding(Severity::Error, rule, pointer, message.into()))
-    }
-
-    /// A piece of a text cannot be used.
-    pub(super) fn error_in(&mut self, rule: RuleId, place: InText<'_>, message: String) -> &mut Finding {
-        self.push(self.located.finding_in(Severity::Error, rule, place, message))
     }
 
     pub(super) fn warning(
@@ -92,16 +79,6 @@ impl<'a> Notes<'a> {
             let finding = self.dropped(&pointer, format!("unknown field {name:?} is left out"));
             finding.hint = near(name, known.iter().copied()).map(|near| format!("did you mean {near:?}?"));
         }
-    }
-
-    /// How many findings there are.
-    pub(super) fn count(&self) -> usize {
-        self.findings.len()
-    }
-
-    /// Takes back what was said after the first `count` findings.
-    pub(super) fn forget(&mut self, count: usize) {
-        self.findings.truncate(count);
     }
 
     /// Is there no error yet?
@@ -145,6 +122,26 @@ pub(super) fn words(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// Where the passwords of a manifest stand.
+pub(super) fn password_pointers(manifest: &Value) -> Vec<String> {
+    fn walk(value: &Value, pointer: &mut String, found: &mut Vec<String>) {
+        let Value::Object(map) = value else { return };
+        for (key, inner) in map {
+            let length = pointer.len();
+            pointer.push('/');
+            pointer.push_str(&escape(key));
+            if key == "password" && inner.is_string() {
+                found.push(pointer.clone());
+            }
+            walk(inner, pointer, found);
+            pointer.truncate(length);
+        }
+    }
+    let mut found = Vec::new();
+    walk(manifest, &mut String::new(), &mut found);
+    found
 }
 
 fn passwords<'v>(value: &'v Value, found: &mut Vec<&'v str>) {

@@ -124,6 +124,19 @@ impl<'a> Part<'a> {
         &self.tree
     }
 
+    /// This object became this part of the document, with the steps below it, also where dotted keys say them.
+    pub(super) fn trail(&self, document: &str, notes: &mut Notes<'_>) {
+        notes.came(document, self.section.pointer(&self.tree));
+        let below = self.section.origins.iter().filter_map(|(tree, pointer)| {
+            let rest = tree.strip_prefix(&self.tree).filter(|rest| rest.starts_with('/'))?;
+            // `settings` is no step of a document.
+            Some((rest.strip_prefix("/settings").unwrap_or(rest), pointer))
+        });
+        for (rest, pointer) in below.filter(|(rest, _)| !rest.is_empty()) {
+            notes.came(format!("{document}{rest}"), pointer.clone());
+        }
+    }
+
     /// Where a member stands in the manifest.
     pub(super) fn pointer(&self, key: &str) -> String {
         self.section.pointer(&format!("{}/{}", self.tree, escape(key)))

@@ -1,81 +1,84 @@
-//! `${NAME}` in the texts of a template. Azure's tools replace them in the text of the file before they parse it; here they
-//! are replaced in the values, so that no value can break the file.
-
-use std::collections::BTreeMap;
+//! `${NAME}` in a template: whether a file is one, and which names without a value matter.
 
 use hemline_query::near;
 use serde_json::Value;
 
-use super::{ImportOptions, Notes, notes::escape};
-use crate::text::InText;
+use super::notes::{Notes, escape};
+use crate::{
+    document::Object,
+    text::{self, RawDocument, SourceFile, Unset},
+};
 
-/// Are the `${…}` of this file meant for the importer?
-pub(super) fn is_template(path: &str, options: &ImportOptions) -> bool {
-    !options.variables.is_empty() || path.ends_with(".template.json")
+/// Parts of a manifest that are left out anyway; what stands in them need not be known.
+const LEFT_OUT: [&str; 2] = ["registryCredentials", "systemModules"];
+
+/// Where values are given, for the hint about a missing one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Giver {
+    /// `hem import --var NAME=VALUE`.
+    CommandLine,
+    /// `spec.variables` of a document.
+    Document,
 }
 
-/// Replaces every variable that has a value, and says which have none.
-pub(super) fn fill(value: &mut Value, variables: &BTreeMap<String, String>, notes: &mut Notes<'_>) {
-    walk(value, &mut String::new(), variables, notes);
+/// Are the `${…}` of this file meant for Hemline? In other files they belong to the modules.
+fn is_template(file: &SourceFile, variables: &Object) -> bool {
+    let bare = || std::str::from_utf8(&file.bytes).is_ok_and(text::is_bare_template);
+    !variables.is_empty() || file.path.ends_with(".template.json") || bare()
 }
 
-fn walk(
-    value: &mut Value,
-    pointer: &mut String,
-    variables: &BTreeMap<String, String>,
+/// Reads a manifest, its variables filled when it is a template.
+pub(super) fn read(
+    file: &SourceFile,
+    variables: &Object,
+) -> (Vec<RawDocument>, Vec<crate::Finding>, Vec<Unset>) {
+    if is_template(file, variables) {
+        return text::read_template(file, variables);
+    }
+    let (documents, findings) = text::read(file);
+    (documents, findings, Vec::new())
+}
+
+/// Says which variables have no value.
+pub(super) fn missing(
+    unset: &[Unset],
+    manifest: &Value,
+    variables: &Object,
+    giver: Giver,
     notes: &mut Notes<'_>,
 ) {
-    let length = pointer.len();
-    match value {
-        Value::String(text) => *text = filled(text, pointer, variables, notes),
-        Value::Array(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                pointer.push_str(&format!("/{index}"));
-                walk(item, pointer, variables, notes);
-                pointer.truncate(length);
-            }
-        }
-        Value::Object(map) => {
-            for (key, inner) in map.iter_mut() {
-                let told = notes.count();
-                pointer.push('/');
-                pointer.push_str(&escape(key));
-                walk(inner, pointer, variables, notes);
-                pointer.truncate(length);
-                // Logins are left out anyway; their values need not be known.
-                if key == "registryCredentials" {
-                    notes.forget(told);
-                }
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    let mut left_out = Vec::new();
+    find(manifest, &mut String::new(), &mut left_out);
+    for variable in unset.iter().filter(|variable| !notes.located.is_below(variable, &left_out)) {
+        let name = &variable.name;
+        let message = format!("no value for ${{{name}}}");
+        let close = near(name, variables.keys().map(String::as_str));
+        let hint = match (close, giver) {
+            (Some(near), _) => format!("did you mean {near:?}?"),
+            (None, Giver::CommandLine) => format!("give it one: --var {name}=…"),
+            (None, Giver::Document) => format!("give it one in the document: `variables: {{{name}: …}}`"),
+        };
+        let finding = notes.located.finding_at_variable("azure-variable", variable, message);
+        notes.push(finding.with_hint(hint));
     }
 }
 
-fn filled(text: &str, pointer: &str, variables: &BTreeMap<String, String>, notes: &mut Notes<'_>) -> String {
-    let (mut out, mut at) = (String::new(), 0);
-    while let Some(start) = text.get(at..).and_then(|rest| rest.find("${")).map(|found| at + found) {
-        let Some(end) = text.get(start..).and_then(|rest| rest.find('}')).map(|found| start + found + 1)
-        else {
-            break;
-        };
-        let name = text.get(start + 2..end - 1).unwrap_or_default();
-        out.push_str(text.get(at..start).unwrap_or_default());
-        match variables.get(name) {
-            Some(value) => out.push_str(value),
-            None => {
-                out.push_str(text.get(start..end).unwrap_or_default());
-                let place = InText { pointer, text, start, end };
-                let finding = notes.error_in("azure-variable", place, format!("no value for ${{{name}}}"));
-                let close = near(name, variables.keys().map(String::as_str));
-                finding.hint = Some(match close {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => format!("give it one: --var {name}=…"),
-                });
+fn find(value: &Value, pointer: &mut String, found: &mut Vec<String>) {
+    let length = pointer.len();
+    match value {
+        Value::Object(map) => {
+            for (key, inner) in map {
+                pointer.push('/');
+                pointer.push_str(&escape(key));
+                // Dotted keys of a layer may lead there too.
+                if key.split('.').any(|step| LEFT_OUT.contains(&step)) {
+                    found.push(pointer.clone());
+                } else {
+                    find(inner, pointer, found);
+                }
+                pointer.truncate(length);
             }
         }
-        at = end;
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
     }
-    out.push_str(text.get(at..).unwrap_or_default());
-    out
 }

@@ -46,14 +46,28 @@ pub enum EdgeDeploymentKind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EdgeDeploymentSpec {
     /// Which edge devices get it: a condition over `deviceId`, `tags.*` and `properties.reported.*`, or `*` for all.
+    /// May be left out when `manifest` names a configuration of Azure that says it; what the document says wins.
     #[schemars(extend("examples" = ["tags.site = 'lyon'", "deviceId IN ['press-01', 'press-02']", "*"]))]
     pub target_condition: String,
-    /// Of several base deployments the highest priority wins; layered ones apply in order of priority.
+    /// Of several base deployments the highest priority wins; layered ones apply in order of priority. Left out, it is that
+    /// of the `manifest`, else 0.
     #[serde(default, skip_serializing_if = "is_default")]
     pub priority: u32,
-    /// `false` (default): a base, of which a device gets exactly one. `true`: a layer over the base, merged by path.
+    /// `false` (default): a base, of which a device gets exactly one. `true`: a layer over the base, merged by path. Left
+    /// out, the form of the `manifest` decides.
     #[serde(default, skip_serializing_if = "is_default")]
     pub layered: bool,
+    /// An Azure deployment manifest beside this document, in place of `modules`, `routes`, `storeAndForward` and `broker`:
+    /// a path relative to the document's file, inside the same source. Manifests, layers, configurations of the hub and
+    /// templates are taken as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["./deployment.amd64.json"]))]
+    pub manifest: Option<String>,
+    /// Values for the `${NAME}` of the manifest: texts, numbers, truth values, or whole objects and lists. With any, the
+    /// manifest is a template, and each `${NAME}` of it must have a value.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    #[schemars(extend("examples" = [{"REGISTRY": "registry.example", "TAG": "1.3"}]))]
+    pub variables: Object,
     /// Modules by name; at most 50 on a device.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modules: BTreeMap<String, Module>,

@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    Limits, inside,
+    Limits,
+    fill::Unset,
+    inside,
     marks::{Mark, Place, Stretch},
     nested::{self, Nested},
     reader::{self, Problem},
@@ -26,6 +28,15 @@ struct Inner {
     ignored: BTreeMap<String, String>,
     /// Large for large documents, so they are kept only while the document is looked at (see [`Located::rest`]).
     marks: Mutex<Option<Arc<Mark>>>,
+    /// A part of the document that stands in another file.
+    lent: Option<Lent>,
+}
+
+/// Where the values of a document come from that another file lends to it.
+struct Lent {
+    from: Located,
+    /// Pointer in the document → pointer in the other file. What is below a pointer is below the other one too.
+    trail: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for Located {
@@ -49,7 +60,54 @@ pub struct InText<'a> {
 
 impl Located {
     pub(super) fn new(source: Arc<SourceText>, piece: Piece, ignored: BTreeMap<String, String>) -> Self {
-        Self(Arc::new(Inner { source, piece, ignored, marks: Mutex::default() }))
+        Self(Arc::new(Inner { source, piece, ignored, marks: Mutex::default(), lent: None }))
+    }
+
+    /// The same document, parts of which stand in `from`; `trail` leads from pointers here to pointers there.
+    pub(crate) fn lending(&self, from: &Self, trail: BTreeMap<String, String>) -> Self {
+        let Inner { source, piece, ignored, .. } = &*self.0;
+        let marks = Mutex::default();
+        // Who accepts a finding says so in the document, wherever the finding is.
+        let lent = Some(Lent { from: from.accepting_as(self), trail });
+        Self(Arc::new(Inner { source: source.clone(), piece: *piece, ignored: ignored.clone(), marks, lent }))
+    }
+
+    /// The same place; its findings are accepted where those of `other` are.
+    pub(crate) fn accepting_as(&self, other: &Self) -> Self {
+        Self::new(self.0.source.clone(), self.0.piece, other.0.ignored.clone())
+    }
+
+    /// The same document; findings show the text of these values as stars.
+    pub(crate) fn hiding(&self, pointers: &[String]) -> Self {
+        let Inner { source, piece, ignored, .. } = &*self.0;
+        let stretches: Vec<Stretch> =
+            pointers.iter().map(|pointer| source.as_written(self.marks().find(pointer).mark.value)).collect();
+        Self::new(Arc::new(source.hiding(&stretches)), *piece, ignored.clone())
+    }
+
+    /// Who really knows a pointer: another file and the pointer there, when it is lent.
+    fn lender(&self, pointer: &str) -> Option<(&Self, String)> {
+        let Lent { from, trail } = self.0.lent.as_ref()?;
+        let mut head = pointer;
+        loop {
+            if let Some(there) = trail.get(head) {
+                return Some((from, format!("{there}{}", pointer.get(head.len()..).unwrap_or_default())));
+            }
+            head = head.get(..head.rfind('/')?)?;
+        }
+    }
+
+    /// Does a place of the text lie inside one of these values?
+    pub(crate) fn is_below(&self, unset: &Unset, pointers: &[String]) -> bool {
+        pointers.iter().any(|pointer| {
+            let Stretch { start, end } = self.marks().find(pointer).mark.value;
+            start <= unset.at.start && unset.at.end <= end
+        })
+    }
+
+    /// A finding about a variable of a template.
+    pub(crate) fn finding_at_variable(&self, rule: RuleId, unset: &Unset, message: String) -> Finding {
+        self.dress(Severity::Error, rule, unset.at, message)
     }
 
     fn marks(&self) -> Arc<Mark> {
@@ -62,6 +120,9 @@ impl Located {
     /// Forgets the positions until the next one is asked for.
     pub(crate) fn rest(&self) {
         *self.0.marks.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(Lent { from, .. }) = &self.0.lent {
+            from.rest();
+        }
     }
 
     /// A finding about the document as a whole, without working out positions.
@@ -93,12 +154,18 @@ impl Located {
     /// parent when the pointer leads nowhere.
     #[must_use]
     pub fn position(&self, pointer: &str) -> Position {
+        if let Some((from, there)) = self.lender(pointer) {
+            return from.position(&there);
+        }
         self.at(self.stretch(pointer).start)
     }
 
     /// Where the key of a member stands.
     #[must_use]
     pub fn key_position(&self, pointer: &str) -> Position {
+        if let Some((from, there)) = self.lender(pointer) {
+            return from.key_position(&there);
+        }
         self.at(self.key_stretch(pointer).start)
     }
 
@@ -113,6 +180,9 @@ impl Located {
     /// A finding about a value.
     #[must_use]
     pub fn finding(&self, severity: Severity, rule: RuleId, pointer: &str, message: String) -> Finding {
+        if let Some((from, there)) = self.lender(pointer) {
+            return from.finding(severity, rule, &there, message);
+        }
         self.dress(severity, rule, self.stretch(pointer), message).with_pointer(pointer)
     }
 
@@ -125,6 +195,9 @@ impl Located {
         pointer: &str,
         message: String,
     ) -> Finding {
+        if let Some((from, there)) = self.lender(pointer) {
+            return from.finding_at_key(severity, rule, &there, message);
+        }
         self.dress(severity, rule, self.key_stretch(pointer), message).with_pointer(pointer)
     }
 
@@ -137,6 +210,9 @@ impl Located {
         place: InText<'_>,
         message: String,
     ) -> Finding {
+        if let Some((from, there)) = self.lender(place.pointer) {
+            return from.finding_in(severity, rule, InText { pointer: &there, ..place }, message);
+        }
         let stretch = self.stretch_in(place);
         self.dress(severity, rule, stretch, message).with_pointer(place.pointer)
     }
@@ -150,6 +226,7 @@ impl Located {
     }
 
     fn at(&self, place: Place) -> Position {
+        let place = self.0.source.as_written(Stretch { start: place, end: place }).start;
         Position { file: self.file().clone(), line: place.line, column: place.column }
     }
 
@@ -218,8 +295,9 @@ impl Located {
     }
 
     fn dress(&self, severity: Severity, rule: RuleId, stretch: Stretch, message: String) -> Finding {
-        let Stretch { start, end } = self.within(stretch);
-        let line = self.0.source.line(start.line);
+        let stretch = self.within(stretch);
+        let Stretch { start, end } = self.0.source.as_written(stretch);
+        let line = self.0.source.written_line(start.line);
         let until = if end.line == start.line { end.column } else { length(line.trim_end()) + 1 };
         let finding = match severity {
             Severity::Error => Finding::error(rule, message),
@@ -227,7 +305,7 @@ impl Located {
             Severity::Note => Finding::note(rule, message),
         };
         let finding =
-            finding.with_position(self.at(start)).with_line(line, until.saturating_sub(start.column));
+            finding.with_position(self.at(stretch.start)).with_line(line, until.saturating_sub(start.column));
         match self.0.ignored.get(rule) {
             Some(reason) if severity != Severity::Error => finding.ignored_because(reason),
             Some(_) | None => finding,

@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use super::{
+    fill::{self, Shift},
+    marks::Stretch,
+};
+
 /// A file as text. Lines end with LF, CR LF or CR, as in YAML.
 #[derive(Debug)]
 pub(super) struct SourceText {
@@ -11,19 +16,66 @@ pub(super) struct SourceText {
     yaml: Option<Box<str>>,
     /// Byte offset of each line.
     starts: Box<[u32]>,
+    /// What people see, where it differs: the template that the text came from, or the text without its passwords.
+    written: Option<Written>,
+}
+
+/// A text with the same lines as another one.
+#[derive(Debug)]
+struct Written {
+    text: Box<str>,
+    starts: Box<[u32]>,
+    shifts: Vec<Shift>,
 }
 
 impl SourceText {
     pub(super) fn new(path: Arc<str>, text: &str) -> Self {
-        let bytes = text.as_bytes();
-        let mut starts = vec![0];
-        for (index, byte) in bytes.iter().enumerate() {
-            let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(index + 1) != Some(&b'\n'));
-            if ends {
-                starts.push(u32::try_from(index + 1).unwrap_or(u32::MAX));
+        Self { path, text: text.into(), yaml: without_surrogates(text), starts: starts(text), written: None }
+    }
+
+    /// A template that was filled: values are read from the filled text, places are told in the written one.
+    pub(super) fn filled(path: Arc<str>, template: &str, filled: &str, shifts: Vec<Shift>) -> Self {
+        let written = Written { text: template.into(), starts: starts(template), shifts };
+        Self { written: Some(written), ..Self::new(path, filled) }
+    }
+
+    /// The same text; what stands in these places of the written form is shown as stars.
+    pub(super) fn hiding(&self, stretches: &[Stretch]) -> Self {
+        let (text, starts, shifts) = match &self.written {
+            Some(written) => (&written.text, &written.starts, written.shifts.clone()),
+            None => (&self.text, &self.starts, Vec::new()),
+        };
+        let mut lines: Vec<Vec<char>> =
+            (1..=self.lines()).map(|line| cut(text, starts, line).chars().collect()).collect();
+        for Stretch { start, end } in stretches {
+            let Some(line) = lines.get_mut(start.line.saturating_sub(1) as usize) else { continue };
+            let until =
+                if end.line == start.line { end.column.saturating_sub(1) as usize } else { line.len() };
+            let from = start.column.saturating_sub(1) as usize;
+            let value: String = line.iter().take(until).skip(from).collect();
+            // The name of a variable hides nothing.
+            if value.trim_matches('"').strip_prefix("${").and_then(|rest| rest.find('}'))
+                == Some(value.len().saturating_sub(5))
+            {
+                continue;
             }
+            line.iter_mut().take(until).skip(from).for_each(|c| *c = '*');
         }
-        Self { path, text: text.into(), yaml: without_surrogates(text), starts: starts.into() }
+        let text: String = lines.into_iter().flat_map(|line| line.into_iter().chain(['\n'])).collect();
+        let written = Written { starts: self::starts(&text), text: text.into(), shifts };
+        Self { written: Some(written), ..Self::new(self.path.clone(), &self.text) }
+    }
+
+    /// A stretch of the text as people see it.
+    pub(super) fn as_written(&self, stretch: Stretch) -> Stretch {
+        self.written.as_ref().map_or(stretch, |written| fill::as_written(&written.shifts, stretch))
+    }
+
+    /// A line (from 1) as people see it.
+    pub(super) fn written_line(&self, line: u32) -> &str {
+        self.written
+            .as_ref()
+            .map_or_else(|| self.line(line), |written| cut(&written.text, &written.starts, line))
     }
 
     /// The text as the YAML parser may read it, and whether texts in it stand for others (see `yaml`).
@@ -52,8 +104,7 @@ impl SourceText {
 
     /// A line (from 1) without its end.
     pub(super) fn line(&self, line: u32) -> &str {
-        let piece = self.text.get(self.start_of(line)..self.start_of(line.saturating_add(1)));
-        piece.unwrap_or_default().trim_end_matches(['\n', '\r'])
+        cut(&self.text, &self.starts, line)
     }
 
     /// Line and column (both from 1) of a byte offset.
@@ -68,6 +119,26 @@ impl SourceText {
     pub(super) fn end(&self) -> (u32, u32) {
         self.place(self.text.len())
     }
+}
+
+/// Byte offsets of the lines of a text.
+fn starts(text: &str) -> Box<[u32]> {
+    let bytes = text.as_bytes();
+    let mut starts = vec![0];
+    for (index, byte) in bytes.iter().enumerate() {
+        let ends = *byte == b'\n' || (*byte == b'\r' && bytes.get(index + 1) != Some(&b'\n'));
+        if ends {
+            starts.push(u32::try_from(index + 1).unwrap_or(u32::MAX));
+        }
+    }
+    starts.into()
+}
+
+/// A line (from 1) without its end.
+fn cut<'a>(text: &'a str, starts: &[u32], line: u32) -> &'a str {
+    let start = |line: u32| starts.get(line as usize).map_or(text.len(), |start| *start as usize);
+    let piece = text.get(start(line.saturating_sub(1))..start(line));
+    piece.unwrap_or_default().trim_end_matches(['\n', '\r'])
 }
 
 /// JSON writes characters beyond U+FFFF as two `\u` escapes, which YAML refuses. Blanks of equal length take their place

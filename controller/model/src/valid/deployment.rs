@@ -42,6 +42,11 @@ pub(super) fn check(
     let store = spec.store_and_forward.as_ref();
     let store_and_forward_secs =
         store.and_then(|store| span(&store.time_to_live, "/spec/storeAndForward/timeToLive", context));
+    if spec.manifest.is_none() && !spec.variables.is_empty() {
+        let message = "variables say nothing without a manifest";
+        context.warning("no-effect", "/spec/variables", message).hint =
+            Some("name one with `manifest:`, or remove them".to_owned());
+    }
     later(&spec, context);
     Some(EdgeDeploymentSpec {
         condition: condition?,

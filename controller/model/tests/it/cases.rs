@@ -14,9 +14,22 @@ fn files(path: &Path) -> Vec<SourceFile> {
     if path.is_file() {
         return vec![source(path)];
     }
-    let mut paths: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files = Vec::new();
+    below(path, "", &mut files);
+    files
+}
+
+fn below(folder: &Path, relative: &str, files: &mut Vec<SourceFile>) {
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths.iter().map(|path| source(path)).collect()
+    for path in paths {
+        let name = format!("{relative}{}", path.file_name().unwrap().to_string_lossy());
+        if path.is_dir() {
+            below(&path, &format!("{name}/"), files);
+        } else {
+            files.push(SourceFile { path: Arc::from(name), bytes: fs::read(&path).unwrap() });
+        }
+    }
 }
 
 #[test]

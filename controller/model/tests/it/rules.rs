@@ -34,9 +34,12 @@ const ELSEWHERE: [&str; 22] = [
     "name-clash",
 ];
 
-/// Manifests of Azure are no documents; `model/tests/azure` has their cases.
+/// Manifests of Azure are no documents; `model/tests/azure` and `model/tests/cases/manifest` have their cases.
 fn is_elsewhere(id: &str) -> bool {
-    ELSEWHERE.contains(&id) || id.starts_with("azure-") || id.starts_with("export-")
+    ELSEWHERE.contains(&id)
+        || id.starts_with("azure-")
+        || id.starts_with("manifest-")
+        || id.starts_with("export-")
 }
 
 fn indented(text: &str, by: usize) -> String {

@@ -179,6 +179,90 @@ proptest! {
         // And once more: the text is the same, too.
         prop_assert_eq!(Some(manifest), export(&again).manifest);
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, max_global_rejects: 50_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A document that names the manifest, as it is, in an envelope, or as a template, means the same.
+    #[test]
+    fn a_manifest_beside_a_document_is_the_same_config(
+        base in deployment("base", false),
+        layer in prop::option::of(deployment("layer", true)),
+        enveloped in any::<bool>(),
+        taken_out in prop::option::of(prop::collection::vec(any::<prop::sample::Index>(), 0..6)),
+    ) {
+        let deployments: Vec<Value> = std::iter::once(base).chain(layer).collect();
+        let Some(before) = effective(&deployments) else {
+            return Err(TestCaseError::reject("the documents are not valid"));
+        };
+        let mut manifest = export(&before).manifest.unwrap();
+        let mut spec = json!({"manifest": "./azure/deployment.json"});
+        if enveloped {
+            manifest = json!({"id": "x", "targetCondition": "*", "priority": 3, "content": manifest});
+        } else {
+            spec["targetCondition"] = json!("*");
+        }
+        let text = match taken_out {
+            None => manifest.to_string(),
+            Some(places) => {
+                let (text, variables) = template(&manifest, &places);
+                spec["variables"] = Value::Object(variables);
+                text
+            }
+        };
+        let document = json!({"apiVersion": "hemline.dev/v1alpha1", "kind": "EdgeDeployment", "metadata": {"name": "again"}, "spec": spec});
+        let manifest = SourceFile { path: "azure/deployment.json".into(), bytes: text.clone().into_bytes() };
+        let loaded = hemline_model::load(&[manifest, file("device.json", &device()), file("fleet.json", &document)]);
+        let said: String = loaded.findings.iter().map(hemline_model::Finding::render).collect();
+        prop_assert!(loaded.fleet.is_some(), "{said}\n{text}");
+        let again = resolve(&loaded.fleet.unwrap(), &Facts::default()).devices.remove("d").unwrap();
+        prop_assert_eq!(&*before.twins.modules, &*again.twins.modules, "{}", text);
+        // Every value comes from a line of the manifest.
+        for (path, origin) in again.provenance.iter() {
+            prop_assert_eq!(&*origin.position.file, "azure/deployment.json", "{}", path);
+        }
+    }
+}
+
+/// The manifest with some values taken out: texts keep their quotes, other values have none in the template.
+fn template(manifest: &Value, places: &[prop::sample::Index]) -> (String, Map<String, Value>) {
+    let mut pointers = Vec::new();
+    scalars(manifest, &mut String::new(), &mut pointers);
+    let (mut marked, mut text_marks) = (manifest.clone(), Vec::new());
+    // Text that looks like a variable must come out as it was.
+    let mut variables = Map::from_iter([("VAR".to_owned(), json!("${VAR}"))]);
+    for (number, place) in places.iter().enumerate() {
+        let pointer = &pointers[place.index(pointers.len())];
+        let found = marked.pointer_mut(pointer).unwrap();
+        let (name, mark) = (format!("V{number}"), format!("@mark{number}@"));
+        if found.as_str().is_some_and(|text| text.starts_with("@mark")) {
+            continue;
+        }
+        text_marks.push((
+            format!("\"{mark}\""),
+            if found.is_string() { format!("\"${{{name}}}\"") } else { format!("${{{name}}}") },
+        ));
+        variables.insert(name, std::mem::replace(found, Value::from(mark)));
+    }
+    let text = serde_json::to_string_pretty(&marked).unwrap();
+    (text_marks.iter().fold(text, |text, (mark, variable)| text.replace(mark, variable)), variables)
+}
+
+fn scalars(value: &Value, pointer: &mut String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, inner) in map {
+                let length = pointer.len();
+                pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
+                scalars(inner, pointer, found);
+                pointer.truncate(length);
+            }
+        }
+        Value::Array(_) | Value::Null => {}
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => found.push(pointer.clone()),
+    }
 }
 
 #[test]
