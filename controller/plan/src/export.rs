@@ -67,7 +67,7 @@ fn process_module(device: &Effective, name: &str) -> Finding {
     let finding = Finding::error("export-process", message)
         .with_hint("give it an image, or move it to a deployment for other devices");
     match device.provenance.get(&format!("modules.{name}.type")) {
-        Some(provenance) => finding.with_position(provenance.position.clone()),
+        Some(provenance) => finding.with_position(provenance.said.position.clone()),
         None => finding,
     }
 }

@@ -50,11 +50,13 @@ pub use markdown::{AT_MOST as MARKDOWN_AT_MOST, MARKER, findings_markdown};
 pub use observe::{MANAGED_BY, Observed, ObservedDevice, ObservedModule};
 pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, Step, Summary, plan};
 pub use policy::{Deny, Limit, Policy, Refusal, Verdict};
-pub use resolve::{DesiredIdentity, Effective, Facts, Origins, Provenance, Resolution, resolve};
+pub use resolve::{
+    DesiredIdentity, Effective, Facts, LayerKind, Opinion, Origins, Provenance, Resolution, resolve,
+};
 pub use review::{Complaint, PlanDocument, Review, schemas};
 pub use sealed::{SEALED_KIND, SealedPlan, SealedSide, Sealing};
 pub use state::{
     DeviceState, Documents, FleetState, Held, Known, ModuleConfig, ModuleSight, Overwritten, STATE_KIND,
     StateSight,
 };
-pub use why::{Because, LayerKind, Unknown, unknown_device, why};
+pub use why::{Because, Overridden, Unknown, unknown_device, why};

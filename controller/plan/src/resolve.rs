@@ -20,6 +20,7 @@ use hemline_model::{
     document::Auth,
     id::{DeviceId, DocumentName},
 };
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::DesiredTwins;
@@ -81,14 +82,39 @@ pub struct DesiredIdentity {
 }
 
 /// The origin of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Provenance {
-    /// The deployment that won.
+    /// Who won.
+    pub said: Opinion,
+    /// Who else says something there, the nearest one first.
+    pub overrides: Vec<Opinion>,
+}
+
+/// What one document says about a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opinion {
+    /// Which value: `modules.camera.image`. Of an opinion that lost it may be a part of the value, or what is around it.
+    pub path: String,
+    /// The document.
     pub document: DocumentName,
+    /// What that document is to the device.
+    pub layer: LayerKind,
     /// The value, in clear.
     pub value: Value,
     /// Where it says so.
     pub position: Position,
+}
+
+/// What a document is to a device that gets a value from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LayerKind {
+    /// The document of the device itself.
+    Device,
+    /// Its base deployment.
+    Base,
+    /// A layered deployment above the base.
+    Layer,
 }
 
 impl Resolution {

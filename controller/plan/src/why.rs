@@ -1,11 +1,11 @@
 //! Why a device is what it is: every effective value with the document, the layer and the line that it comes from.
 //!
-//! Values that no document says (the defaults of IoT Edge) are not listed. Secrets are masked as in a plan.
+//! Lower layers that say something else, or the same, are named with each value. Values that no document says (the defaults of IoT Edge) are not listed. Secrets are masked as in a plan.
 
 use std::collections::BTreeSet;
 
 use hemline_model::{
-    DeviceDoc, Position,
+    DeviceDoc,
     id::{DeviceId, DocumentName},
 };
 use hemline_query::near;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    Change, Effective, Provenance,
+    Change, Effective, LayerKind, Opinion, Provenance,
     change::{Json, join},
     print,
 };
@@ -39,18 +39,29 @@ pub struct Because {
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
+    /// What else the documents say there, the nearest one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Overridden>,
 }
 
-/// What a document is to a device that gets a value from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// A value that another document says there, and that has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum LayerKind {
-    /// The document of the device itself.
-    Device,
-    /// Its base deployment.
-    Base,
-    /// A layered deployment above the base.
-    Layer,
+pub struct Overridden {
+    /// Which value: mostly that of the one that won; else a part of it, or what is around it.
+    pub path: String,
+    /// The value; secrets are `***`.
+    pub value: Json,
+    /// Name of the document that says so.
+    pub document: DocumentName,
+    /// What that document is to the device.
+    pub layer: LayerKind,
+    /// File as the source named it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
 }
 
 /// A name that is not there, and what may have been meant.
@@ -94,34 +105,55 @@ pub fn unknown_device<'a>(wanted: &str, devices: impl Iterator<Item = &'a Device
 // === impl Because ===
 
 impl Because {
-    fn new(path: String, value: &Value, document: &DocumentName, layer: LayerKind, at: &Position) -> Self {
-        let shown = Change::new(path.as_str(), None, Some(value)).to.unwrap_or(Json(Value::Null));
+    fn new(provenance: &Provenance) -> Self {
+        let Provenance { said, overrides } = provenance;
+        let Overridden { path, value, document, layer, file, line, column } = Overridden::new(said);
+        let overrides = overrides.iter().map(Overridden::new).collect();
+        Self { path, value, document, layer, file, line, column, overrides }
+    }
+
+    /// The value on one line, long ones cut.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown(&self.path, &self.value)
+    }
+}
+
+// === impl Overridden ===
+
+impl Overridden {
+    fn new(opinion: &Opinion) -> Self {
+        let Opinion { path, document, layer, value, position } = opinion;
         Self {
-            path,
-            value: shown,
+            path: path.clone(),
+            value: Change::new(path.as_str(), None, Some(value)).to.unwrap_or(Json(Value::Null)),
             document: document.clone(),
-            layer,
-            file: at.file.to_string(),
-            line: at.line,
-            column: at.column,
+            layer: *layer,
+            file: position.file.to_string(),
+            line: position.line,
+            column: position.column,
         }
     }
 
     /// The value on one line, long ones cut.
     #[must_use]
     pub fn shown(&self) -> String {
-        let route = match &self.value.0 {
-            // A route that says nothing else is its text.
-            Value::Object(map) if self.path.starts_with("routes.") && map.len() == 1 => map.get("route"),
-            Value::Object(_)
-            | Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_) => None,
-        };
-        print::short(&route.map_or_else(|| self.value.clone(), |text| Json(text.clone())))
+        shown(&self.path, &self.value)
     }
+}
+
+fn shown(path: &str, value: &Json) -> String {
+    let route = match &value.0 {
+        // A route that says nothing else is its text.
+        Value::Object(map) if path.starts_with("routes.") && map.len() == 1 => map.get("route"),
+        Value::Object(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_) => None,
+    };
+    print::short(&route.map_or_else(|| value.clone(), |text| Json(text.clone())))
 }
 
 // === impl LayerKind ===
@@ -143,7 +175,14 @@ impl LayerKind {
 fn every(device: &DeviceDoc, effective: &Effective) -> Vec<Because> {
     let mut all = Vec::new();
     let own = |path: &str, pointer: &str, value: &Value| {
-        Because::new(path.to_owned(), value, &device.name, LayerKind::Device, &device.position(pointer))
+        let said = Opinion {
+            path: path.to_owned(),
+            document: device.name.clone(),
+            layer: LayerKind::Device,
+            value: value.clone(),
+            position: device.position(pointer),
+        };
+        Because::new(&Provenance { said, overrides: Vec::new() })
     };
     let identity = &effective.identity;
     for (name, value) in [("edge", identity.edge), ("enabled", identity.enabled)] {
@@ -161,10 +200,7 @@ fn every(device: &DeviceDoc, effective: &Effective) -> Vec<Because> {
             all.push(own(path, pointer, value));
         });
     }
-    for (path, Provenance { document, value, position }) in effective.provenance.iter() {
-        let kind = if effective.base.as_ref() == Some(document) { LayerKind::Base } else { LayerKind::Layer };
-        all.push(Because::new(path.clone(), value, document, kind, position));
-    }
+    all.extend(effective.provenance.iter().map(|(_, provenance)| Because::new(provenance)));
     all.sort_by(|one, other| one.path.cmp(&other.path));
     all
 }

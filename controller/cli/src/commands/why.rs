@@ -46,13 +46,24 @@ pub(crate) fn run(args: &Args, typed: &Why) -> Result<ExitCode, CommandError> {
 
 fn table(rows: &[Because]) -> String {
     let row = |because: &Because| {
-        vec![
+        let mut lines = vec![vec![
             because.path.clone(),
             because.shown(),
             because.layer.name().to_owned(),
             because.document.to_string(),
             format!("{}:{}", because.file, because.line),
-        ]
+        ]];
+        for over in &because.overrides {
+            let name = if over.path == because.path { String::new() } else { format!(" {}", over.path) };
+            lines.push(vec![
+                format!("  overrides{name}"),
+                over.shown(),
+                over.layer.name().to_owned(),
+                over.document.to_string(),
+                format!("{}:{}", over.file, over.line),
+            ]);
+        }
+        lines
     };
-    output::table(&["path", "value", "layer", "document", "at"], rows.iter().map(row))
+    output::table(&["path", "value", "layer", "document", "at"], rows.iter().flat_map(row))
 }

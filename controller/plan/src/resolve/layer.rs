@@ -36,7 +36,18 @@ pub(crate) struct Layer<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
     pub(crate) leaves: BTreeMap<Path, (Value, usize)>,
+    /// What lower layers say in the place of a leaf, the nearest one first.
+    pub(crate) overruled: BTreeMap<Path, Vec<Overruled>>,
     pub(crate) conflicts: Vec<Conflict>,
+}
+
+/// A value that a higher layer took the place of.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Overruled {
+    pub(crate) path: Path,
+    pub(crate) value: Value,
+    /// Place in the list of layers.
+    pub(crate) place: usize,
 }
 
 /// Two layers of the same priority that disagree.
@@ -138,6 +149,7 @@ impl Merged {
         if says_nothing && overlapping.iter().any(|have| have.starts_with(path)) {
             return;
         }
+        let mut overruled = Vec::new();
         let priority = |place: usize| layers.get(place).map(|layer| layer.deployment.spec.priority);
         for overlapped in overlapping {
             let Some((before, lower)) = self.leaves.remove(&overlapped) else { continue };
@@ -146,9 +158,18 @@ impl Merged {
             if lower != place && priority(lower) == priority(place) && !agrees {
                 self.conflicts.push(Conflict { path: path.clone(), one: lower, other: place });
             }
+            let earlier = self.overruled.remove(&overlapped);
+            if !before.as_object().is_some_and(Map::is_empty) {
+                overruled.push(Overruled { path: overlapped, value: before, place: lower });
+            }
+            overruled.extend(earlier.into_iter().flatten());
         }
         if !value.is_null() {
             self.leaves.insert(path.clone(), (value.clone(), place));
+            if !overruled.is_empty() {
+                overruled.sort_by_key(|overruled| std::cmp::Reverse(overruled.place));
+                self.overruled.insert(path.clone(), overruled);
+            }
         }
     }
 

@@ -7,9 +7,10 @@ use std::{
 };
 
 use hemline_model::DeploymentDoc;
+use serde_json::Value;
 
 use super::{
-    Provenance,
+    LayerKind, Opinion, Provenance,
     layer::{Layer, Merged, pointer},
 };
 
@@ -41,12 +42,23 @@ impl Origins {
         self.by_path.get_or_init(|| {
             let layers: Vec<Layer<'_>> = self.deployments.iter().map(Layer::new).collect();
             let merged = Merged::of(&layers.iter().collect::<Vec<_>>());
-            let origin = |(path, (value, place)): (Vec<String>, (_, usize))| {
+            let opinion = |path: &[String], value: &Value, place: usize| {
                 let deployment = self.deployments.get(place)?;
-                let position = deployment.position(&pointer(&path));
-                Some((path.join("."), Provenance { document: deployment.name.clone(), value, position }))
+                Some(Opinion {
+                    path: path.join("."),
+                    document: deployment.name.clone(),
+                    layer: if deployment.spec.layered { LayerKind::Layer } else { LayerKind::Base },
+                    value: value.clone(),
+                    position: deployment.position(&pointer(path)),
+                })
             };
-            merged.leaves.into_iter().filter_map(origin).collect()
+            let origin = |(path, (value, place)): (&Vec<String>, &(Value, usize))| {
+                let said = opinion(path, value, *place)?;
+                let overruled = merged.overruled.get(path).into_iter().flatten();
+                let overrides = overruled.filter_map(|lost| opinion(&lost.path, &lost.value, lost.place));
+                Some((said.path.clone(), Provenance { overrides: overrides.collect(), said }))
+            };
+            merged.leaves.iter().filter_map(origin).collect()
         })
     }
 }

@@ -221,7 +221,7 @@ proptest! {
         prop_assert_eq!(&*before.twins.modules, &*again.twins.modules, "{}", text);
         // Every value comes from a line of the manifest.
         for (path, origin) in again.provenance.iter() {
-            prop_assert_eq!(&*origin.position.file, "azure/deployment.json", "{}", path);
+            prop_assert_eq!(&*origin.said.position.file, "azure/deployment.json", "{}", path);
         }
     }
 }

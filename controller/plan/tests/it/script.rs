@@ -112,7 +112,16 @@ impl World {
             "why" => {
                 let resolution = resolve(&self.fleet, &self.facts);
                 let origin = resolution.devices[whom].provenance.get(rest).unwrap();
-                writeln!(self.transcript, "{} at {}", origin.document, origin.position).unwrap();
+                writeln!(self.transcript, "{} at {}", origin.said.document, origin.said.position).unwrap();
+                for over in &origin.overrides {
+                    let (path, value) = (&over.path, &over.value);
+                    writeln!(
+                        self.transcript,
+                        "  overrides {path} {value} of {} at {}",
+                        over.document, over.position
+                    )
+                    .unwrap();
+                }
             }
             "twin" => {
                 let text = serde_json::to_string_pretty(self.desired(whom)).unwrap();
