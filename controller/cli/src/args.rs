@@ -334,9 +334,14 @@ pub(crate) struct Why {
 /// `hem import`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
-    /// A deployment manifest, template (`….template.json`) or configuration of the hub.
-    pub(crate) file: PathBuf,
-    /// Name of the document; without it the configuration's id, or the name of the file.
+    /// Deployment manifests, templates (`….template.json`) or configurations of the hub. Each becomes a document.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write each document into this folder, in a file that has its name, and not to standard output. Files that are there
+    /// already stay.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Name of the document, for one manifest; without it the configuration's id, or the name of the file.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Which devices get it, for example `tags.site = 'lyon'`; without it the configuration's condition.

@@ -105,11 +105,11 @@ pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<
     }
 }
 
-/// Reads a template, its `${NAME}` filled. Says which of them have no value; what is read has `null` or the text itself
-/// there. Places are those of the template.
-pub(crate) fn read_template(
+/// Reads a manifest as Azure's tools do: comments are read over, and with `variables` it is a template, whose `${NAME}` are
+/// filled. Says which of them have no value; what is read has `null` or the text itself there. Places are those of the file.
+pub(crate) fn read_manifest(
     file: &SourceFile,
-    variables: &Object,
+    variables: Option<&Object>,
 ) -> (Vec<RawDocument>, Vec<Finding>, Vec<Unset>) {
     let limits = Limits::default();
     let text = match check_bytes(file, limits) {
@@ -119,7 +119,13 @@ pub(crate) fn read_template(
     if let Some(finding) = control_character(&SourceText::new(file.path.clone(), text)) {
         return (Vec::new(), vec![finding], Vec::new());
     }
-    let Some(filled) = fill::fill(text, variables, limits.file_bytes) else {
+    let bare = fill::without_comments(text);
+    let Some(variables) = variables else {
+        let source = Arc::new(SourceText::filled(file.path.clone(), text, &bare, Vec::new()));
+        let (documents, findings) = read_source(&source, limits);
+        return (documents, findings, Vec::new());
+    };
+    let Some(filled) = fill::fill(&bare, variables, limits.file_bytes) else {
         let message = format!("the template has more than {} bytes with its values", limits.file_bytes);
         let start = Position { file: file.path.clone(), line: 1, column: 1 };
         let finding = Finding::error("file-too-large", message).with_position(start);

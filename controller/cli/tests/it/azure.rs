@@ -133,3 +133,37 @@ spec:
     assert_eq!(unknown.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("press-01"));
 }
+
+#[test]
+fn several_manifests_become_several_documents() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["base.json", "layered.json"] {
+        fs::copy(manifests().join(name), folder.path().join(name)).expect("readable");
+    }
+    let both = ["import", "base.json", "layered.json", "--target", "*", "--priority", "5"];
+    let printed = run(folder.path(), &both);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    assert_eq!(out(&printed).matches("\nkind: EdgeDeployment\n").count(), 2, "{}", out(&printed));
+    assert!(out(&printed).contains("\n---\n# imported from layered.json\n"), "{}", out(&printed));
+
+    let written = run(folder.path(), &[&both[..], &["--out", "fleet"]].concat());
+    assert_eq!(out(&written), "fleet/base.yaml\nfleet/layered.yaml\n");
+    let pieces: Vec<String> = ["base", "layered"]
+        .iter()
+        .map(|name| fs::read_to_string(folder.path().join(format!("fleet/{name}.yaml"))).expect("written"))
+        .collect();
+    assert_eq!(pieces.join("---\n"), out(&printed));
+
+    let again = run(folder.path(), &[&both[..], &["--out", "fleet"]].concat());
+    assert_eq!(again.status.code(), Some(64), "what is there stays");
+    let same = run(folder.path(), &["import", "base.json", "base.json"]);
+    assert!(String::from_utf8_lossy(&same.stderr).contains("both become the document"));
+    assert_eq!(
+        run(folder.path(), &["import", "base.json", "layered.json", "--name", "x"]).status.code(),
+        Some(64)
+    );
+    fs::write(folder.path().join("broken.json"), "{}").expect("writable");
+    let broken = run(folder.path(), &["import", "base.json", "broken.json", "--out", "other"]);
+    assert_eq!((broken.status.code(), out(&broken).as_str()), (Some(1), ""));
+    assert!(!folder.path().join("other").exists(), "all or none");
+}

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use super::{
     Notes, Section,
-    notes::{escape, words},
+    notes::{escape, is_comment, words},
     section::Part,
 };
 use crate::{
     document::{CreateOptions, EnvValue, Module, RestartPolicy},
     edge::chunk,
+    text::{self, SourceFile},
 };
 
 /// Reads the modules; says what of the rest is not kept.
@@ -165,7 +166,8 @@ fn order(part: &Part<'_>, notes: &mut Notes<'_>) -> Option<u32> {
 fn environment(at: &str, part: &Part<'_>, notes: &mut Notes<'_>) -> BTreeMap<String, EnvValue> {
     let mut variables = BTreeMap::new();
     let Some(env) = part.object("env", notes) else { return variables };
-    for name in env.map.keys() {
+    // A variable of that name has its wrapper, a comment has none.
+    for (name, _) in env.map.iter().filter(|(name, value)| value.is_object() || !is_comment(name)) {
         let pointer = env.pointer(name);
         let value = match env.get(name) {
             // Dotted keys may give the variable without its wrapper, or take it away.
@@ -232,7 +234,15 @@ fn container(at: &str, settings: &Part<'_>, module: &mut Module, notes: &mut Not
         (1, Some(Value::String(text))) if first.len() == 13 => Some(match chunk::parse(text) {
             Ok(options) if options.is_empty() => return,
             Ok(options) => CreateOptions::Object(options),
-            Err(_) => CreateOptions::Text(text.clone()),
+            Err(_) => match loose(text) {
+                Some(options) => {
+                    let message = "createOptions are no strict JSON; they are read as IoT Edge reads them";
+                    notes.warning("azure-loose-json", &pointer, message).hint =
+                        Some("write names and texts in double quotes".to_owned());
+                    CreateOptions::Object(options)
+                }
+                None => CreateOptions::Text(text.clone()),
+            },
         }),
         (_, _) => match chunk::read(&pieces) {
             Ok(options) => Some(CreateOptions::Object(options)),
@@ -242,4 +252,16 @@ fn container(at: &str, settings: &Part<'_>, module: &mut Module, notes: &mut Not
             }
         },
     };
+}
+
+/// The agent of IoT Edge also takes single quotes, and names without any.
+fn loose(text: &str) -> Option<Map<String, Value>> {
+    let file = SourceFile { path: "createOptions".into(), bytes: text.as_bytes().to_vec() };
+    let (mut read, findings) = text::read(&file);
+    let only =
+        read.pop().filter(|_| read.is_empty() && findings.is_empty() && text.trim().starts_with('{'))?;
+    match only.value {
+        Value::Object(options) => Some(options),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+    }
 }

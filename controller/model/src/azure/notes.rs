@@ -75,7 +75,8 @@ impl<'a> Notes<'a> {
 
     /// Says which fields of an object nobody reads.
     pub(super) fn unknown<'k>(&mut self, fields: impl Iterator<Item = (&'k String, String)>, known: &[&str]) {
-        for (name, pointer) in fields.filter(|(name, _)| !known.contains(&name.as_str())) {
+        let fields = fields.filter(|(name, _)| !known.contains(&name.as_str()) && !is_comment(name));
+        for (name, pointer) in fields {
             let finding = self.dropped(&pointer, format!("unknown field {name:?} is left out"));
             finding.hint = near(name, known.iter().copied()).map(|near| format!("did you mean {near:?}?"));
         }
@@ -111,6 +112,11 @@ impl<'a> Notes<'a> {
 }
 
 pub(super) use crate::pointer::escape;
+
+/// JSON has no comments, so people write members that nobody reads.
+pub(super) fn is_comment(key: &str) -> bool {
+    key.starts_with("_comment") || key.starts_with("$comment") || key.starts_with("//")
+}
 
 /// What kind of value this is, for a message.
 pub(super) fn words(value: &Value) -> &'static str {

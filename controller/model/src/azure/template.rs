@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::notes::{Notes, escape};
 use crate::{
     document::Object,
+    finding::Severity,
     text::{self, RawDocument, SourceFile, Unset},
 };
 
@@ -32,11 +33,7 @@ pub(super) fn read(
     file: &SourceFile,
     variables: &Object,
 ) -> (Vec<RawDocument>, Vec<crate::Finding>, Vec<Unset>) {
-    if is_template(file, variables) {
-        return text::read_template(file, variables);
-    }
-    let (documents, findings) = text::read(file);
-    (documents, findings, Vec::new())
+    text::read_manifest(file, is_template(file, variables).then_some(variables))
 }
 
 /// Says which variables have no value.
@@ -51,6 +48,17 @@ pub(super) fn missing(
     find(manifest, &mut String::new(), &mut left_out);
     for variable in unset.iter().filter(|variable| !notes.located.is_below(variable, &left_out)) {
         let name = &variable.name;
+        if !variable.braces {
+            let message = format!("${name} looks like a variable and has no value; it stays as it is");
+            let finding =
+                notes.located.finding_at_variable(Severity::Warning, "azure-dollar-name", variable, message);
+            let hint = match giver {
+                Giver::CommandLine => format!("give it one: --var {name}=…"),
+                Giver::Document => format!("give it one in the document: `variables: {{{name}: …}}`"),
+            };
+            notes.push(finding.with_hint(hint));
+            continue;
+        }
         let message = format!("no value for ${{{name}}}");
         let close = near(name, variables.keys().map(String::as_str));
         let hint = match (close, giver) {
@@ -58,7 +66,7 @@ pub(super) fn missing(
             (None, Giver::CommandLine) => format!("give it one: --var {name}=…"),
             (None, Giver::Document) => format!("give it one in the document: `variables: {{{name}: …}}`"),
         };
-        let finding = notes.located.finding_at_variable("azure-variable", variable, message);
+        let finding = notes.located.finding_at_variable(Severity::Error, "azure-variable", variable, message);
         notes.push(finding.with_hint(hint));
     }
 }

@@ -28,6 +28,22 @@ pub(super) const RULES: &[Rule] = &[
         r#""image": "${REGISTRY}/camera:1", imported without --var"#,
         r#""image": "${REGISTRY}/camera:1", imported with --var REGISTRY=registry.example"#,
     ),
+    warning(
+        "azure-dollar-name",
+        "A text of a template looks like a variable without braces, and has no value.",
+        "Azure's tools would replace it from the environment; here it goes to the device with its dollar sign.",
+        "Give it a value, or leave it when it is meant for a shell inside the module.",
+        r#""Env": ["KEY=$STORAGE_KEY"], and no value for STORAGE_KEY"#,
+        r#""Env": ["KEY=$STORAGE_KEY"], and --var STORAGE_KEY=…"#,
+    ),
+    warning(
+        "azure-loose-json",
+        "The text of createOptions is no strict JSON.",
+        "IoT Edge reads it all the same, other tools do not.",
+        "Write names and texts in double quotes, or the options as an object.",
+        r#""createOptions": "{'Env': []}""#,
+        r#""createOptions": "{\"Env\": []}""#,
+    ),
     error(
         "azure-create-options",
         "The chunks of createOptions do not fit together, or are no JSON object.",

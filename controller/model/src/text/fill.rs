@@ -1,9 +1,12 @@
 //! `${NAME}` in the text of a template: filled before the text is parsed, so that a template need not be JSON until then.
+//! `$NAME` without braces is one too when it has a value. Comments, which Azure's tools read over, are blanked.
 //!
 //! No value can break the file: inside quotes it is escaped, outside it is one whole JSON value. Every value comes in on
 //! one line, so lines keep their numbers, and [`Shift`]s lead from a column of the filled text back to the written one.
 //!
 //! Not here: where the values come from, and which missing ones matter (`azure`).
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -29,19 +32,67 @@ pub(super) struct Shift {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unset {
     pub(crate) name: String,
+    /// `$NAME` may be a text that only looks like a variable.
+    pub(crate) braces: bool,
     /// Where it stands, as columns of the filled text.
     pub(super) at: Stretch,
 }
 
 /// Does a `${NAME}` stand outside of quotes, where only a template can have it?
 pub(crate) fn is_bare_template(text: &str) -> bool {
-    let mut scan = Scan::new(text);
+    let text = without_comments(text);
+    let nothing = Object::new();
+    let mut scan = Scan::new(&text, &nothing);
     while let Some(piece) = scan.next() {
-        if let Piece::Variable { quoted: false, .. } = piece {
+        if let Piece::Variable(Variable { braces: true, .. }, false) = piece {
             return scan.json;
         }
     }
     false
+}
+
+/// The text with blanks in the place of its comments, line by line as long as before. Only for JSON.
+pub(super) fn without_comments(text: &str) -> Cow<'_, str> {
+    let head = text.trim_start();
+    if !(head.starts_with(['{', '/']) && (text.contains("//") || text.contains("/*"))) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let (mut state, mut escaped) = (State::Code, false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let next = characters.peek().copied();
+        state = match state {
+            State::Code if c == '"' => State::Quoted,
+            State::Code if c == '/' && next == Some('/') => State::Line,
+            State::Code if c == '/' && next == Some('*') => {
+                out.push(' ');
+                characters.next();
+                State::Block
+            }
+            State::Quoted if c == '"' && !escaped => State::Code,
+            State::Line if c == '\n' || c == '\r' => State::Code,
+            State::Block if c == '*' && next == Some('/') => {
+                out.push_str("  ");
+                characters.next();
+                state = State::Code;
+                continue;
+            }
+            state => state,
+        };
+        escaped = state == State::Quoted && c == '\\' && !escaped;
+        let shown = matches!(state, State::Code | State::Quoted) || c == '\n' || c == '\r';
+        out.push(if shown { c } else { ' ' });
+    }
+    Cow::Owned(out)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Code,
+    Quoted,
+    Line,
+    Block,
 }
 
 /// Fills a template. `None` when the result would be longer than `limit` bytes.
@@ -49,20 +100,20 @@ pub(super) fn fill(text: &str, variables: &Object, limit: usize) -> Option<Fille
     let mut filled =
         Filled { text: String::with_capacity(text.len()), shifts: Vec::new(), unset: Vec::new() };
     let mut place = Place { line: 1, column: 1 };
-    let mut scan = Scan::new(text);
+    let mut scan = Scan::new(text, variables);
     while let Some(piece) = scan.next() {
         match piece {
             Piece::Text(text) => {
                 filled.text.push_str(text);
                 walk(text, &mut place);
             }
-            Piece::Variable { name, written, quoted } => {
+            Piece::Variable(Variable { name, written, braces }, quoted) => {
                 let value = variables.get(name).filter(|value| !value.is_null());
                 let text = match value {
                     Some(value) if quoted => inside(value),
                     Some(value) if scan.json => whole(value),
                     Some(value) => plain(value),
-                    None if scan.json && !quoted => "null".to_owned(),
+                    None if scan.json && !quoted && braces => "null".to_owned(),
                     None => written.to_owned(),
                 };
                 let (length, before) = (count(&text), count(written));
@@ -71,7 +122,11 @@ pub(super) fn fill(text: &str, variables: &Object, limit: usize) -> Option<Fille
                 }
                 let end = Place { column: place.column + length, ..place };
                 if value.is_none() {
-                    filled.unset.push(Unset { name: name.to_owned(), at: Stretch { start: place, end } });
+                    filled.unset.push(Unset {
+                        name: name.to_owned(),
+                        braces,
+                        at: Stretch { start: place, end },
+                    });
                 }
                 filled.text.push_str(&text);
                 place = end;
@@ -119,31 +174,39 @@ fn back(shifts: &[Shift], place: Place, edge: Edge) -> Place {
 
 enum Piece<'a> {
     Text(&'a str),
-    Variable { name: &'a str, written: &'a str, quoted: bool },
+    /// And whether it stands inside a JSON string.
+    Variable(Variable<'a>, bool),
 }
 
-/// Cuts a text at its variables, and knows whether each stands inside a JSON string.
+#[derive(Clone, Copy)]
+struct Variable<'a> {
+    name: &'a str,
+    written: &'a str,
+    braces: bool,
+}
+
+/// Cuts a text at its variables.
 struct Scan<'a> {
     rest: &'a str,
+    variables: &'a Object,
     /// Quotes mean something in JSON only.
     json: bool,
     quoted: bool,
 }
 
 impl<'a> Scan<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { rest: text, json: text.trim_start().starts_with('{'), quoted: false }
+    fn new(text: &'a str, variables: &'a Object) -> Self {
+        Self { rest: text, variables, json: text.trim_start().starts_with('{'), quoted: false }
     }
 
     fn next(&mut self) -> Option<Piece<'a>> {
-        if let Some(name) = variable(self.rest) {
-            let (written, rest) = self.rest.split_at(name.len() + 3);
-            self.rest = rest;
-            return Some(Piece::Variable { name, written, quoted: self.quoted });
+        if let Some(variable) = variable(self.rest, self.variables) {
+            self.rest = self.rest.get(variable.written.len()..)?;
+            return Some(Piece::Variable(variable, self.quoted));
         }
         let mut escaped = false;
         for (at, c) in self.rest.char_indices() {
-            if c == '$' && at > 0 && variable(self.rest.get(at..)?).is_some() {
+            if c == '$' && at > 0 && variable(self.rest.get(at..)?, self.variables).is_some() {
                 let (text, rest) = self.rest.split_at(at);
                 self.rest = rest;
                 return Some(Piece::Text(text));
@@ -158,12 +221,25 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The name of the variable that a text starts with.
-fn variable(text: &str) -> Option<&str> {
-    let inside = text.strip_prefix("${")?;
-    let end = inside.find(|c: char| matches!(c, '}' | '{' | '"' | '\\') || c.is_control())?;
+/// The variable that a text starts with: anything in braces; a name without them when it has a value, or looks like the
+/// name of an environment variable.
+fn variable<'a>(text: &'a str, variables: &Object) -> Option<Variable<'a>> {
+    let inside = text.strip_prefix('$')?;
+    if let Some(inside) = inside.strip_prefix('{') {
+        let end = inside.find(|c: char| matches!(c, '}' | '{' | '"' | '\\') || c.is_control())?;
+        let name = inside.get(..end)?;
+        let whole = inside.get(end..)?.starts_with('}') && !name.trim().is_empty();
+        return whole.then_some(Variable { name, written: text.get(..end + 3)?, braces: true });
+    }
+    let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
     let name = inside.get(..end)?;
-    (inside.get(end..)?.starts_with('}') && !name.trim().is_empty()).then_some(name)
+    let upper = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.contains('_');
+    let like_environment = upper && !name.contains(|c: char| c.is_ascii_lowercase());
+    (variables.contains_key(name) || like_environment).then_some(Variable {
+        name,
+        written: text.get(..end + 1)?,
+        braces: false,
+    })
 }
 
 /// A value as a piece of a JSON string.
@@ -237,9 +313,10 @@ mod tests {
             (r#"{"a": "\\${N}", "b": "\"${N}"}"#, json!({"a": "\\7", "b": "\"7"})),
             (r#"{"${W}": "${E}${E}${N}"}"#, json!({"two words": "7"})),
             (
-                r#"{"a": "${", "b": "${}", "c": "$N", "d": "${a{b}"}"#,
-                json!({"a": "${", "b": "${}", "c": "$N", "d": "${a{b}"}),
+                r#"{"a": "${", "b": "${}", "c": "$M", "d": "${a{b}"}"#,
+                json!({"a": "${", "b": "${}", "c": "$M", "d": "${a{b}"}),
             ),
+            (r#"{"a": $N, "b": "$N,$T;$NO_ONE $W"}"#, json!({"a": 7, "b": "7,12;$NO_ONE two words"})),
             (r#"{"a": ${MISSING}, "b": "x${MISSING}"}"#, json!({"a": null, "b": "x${MISSING}"})),
         ] {
             let read: Value =
@@ -249,6 +326,18 @@ mod tests {
         assert_eq!(filled("a: ${W}/x\n").text, "a: two words/x\n");
         assert!(is_bare_template("{\"a\": ${N}}") && !is_bare_template("{\"a\": \"${N}\"}"));
         assert!(fill("{\"a\": \"${A}\"}", json!({"A": "x".repeat(99)}).as_object().unwrap(), 50).is_none());
+    }
+
+    #[test]
+    fn comments_leave_blanks() {
+        for (text, wanted) in [
+            ("{ // a \"b\n\"c\": 1}", "{        \n\"c\": 1}"),
+            ("{/* é\n*/\"u\": \"http://x/*y*/\\\"//\"}", "{    \n  \"u\": \"http://x/*y*/\\\"//\"}"),
+            ("// head\r\n{\"a\": 1 /**/ }", "       \r\n{\"a\": 1      }"),
+            ("image: http://x # yaml\n", "image: http://x # yaml\n"),
+        ] {
+            assert_eq!(without_comments(text), wanted, "{text}");
+        }
     }
 
     #[test]

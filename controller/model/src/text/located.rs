@@ -106,8 +106,14 @@ impl Located {
     }
 
     /// A finding about a variable of a template.
-    pub(crate) fn finding_at_variable(&self, rule: RuleId, unset: &Unset, message: String) -> Finding {
-        self.dress(Severity::Error, rule, unset.at, message)
+    pub(crate) fn finding_at_variable(
+        &self,
+        severity: Severity,
+        rule: RuleId,
+        unset: &Unset,
+        message: String,
+    ) -> Finding {
+        self.dress(severity, rule, unset.at, message)
     }
 
     fn marks(&self) -> Arc<Mark> {

@@ -28,8 +28,8 @@ pub(super) struct Drafts {
 impl Drafts {
     pub(super) fn add(&mut self, draft: Option<Draft>) {
         match draft {
-            Some(Draft::Device(part)) => self.devices.push(part),
-            Some(Draft::Deployment(part)) => self.deployments.push(part),
+            Some(Draft::Device(part)) => self.devices.push(*part),
+            Some(Draft::Deployment(part)) => self.deployments.push(*part),
             None => {}
         }
     }

@@ -22,8 +22,8 @@ const LATER: [&str; 5] = ["TwinConfiguration", "MessageEndpoint", "MessageRoute"
 
 /// A document whose kind is known.
 pub(super) enum Draft {
-    Device(Part<Device>),
-    Deployment(Part<EdgeDeployment>),
+    Device(Box<Part<Device>>),
+    Deployment(Box<Part<EdgeDeployment>>),
 }
 
 /// A document of one kind.
@@ -50,11 +50,11 @@ pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Dra
     match kind(&raw, findings)? {
         "Device" => {
             let shape = DEVICE.get_or_init(|| Shape::compile(&schema::inline::<Device>()));
-            Some(Draft::Device(part(raw, shape, findings)))
+            Some(Draft::Device(Box::new(part(raw, shape, findings))))
         }
         "EdgeDeployment" => {
             let shape = DEPLOYMENT.get_or_init(|| Shape::compile(&schema::inline::<EdgeDeployment>()));
-            Some(Draft::Deployment(part(raw, shape, findings)))
+            Some(Draft::Deployment(Box::new(part(raw, shape, findings))))
         }
         _ => None,
     }

@@ -170,7 +170,7 @@ fn is_manifest(file: &SourceFile) -> Option<Option<Located>> {
         return None;
     }
     // Without any value, so that a template can be read as far as it goes.
-    let (documents, findings, _) = text::read_template(file, &Object::new());
+    let (documents, findings, _) = text::read_manifest(file, Some(&Object::new()));
     match documents.as_slice() {
         [only] => azure::is_manifest(&only.value).then(|| Some(only.located.clone())),
         // Not readable: a document says what it is.
