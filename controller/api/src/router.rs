@@ -30,6 +30,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/devices", get(devices::devices))
         .route("/api/v1/modules", get(devices::modules))
         .route("/api/v1/deployments", get(status::deployments))
+        .route("/api/v1/configurations", get(status::configurations))
         .route("/api/v1/messages", get(messages::watch))
         .route("/api/v1/policies/{name}", get(policies::show))
         .route("/api/v1/state", get(fleet::state))

@@ -52,6 +52,17 @@ pub(crate) async fn deployments(
     Ok(Json(serde_json::to_value(&report.deployments).unwrap_or_default()))
 }
 
+/// `GET /api/v1/configurations`: RegistryRead. Twin configurations by name, as the controller last saw them.
+pub(crate) async fn configurations(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
+    access::allow(&state.hub, &headers, Permission::RegistryRead).await?;
+    let controller = state.controller.get().ok_or(ApiError::Starting)?;
+    let report = controller.latest().ok_or(ApiError::Starting)?;
+    Ok(Json(serde_json::to_value(&report.configurations).unwrap_or_default()))
+}
+
 /// `POST /api/v1/sync`: RegistryWrite. Makes the controller look at its source now.
 pub(crate) async fn sync(State(state): State<ApiState>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     access::allow(&state.hub, &headers, Permission::RegistryWrite).await?;

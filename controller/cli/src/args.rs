@@ -376,6 +376,9 @@ pub(crate) enum Kind {
     /// Deployments.
     #[value(alias = "deployment")]
     Deployments,
+    /// Twin configurations.
+    #[value(alias = "configuration")]
+    Configurations,
 }
 
 /// `hem twin`

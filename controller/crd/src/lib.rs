@@ -1,6 +1,6 @@
 //! The documents as Kubernetes custom resource definitions: the model's types, turned into structural schemas.
 //!
-//! [`definitions`] gives the two definitions as typed values, [`files`] as the texts below `crds/`. The Rust types of
+//! [`definitions`] gives the definitions as typed values, [`files`] as the texts below `crds/`. The Rust types of
 //! `hemline_model::document` stay the one source: nothing about a field is said here.
 //!
 //! Not here: a client, a watcher, or anything that needs a cluster.
@@ -8,9 +8,9 @@
 mod structural;
 
 use hemline_model::{
-    document::{Device, EdgeDeployment},
+    document::{Device, EdgeDeployment, TwinConfiguration},
     schema,
-    status::DeploymentStatus,
+    status::{ConfigurationStatus, DeploymentStatus},
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ pub fn files() -> Result<Vec<(String, String)>, DefinitionError> {
     Ok(files)
 }
 
-fn kinds() -> [Kind; 2] {
+fn kinds() -> [Kind; 3] {
     let age = json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"});
     let ready = json!({"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status",
         "description": "Is everything as the document says?"});
@@ -114,6 +114,22 @@ fn kinds() -> [Kind; 2] {
             ]),
             document: schema::inline::<EdgeDeployment>(),
             status: schema::inline::<DeploymentStatus>(),
+        },
+        Kind {
+            kind: "TwinConfiguration",
+            plural: "twinconfigurations",
+            singular: "twinconfiguration",
+            short: &["htc"],
+            columns: json!([
+                {"name": "Priority", "type": "integer", "jsonPath": ".spec.priority", "description": "Higher wins."},
+                {"name": "Targeted", "type": "integer", "jsonPath": ".status.targeted", "description": "Twins that the condition selects."},
+                {"name": "Applied", "type": "integer", "jsonPath": ".status.applied", "description": "Twins that hold what the documents say."},
+                ready,
+                {"name": "Condition", "type": "string", "jsonPath": ".spec.targetCondition", "priority": 1, "description": "Which twins."},
+                age,
+            ]),
+            document: schema::inline::<TwinConfiguration>(),
+            status: schema::inline::<ConfigurationStatus>(),
         },
     ]
 }

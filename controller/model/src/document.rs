@@ -3,9 +3,11 @@
 //!
 //! Not here: meaning (`valid`), defaults across layers (`plan`).
 
+mod configuration;
 mod deployment;
 mod device;
 
+pub use configuration::{TwinConfiguration, TwinConfigurationKind, TwinConfigurationSpec};
 pub use deployment::{
     Approve, Broker, Command, CreateOptions, Drift, DriftMode, EdgeDeployment, EdgeDeploymentKind,
     EdgeDeploymentSpec, EnvObject, EnvScalar, EnvValue, ImagePullPolicy, Module, ModuleStatus, ModuleType,

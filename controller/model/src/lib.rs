@@ -25,4 +25,4 @@ pub mod valid;
 
 pub use finding::{Finding, Position, Severity};
 pub use secret::Secret;
-pub use valid::{DeploymentDoc, DeviceDoc, Fleet, Loaded, Origin, SourceFile, load};
+pub use valid::{DeploymentDoc, DeviceDoc, Fleet, Loaded, Origin, SourceFile, TwinConfigurationDoc, load};

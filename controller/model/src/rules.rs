@@ -4,6 +4,7 @@
 //! list with the sources, in both directions. Not here: the checks themselves.
 
 mod azure;
+mod configuration;
 mod documents;
 mod engine;
 mod files;
@@ -59,12 +60,13 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 }
 
 /// The rules by what they are about.
-fn sections() -> [(&'static str, &'static [Rule]); 6] {
+fn sections() -> [(&'static str, &'static [Rule]); 7] {
     [
         ("Files and sources", files::RULES),
         ("Documents", documents::RULES),
         ("createOptions", engine::RULES),
         ("The fleet as a whole", fleet::RULES),
+        ("Twin configurations", configuration::RULES),
         ("Manifests beside documents", manifest::RULES),
         ("Azure manifests", azure::RULES),
     ]

@@ -4,13 +4,17 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use crate::document::{Device, EdgeDeployment, Object};
+use crate::document::{Device, EdgeDeployment, Object, TwinConfiguration};
 
 /// Where the schemas are published, and the `$id` prefix.
 const BASE: &str = "https://hemline.dev/schemas/v1alpha1";
 
 /// The kinds of documents and the files of their schemas.
-const KINDS: [(&str, &str); 2] = [("Device", "device.json"), ("EdgeDeployment", "edge-deployment.json")];
+const KINDS: [(&str, &str); 3] = [
+    ("Device", "device.json"),
+    ("EdgeDeployment", "edge-deployment.json"),
+    ("TwinConfiguration", "twin-configuration.json"),
+];
 
 /// The published schemas: file name below `schemas/`, and text that ends with a line feed.
 #[must_use]
@@ -22,6 +26,7 @@ pub fn schemas() -> Vec<(&'static str, String)> {
             text(&target_or_manifest(published::<EdgeDeployment>("edge-deployment.json"))),
         ),
         ("hemline.json", text(&any())),
+        ("twin-configuration.json", text(&published::<TwinConfiguration>("twin-configuration.json"))),
     ]
 }
 

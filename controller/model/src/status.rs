@@ -105,6 +105,22 @@ pub struct DeviceStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// The status document of one twin configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigurationStatus {
+    /// The revision it speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Twins that the target condition selects.
+    pub targeted: u64,
+    /// Those of them that hold what the documents say.
+    pub applied: u64,
+    /// Standard conditions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
 /// The status document of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

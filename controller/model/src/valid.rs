@@ -4,6 +4,7 @@
 //! stages never see the raw form. Not here: which deployment reaches which device (`plan`).
 
 mod across;
+mod configuration;
 mod consequences;
 mod context;
 mod create_options;
@@ -55,6 +56,8 @@ pub struct Fleet {
     pub devices: BTreeMap<DeviceId, DeviceDoc>,
     /// Edge deployments by name.
     pub deployments: BTreeMap<DocumentName, Arc<DeploymentDoc>>,
+    /// Twin configurations by name.
+    pub configurations: BTreeMap<DocumentName, TwinConfigurationDoc>,
 }
 
 /// Where a document stands.
@@ -109,6 +112,30 @@ pub struct DeploymentDoc {
     pub origin: Origin,
     /// Positions inside the document.
     pub located: Located,
+}
+
+/// One valid `TwinConfiguration`.
+#[derive(Debug, Clone)]
+pub struct TwinConfigurationDoc {
+    /// `metadata.name`.
+    pub name: DocumentName,
+    /// Which properties, and where.
+    pub spec: TwinConfigurationSpec,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Positions inside the document.
+    pub located: Located,
+}
+
+/// Which properties, and where.
+#[derive(Debug, Clone)]
+pub struct TwinConfigurationSpec {
+    /// Which devices, or which modules: `condition.source()` says.
+    pub condition: TargetCondition,
+    /// Higher wins.
+    pub priority: u32,
+    /// Desired properties.
+    pub desired: Object,
 }
 
 /// What runs where. `None` means "not said", so that layers can be merged by path; defaults are applied after the merge

@@ -10,9 +10,10 @@ use hemline_model::{Finding, Fleet, Loaded};
 use crate::{Facts, Resolution, resolve};
 
 /// Rules about what is there. All others of the resolution are about what is missing, or follow from it.
-const HOLD_ANYWAY: [&str; 9] = [
+const HOLD_ANYWAY: [&str; 10] = [
     "priority-tie",
     "layer-conflict",
+    "configuration-conflict",
     "layer-below-base",
     "port-clash",
     "mount-clash",

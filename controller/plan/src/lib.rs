@@ -51,7 +51,8 @@ pub use observe::{MANAGED_BY, Observed, ObservedDevice, ObservedModule};
 pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, Step, Summary, plan};
 pub use policy::{Deny, Limit, Policy, Refusal, Verdict};
 pub use resolve::{
-    DesiredIdentity, Effective, Facts, LayerKind, Opinion, Origins, Provenance, Resolution, resolve,
+    DesiredIdentity, Effective, Facts, LayerKind, ModuleConfigurations, Opinion, Origins, Provenance,
+    Resolution, Target, resolve,
 };
 pub use review::{Complaint, PlanDocument, Review, schemas};
 pub use sealed::{SEALED_KIND, SealedPlan, SealedSide, Sealing};

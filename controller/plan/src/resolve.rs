@@ -5,6 +5,7 @@
 mod check;
 mod clash;
 mod config;
+pub(crate) mod configurations;
 mod fault;
 mod layer;
 mod limits;
@@ -18,13 +19,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use hemline_model::{
     DeploymentDoc, DeviceDoc, Finding, Fleet, Position, Severity,
     document::Auth,
-    id::{DeviceId, DocumentName},
+    id::{DeviceId, DocumentName, ModuleId},
 };
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::DesiredTwins;
 
+pub use self::configurations::{ModuleConfigurations, Target};
 use self::{
     config::{Config, Configs},
     layer::Layer,
@@ -38,6 +40,8 @@ pub use self::origins::Origins;
 pub struct Facts {
     /// Reported properties of device twins, for target conditions. Empty when no hub was asked.
     pub reported: BTreeMap<DeviceId, Value>,
+    /// Reported properties of module twins, for the conditions of twin configurations.
+    pub modules: BTreeMap<DeviceId, BTreeMap<ModuleId, Value>>,
 }
 
 /// What every device should be.
@@ -47,6 +51,8 @@ pub struct Resolution {
     pub devices: BTreeMap<DeviceId, Effective>,
     /// Which devices each deployment's condition selects, whether or not it was applied there.
     pub targeted: BTreeMap<DocumentName, Vec<DeviceId>>,
+    /// Which twins each twin configuration selects.
+    pub configured: BTreeMap<DocumentName, Vec<Target>>,
     /// What is wrong across documents. An error means that the resolution must not be applied.
     pub findings: Vec<Finding>,
 }
@@ -62,9 +68,14 @@ pub struct Effective {
     pub base: Option<DocumentName>,
     /// Layers in force, lowest first.
     pub layers: Vec<DocumentName>,
+    /// Twin configurations of the device twin, lowest first.
+    pub configurations: Vec<DocumentName>,
+    /// Twin configurations of its modules. Shared by all devices with the same ones.
+    pub module_configurations: Arc<ModuleConfigurations>,
     /// What its twins should hold.
     pub twins: DesiredTwins,
-    /// Where each value of the modules and routes comes from.
+    /// Where each value of the modules and routes comes from, by path: `modules.camera.image`. Shared by all devices with
+    /// the same deployments, and so without twin configurations, which `why` adds.
     pub provenance: Arc<Origins>,
 }
 
@@ -115,6 +126,8 @@ pub enum LayerKind {
     Base,
     /// A layered deployment above the base.
     Layer,
+    /// A twin configuration.
+    Configuration,
 }
 
 impl Resolution {
@@ -160,7 +173,8 @@ pub fn resolve(fleet: &Fleet, facts: &Facts) -> Resolution {
     check::configs(fleet, &configs, &mut findings);
     check::deployments(fleet, facts, &targeted, &mut findings);
     check::routes(fleet, &configs, &mut findings);
-    Resolution { devices, targeted, findings: findings.finish() }
+    let configured = configurations::apply(fleet, facts, &mut devices, &mut findings);
+    Resolution { devices, targeted, configured, findings: findings.finish() }
 }
 
 fn effective(device: &DeviceDoc, chosen: &[&Layer<'_>], config: Option<&Config>) -> Effective {
@@ -175,6 +189,8 @@ fn effective(device: &DeviceDoc, chosen: &[&Layer<'_>], config: Option<&Config>)
         },
         base: names.next(),
         layers: names.collect(),
+        configurations: Vec::new(),
+        module_configurations: Arc::default(),
         twins: DesiredTwins {
             tags: crate::desired::without_null(&device.spec.tags),
             device: crate::desired::without_null(&device.spec.desired),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use hemline_model::{
-    DeviceDoc,
+    DeviceDoc, Fleet,
     id::{DeviceId, DocumentName},
 };
 use hemline_query::near;
@@ -16,6 +16,7 @@ use crate::{
     Change, Effective, LayerKind, Opinion, Provenance,
     change::{Json, join},
     print,
+    resolve::configurations,
 };
 
 /// Names that a hint lists when none of them is near.
@@ -78,8 +79,13 @@ pub struct Unknown {
 /// # Errors
 ///
 /// [`Unknown`] when no document says anything there.
-pub fn why(device: &DeviceDoc, effective: &Effective, path: Option<&str>) -> Result<Vec<Because>, Unknown> {
-    let all = every(device, effective);
+pub fn why(
+    fleet: &Fleet,
+    device: &DeviceDoc,
+    effective: &Effective,
+    path: Option<&str>,
+) -> Result<Vec<Because>, Unknown> {
+    let all = every(fleet, device, effective);
     let Some(path) = path else { return Ok(all) };
     for wanted in [path.to_owned(), join("modules", path)] {
         let below = format!("{wanted}.");
@@ -166,13 +172,14 @@ impl LayerKind {
             Self::Device => "device",
             Self::Base => "base",
             Self::Layer => "layer",
+            Self::Configuration => "configuration",
         }
     }
 }
 
 // ---------------------------------------------------------------------------------------------------------------
 
-fn every(device: &DeviceDoc, effective: &Effective) -> Vec<Because> {
+fn every(fleet: &Fleet, device: &DeviceDoc, effective: &Effective) -> Vec<Because> {
     let mut all = Vec::new();
     let own = |path: &str, pointer: &str, value: &Value| {
         let said = Opinion {
@@ -195,12 +202,16 @@ fn every(device: &DeviceDoc, effective: &Effective) -> Vec<Because> {
     if let Some(parent) = &identity.parent {
         all.push(own("parent", "/spec/parent", &parent.as_str().into()));
     }
-    for (name, object) in [("tags", &effective.twins.tags), ("desired", &effective.twins.device)] {
+    let own_twin = effective.configurations.is_empty().then_some(("desired", &effective.twins.device));
+    for (name, object) in std::iter::once(("tags", &effective.twins.tags)).chain(own_twin) {
         leaves(name, &format!("/spec/{name}"), object, &mut |path, pointer, value| {
             all.push(own(path, pointer, value));
         });
     }
-    all.extend(effective.provenance.iter().map(|(_, provenance)| Because::new(provenance)));
+    if !effective.configurations.is_empty() {
+        all.extend(configurations::device_provenance(fleet, device, effective).values().map(Because::new));
+    }
+    all.extend(configurations::provenance(fleet, effective).values().map(Because::new));
     all.sort_by(|one, other| one.path.cmp(&other.path));
     all
 }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod azure;
+    mod configurations;
     mod idempotence;
     mod markdown;
     mod rules;

@@ -70,6 +70,17 @@ impl TargetCondition {
         reads
     }
 
+    /// Whether it reads this member of a twin, or something below it.
+    #[must_use]
+    pub fn reads(&self, member: &str) -> bool {
+        let Meaning::Where { condition, .. } = &self.meaning else { return false };
+        let mut reads = false;
+        condition.visit_paths(&mut |path| {
+            reads |= matches!(path.resolved.first(), Some(Step::Name(name)) if name == member);
+        });
+        reads
+    }
+
     /// What it selects from: devices, or modules for `from devices.modules where …`.
     #[must_use]
     pub fn source(&self) -> Source {

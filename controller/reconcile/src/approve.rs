@@ -137,7 +137,9 @@ pub(crate) async fn dated(hub: &HubHandle, mut fleet: FleetState) -> FleetState 
 /// The same from what was observed already.
 pub(crate) fn written_down(state: &State, observed: &hemline_plan::Observed) -> FleetState {
     let reads_reported = state.good.as_ref().is_some_and(|good| {
-        good.fleet.deployments.values().any(|deployment| deployment.spec.condition.reads_reported())
+        let deployments = good.fleet.deployments.values().map(|doc| &doc.spec.condition);
+        let configurations = good.fleet.configurations.values().map(|doc| &doc.spec.condition);
+        deployments.chain(configurations).any(|condition| condition.reads_reported())
     });
     let waiting = state.waiting.as_ref().map(|good| resolve(good, &facts(observed)));
     let known = Known { observed, applied: state.applied(), waiting: waiting.as_ref(), reads_reported };

@@ -3,6 +3,7 @@
 //! Nothing in a status changes without a change of state: no age, no "now", no text of an engine that counts seconds.
 
 mod condition;
+mod configuration;
 mod deployment;
 mod device;
 mod files;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use hemline_model::{
     Finding,
     id::{DeviceId, DocumentName, Revision},
-    status::{DeploymentStatus, DeviceStatus},
+    status::{ConfigurationStatus, DeploymentStatus, DeviceStatus},
 };
 use hemline_plan::{Observed, Plan, Resolution, Summary};
 use hemline_sources::{AnySource, Source as _};
@@ -55,6 +56,8 @@ pub struct PassReport {
     pub devices: BTreeMap<DeviceId, DeviceStatus>,
     /// The deployments of the revision in force.
     pub deployments: BTreeMap<DocumentName, DeploymentStatus>,
+    /// The twin configurations of the revision in force.
+    pub configurations: BTreeMap<DocumentName, ConfigurationStatus>,
     /// Document names of the devices.
     #[serde(skip)]
     pub(crate) names: BTreeMap<DeviceId, DocumentName>,
@@ -67,6 +70,8 @@ pub struct PassReport {
 pub(crate) struct Statuses {
     pub(crate) devices: BTreeMap<DeviceId, DeviceStatus>,
     pub(crate) deployments: BTreeMap<DocumentName, DeploymentStatus>,
+    #[serde(default)]
+    pub(crate) configurations: BTreeMap<DocumentName, ConfigurationStatus>,
 }
 
 /// What a pass has seen and done so far.
@@ -130,6 +135,7 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         let statuses = Statuses {
             devices: device::statuses(&scene, &state.statuses.devices),
             deployments: BTreeMap::new(),
+            configurations: configuration::statuses(&scene, &state.statuses.configurations),
         };
         let deployments = deployment::statuses(&scene, &statuses.devices, &state.statuses.deployments);
         let statuses = Statuses { deployments, ..statuses };
@@ -156,6 +162,7 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         errors,
         devices: state.statuses.devices.clone(),
         deployments: state.statuses.deployments.clone(),
+        configurations: state.statuses.configurations.clone(),
         names,
         at,
     }

@@ -8,7 +8,14 @@ use crate::validate::Good;
 /// What target conditions may know of devices.
 pub(crate) fn facts(observed: &Observed) -> Facts {
     let reported = |device: &hemline_plan::ObservedDevice| Value::Object(device.reported.clone());
-    Facts { reported: observed.devices.iter().map(|(id, device)| (id.clone(), reported(device))).collect() }
+    let modules = |device: &hemline_plan::ObservedDevice| {
+        let modules = device.modules.iter().filter(|(module, _)| !module.is_system());
+        modules.map(|(module, twin)| (module.clone(), Value::Object(twin.reported.clone()))).collect()
+    };
+    Facts {
+        reported: observed.devices.iter().map(|(id, device)| (id.clone(), reported(device))).collect(),
+        modules: observed.devices.iter().map(|(id, device)| (id.clone(), modules(device))).collect(),
+    }
 }
 
 /// Resolves the revision. Unusable when facts that came later make its layers disagree.

@@ -1,4 +1,4 @@
-//! `hem get devices|modules|deployments [NAME]`.
+//! `hem get devices|modules|deployments|configurations [NAME]`.
 
 use hemline_api::{DeviceRow, ModuleRow};
 use reqwest::Method;
@@ -29,19 +29,28 @@ pub(crate) async fn run(args: &Args, kind: Kind, name: Option<&str>) -> Result<(
             show(args, name, &rows, module_table)
         }
         Kind::Deployments => {
-            let found = hub.call(Method::GET, &["api", "v1", "deployments"], None).await?;
-            let rows = found.as_object().into_iter().flatten().filter(|(id, _)| wanted(id));
-            let rows = rows
-                .map(|(id, status)| Deployment { name: id.clone(), status: status.clone() })
-                .collect::<Vec<_>>();
-            show(args, name, &rows, deployment_table)
+            show(args, name, &documents(&hub, "deployments", wanted).await?, deployment_table)
+        }
+        Kind::Configurations => {
+            show(args, name, &documents(&hub, "configurations", wanted).await?, configuration_table)
         }
     }
 }
 
-/// One deployment as listed.
+/// Documents of a kind with their statuses.
+async fn documents(
+    hub: &HubClient,
+    kind: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Document>, CommandError> {
+    let found = hub.call(Method::GET, &["api", "v1", kind], None).await?;
+    let all = found.as_object().into_iter().flatten().filter(|(id, _)| wanted(id));
+    Ok(all.map(|(id, status)| Document { name: id.clone(), status: status.clone() }).collect())
+}
+
+/// One document as listed.
 #[derive(Debug, Serialize)]
-struct Deployment {
+struct Document {
     name: String,
     #[serde(flatten)]
     status: Value,
@@ -114,12 +123,24 @@ fn module_table(rows: &[ModuleRow]) -> String {
     )
 }
 
-fn deployment_table(rows: &[Deployment]) -> String {
+fn deployment_table(rows: &[Document]) -> String {
     output::table(
         &["deployment", "targeted", "applied", "ready", "failing", "revision"],
         rows.iter().map(|row| {
             let mut cells = vec![row.name.clone()];
             let columns = ["targeted", "applied", "ready", "failing", "revision"];
+            cells.extend(columns.iter().map(|column| output::cell(row.status.get(*column))));
+            cells
+        }),
+    )
+}
+
+fn configuration_table(rows: &[Document]) -> String {
+    output::table(
+        &["configuration", "targeted", "applied", "revision"],
+        rows.iter().map(|row| {
+            let mut cells = vec![row.name.clone()];
+            let columns = ["targeted", "applied", "revision"];
             cells.extend(columns.iter().map(|column| output::cell(row.status.get(*column))));
             cells
         }),

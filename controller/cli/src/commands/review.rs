@@ -273,6 +273,7 @@ fn reported(state: &FleetState) -> Facts {
     let devices = state.devices.iter();
     Facts {
         reported: devices.map(|(id, device)| (id.clone(), Value::Object(device.reported.clone()))).collect(),
+        ..Facts::default()
     }
 }
 

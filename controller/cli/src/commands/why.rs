@@ -32,14 +32,15 @@ pub(crate) fn run(args: &Args, typed: &Why) -> Result<ExitCode, CommandError> {
     // Errors across documents concern what is shown here: of two layers that disagree, one is shown.
     let errors: Vec<_> = resolution.findings.iter().filter(|finding| finding.is_error()).cloned().collect();
     let failed = documents::show(&errors);
-    let rows = why(device, effective, typed.path.as_deref()).map_err(|unknown| CommandError::NotFound {
-        what: format!(
-            "no document says {:?} for device {}",
-            typed.path.as_deref().unwrap_or_default(),
-            typed.device
-        ),
-        hint: unknown.hint,
-    })?;
+    let rows =
+        why(&fleet, device, effective, typed.path.as_deref()).map_err(|unknown| CommandError::NotFound {
+            what: format!(
+                "no document says {:?} for device {}",
+                typed.path.as_deref().unwrap_or_default(),
+                typed.device
+            ),
+            hint: unknown.hint,
+        })?;
     output::value(&rows, args.output, |rows| table(rows))?;
     Ok(ExitCode::from(if failed { exit::FAILURE } else { exit::SUCCESS }))
 }

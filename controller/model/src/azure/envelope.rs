@@ -71,7 +71,11 @@ impl<'a> Envelope<'a> {
         let Some(key) = found else {
             let (pointer, message, hint) = if holder.contains_key("deviceContent") {
                 let message = "this configures devices, not the modules of edge devices";
-                (format!("{at}/deviceContent"), message, "write the properties into Device documents")
+                (
+                    format!("{at}/deviceContent"),
+                    message,
+                    "write the properties into a TwinConfiguration document",
+                )
             } else {
                 let hint = "an edge deployment starts with {\"modulesContent\": {\"$edgeAgent\": …";
                 (at.to_owned(), "this is no deployment manifest: it has no modulesContent", hint)
@@ -88,7 +92,7 @@ impl<'a> Envelope<'a> {
             if modules.keys().any(|name| name.starts_with("properties.desired")) {
                 let message = "this configures one module's twin, it deploys nothing";
                 notes.error("azure-manifest", &pointer, message).hint =
-                    Some("write the properties into the module's `desired`".to_owned());
+                    Some("write the properties into a TwinConfiguration document".to_owned());
                 return None;
             }
             notes.note("azure-old-name", &pointer, "moduleContent is the old name of modulesContent");

@@ -8,11 +8,12 @@ use std::{
 use hemline_query::near;
 
 use super::{
-    Context, DeploymentDoc, DeviceDoc, Fleet, Origin, deployment, device,
+    Context, DeploymentDoc, DeviceDoc, Fleet, Origin, TwinConfigurationDoc, configuration, deployment,
+    device,
     draft::{Draft, ModuleNames, Part},
 };
 use crate::{
-    document::{Device, EdgeDeployment},
+    document::{Device, EdgeDeployment, TwinConfiguration},
     finding::{Finding, Severity},
     id::{DeviceId, DocumentName},
     text::Located,
@@ -23,6 +24,7 @@ use crate::{
 pub(super) struct Drafts {
     devices: Vec<Part<Device>>,
     deployments: Vec<Part<EdgeDeployment>>,
+    configurations: Vec<Part<TwinConfiguration>>,
 }
 
 impl Drafts {
@@ -30,6 +32,7 @@ impl Drafts {
         match draft {
             Some(Draft::Device(part)) => self.devices.push(*part),
             Some(Draft::Deployment(part)) => self.deployments.push(*part),
+            Some(Draft::Configuration(part)) => self.configurations.push(*part),
             None => {}
         }
     }
@@ -129,6 +132,16 @@ pub(super) fn fleet(drafts: Drafts, findings: &mut Vec<Finding>) -> Fleet {
         let origin = Origin { position: located.start(), document: name.clone() };
         let document = Arc::new(DeploymentDoc { name: name.clone(), spec, origin, located });
         fleet.deployments.entry(name).or_insert(document);
+    }
+    let mut names = BTreeMap::new();
+    for part in drafts.configurations {
+        let Part { document: Some(document), located, dropped, .. } = part else { continue };
+        let Some(name) = name(&located, &document.metadata.name, &mut names, findings) else { continue };
+        let mut context = Context { located: &located, dropped: &dropped, findings };
+        let Some(spec) = configuration::check(document.spec, &mut context) else { continue };
+        let origin = Origin { position: located.start(), document: name.clone() };
+        let doc = TwinConfigurationDoc { name: name.clone(), spec, origin, located };
+        fleet.configurations.entry(name).or_insert(doc);
     }
     fleet
 }

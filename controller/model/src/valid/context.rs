@@ -54,6 +54,16 @@ impl Context<'_> {
         self.add(self.located.finding(Severity::Note, rule, pointer, message.into()))
     }
 
+    /// Adds a warning about a value.
+    pub(super) fn warning_at(
+        &mut self,
+        rule: RuleId,
+        pointer: &str,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        self.add(self.located.finding(Severity::Warning, rule, pointer, message.into()))
+    }
+
     /// Adds an error about a piece of a text value.
     pub(super) fn error_in(
         &mut self,

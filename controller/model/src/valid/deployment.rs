@@ -61,7 +61,20 @@ pub(super) fn check(
     })
 }
 
+/// A condition over devices.
 fn target(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<TargetCondition> {
+    let condition = condition(text, pointer, context)?;
+    if condition.source() == Source::Devices {
+        return Some(condition);
+    }
+    let message = "a deployment selects devices; this condition selects modules";
+    context.error("target-condition", pointer, message).hint =
+        Some("leave out `FROM devices.modules WHERE`".to_owned());
+    None
+}
+
+/// A condition over devices or modules.
+pub(super) fn condition(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<TargetCondition> {
     match TargetCondition::parse(text) {
         Ok(condition) => {
             context.diagnostics(
@@ -70,13 +83,7 @@ fn target(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<Target
                 (pointer, text),
                 condition.warnings(),
             );
-            if condition.source() == Source::Devices {
-                return Some(condition);
-            }
-            let message = "a deployment selects devices; this condition selects modules";
-            context.error("target-condition", pointer, message).hint =
-                Some("leave out `FROM devices.modules WHERE`".to_owned());
-            None
+            Some(condition)
         }
         Err(diagnostics) => {
             context.diagnostics(Severity::Error, "target-condition", (pointer, text), &diagnostics);

@@ -9,21 +9,22 @@ use serde_json::Value;
 
 use super::shape::{Deviation, Shape, What};
 use crate::{
-    document::{API_VERSION, Device, EdgeDeployment},
+    document::{API_VERSION, Device, EdgeDeployment, TwinConfiguration},
     finding::{Finding, Severity},
     schema,
     text::{Located, RawDocument},
 };
 
 /// The kinds that this program reads.
-const KINDS: [&str; 2] = ["Device", "EdgeDeployment"];
+const KINDS: [&str; 3] = ["Device", "EdgeDeployment", "TwinConfiguration"];
 /// Kinds of the design that a later version reads.
-const LATER: [&str; 5] = ["TwinConfiguration", "MessageEndpoint", "MessageRoute", "FleetJob", "GitSource"];
+const LATER: [&str; 4] = ["MessageEndpoint", "MessageRoute", "FleetJob", "GitSource"];
 
 /// A document whose kind is known.
 pub(super) enum Draft {
     Device(Box<Part<Device>>),
     Deployment(Box<Part<EdgeDeployment>>),
+    Configuration(Box<Part<TwinConfiguration>>),
 }
 
 /// A document of one kind.
@@ -47,6 +48,7 @@ pub(super) struct ModuleNames {
 pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Draft> {
     static DEVICE: OnceLock<Shape> = OnceLock::new();
     static DEPLOYMENT: OnceLock<Shape> = OnceLock::new();
+    static CONFIGURATION: OnceLock<Shape> = OnceLock::new();
     match kind(&raw, findings)? {
         "Device" => {
             let shape = DEVICE.get_or_init(|| Shape::compile(&schema::inline::<Device>()));
@@ -55,6 +57,10 @@ pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Dra
         "EdgeDeployment" => {
             let shape = DEPLOYMENT.get_or_init(|| Shape::compile(&schema::inline::<EdgeDeployment>()));
             Some(Draft::Deployment(Box::new(part(raw, shape, findings))))
+        }
+        "TwinConfiguration" => {
+            let shape = CONFIGURATION.get_or_init(|| Shape::compile(&schema::inline::<TwinConfiguration>()));
+            Some(Draft::Configuration(Box::new(part(raw, shape, findings))))
         }
         _ => None,
     }

@@ -38,6 +38,7 @@ const ELSEWHERE: [&str; 22] = [
 fn is_elsewhere(id: &str) -> bool {
     ELSEWHERE.contains(&id)
         || id.starts_with("azure-")
+        || id.starts_with("configuration-")
         || id.starts_with("manifest-")
         || id.starts_with("export-")
 }

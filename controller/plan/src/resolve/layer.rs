@@ -130,19 +130,36 @@ impl<'a> Layer<'a> {
     }
 }
 
+/// What one document says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    /// Two of the same priority may not disagree; one without a priority settles everything before it.
+    pub(crate) priority: Option<u32>,
+    pub(crate) leaves: &'a BTreeMap<Path, Value>,
+}
+
 impl Merged {
     /// Merges layers that are sorted by priority, the base first.
     pub(crate) fn of(layers: &[&Layer<'_>]) -> Self {
+        let all: Vec<Said<'_>> = layers
+            .iter()
+            .map(|layer| Said { priority: Some(layer.deployment.spec.priority), leaves: layer.leaves() })
+            .collect();
+        Self::of_all(&all)
+    }
+
+    /// Merges what several documents say, the lowest first.
+    pub(crate) fn of_all(all: &[Said<'_>]) -> Self {
         let mut merged = Self::default();
-        for (place, layer) in layers.iter().enumerate() {
-            for (path, value) in layer.leaves() {
-                merged.set(layers, place, path, value);
+        for (place, said) in all.iter().enumerate() {
+            for (path, value) in said.leaves {
+                merged.set(all, place, path, value);
             }
         }
         merged
     }
 
-    fn set(&mut self, layers: &[&Layer<'_>], place: usize, path: &Path, value: &Value) {
+    fn set(&mut self, all: &[Said<'_>], place: usize, path: &Path, value: &Value) {
         // An empty object says that there is an object, not that it should be emptied.
         let says_nothing = value.as_object().is_some_and(Map::is_empty);
         let overlapping = self.overlapping(path);
@@ -150,12 +167,12 @@ impl Merged {
             return;
         }
         let mut overruled = Vec::new();
-        let priority = |place: usize| layers.get(place).map(|layer| layer.deployment.spec.priority);
+        let priority = |place: usize| all.get(place).and_then(|said| said.priority);
         for overlapped in overlapping {
             let Some((before, lower)) = self.leaves.remove(&overlapped) else { continue };
             let agrees =
                 (overlapped == *path && before == *value) || before.as_object().is_some_and(Map::is_empty);
-            if lower != place && priority(lower) == priority(place) && !agrees {
+            if lower != place && priority(place).is_some() && priority(lower) == priority(place) && !agrees {
                 self.conflicts.push(Conflict { path: path.clone(), one: lower, other: place });
             }
             let earlier = self.overruled.remove(&overlapped);
@@ -187,7 +204,6 @@ impl Merged {
     }
 
     /// The leaves as a tree again.
-    #[cfg(test)]
     pub(crate) fn tree(&self) -> Map<String, Value> {
         let mut root = Map::new();
         for (path, (value, _)) in &self.leaves {
@@ -211,7 +227,6 @@ pub(crate) fn pointer(path: &[String]) -> String {
     pointer
 }
 
-#[cfg(test)]
 fn plant(map: &mut Map<String, Value>, path: &[String], value: Value) {
     match path {
         [] => {}
@@ -228,7 +243,7 @@ fn plant(map: &mut Map<String, Value>, path: &[String], value: Value) {
     }
 }
 
-fn flatten(path: Path, value: Value, leaves: &mut BTreeMap<Path, Value>) {
+pub(crate) fn flatten(path: Path, value: Value, leaves: &mut BTreeMap<Path, Value>) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use hemline_model::DeviceDoc;
+use hemline_model::{DeviceDoc, id::ModuleId};
+use hemline_query::target::TargetCondition;
 use serde_json::{Map, Value, json};
 
 use super::{Facts, layer::Layer};
@@ -85,6 +86,37 @@ impl<'a> Targets<'a> {
 fn tag<'d>(device: &'d DeviceDoc, path: &[&str]) -> Option<&'d str> {
     let (first, rest) = path.split_first()?;
     rest.iter().try_fold(device.spec.tags.get(*first)?, |value, name| value.as_object()?.get(*name))?.as_str()
+}
+
+/// Those of a list whose condition selects the device.
+pub(super) fn selecting<'a, T>(
+    device: &DeviceDoc,
+    facts: &Facts,
+    all: &'a [T],
+    condition: impl Fn(&T) -> &TargetCondition,
+) -> Vec<&'a T> {
+    let mut twin = None;
+    all.iter()
+        .filter(|one| {
+            let condition = condition(one);
+            condition.is_all() || condition.matches(twin.get_or_insert_with(|| twin_of(device, facts)))
+        })
+        .collect()
+}
+
+/// The twin of a module as a target condition sees it. Documents give it no tags.
+pub(super) fn module_twin_of(
+    device: &DeviceDoc,
+    module: &ModuleId,
+    desired: &Map<String, Value>,
+    facts: &Facts,
+) -> Value {
+    let reported = facts.modules.get(&device.id).and_then(|modules| modules.get(module)).cloned();
+    json!({
+        "deviceId": device.id.as_str(),
+        "moduleId": module.as_str(),
+        "properties": {"desired": desired, "reported": reported.unwrap_or_else(|| Value::Object(Map::new()))},
+    })
 }
 
 /// The device twin as a target condition sees it. Tags are those of the document: what it says is what will be there.

@@ -30,7 +30,7 @@ use hemline_model::{
 };
 use hemline_plan::{
     Documents, Facts, FleetState, Forecast, Known, Observed, Plan, Policy, Resolution, Review, Scene, Side,
-    plan, resolve, three_way,
+    plan, resolve, three_way, why,
 };
 use serde_json::{Map, Value};
 
@@ -111,16 +111,17 @@ impl World {
             }
             "why" => {
                 let resolution = resolve(&self.fleet, &self.facts);
-                let origin = resolution.devices[whom].provenance.get(rest).unwrap();
-                writeln!(self.transcript, "{} at {}", origin.said.document, origin.said.position).unwrap();
-                for over in &origin.overrides {
-                    let (path, value) = (&over.path, &over.value);
-                    writeln!(
-                        self.transcript,
-                        "  overrides {path} {value} of {} at {}",
-                        over.document, over.position
-                    )
-                    .unwrap();
+                let device = &self.fleet.devices[whom];
+                let found = why(&self.fleet, device, &resolution.devices[whom], Some(rest));
+                for because in found.unwrap_or_else(|unknown| panic!("{unknown:?}")) {
+                    let at = format!("{}:{}:{}", because.file, because.line, because.column);
+                    writeln!(self.transcript, "{} at {at}", because.document).unwrap();
+                    for over in &because.overrides {
+                        let (path, value) = (&over.path, over.shown());
+                        let at = format!("{}:{}:{}", over.file, over.line, over.column);
+                        writeln!(self.transcript, "  overrides {path} {value} of {} at {at}", over.document)
+                            .unwrap();
+                    }
                 }
             }
             "twin" => {

@@ -34,6 +34,7 @@ fn conditions_are_understood_in_every_form() {
         assert_eq!(condition.matches(&twin), matches, "{text}");
         assert_eq!(condition.reads_reported(), reads_reported, "{text}");
         assert_eq!(condition.source(), source, "{text}");
+        assert_eq!(condition.reads("tags"), text.contains("tags."), "{text}");
         assert_eq!(condition.is_all(), text.trim() == "*", "{text}");
         assert_eq!(condition.warnings(), [], "{text}");
         assert_eq!(TargetCondition::parse(&condition.to_string()).as_ref(), Ok(&condition), "{condition}");

@@ -1,4 +1,4 @@
-//! Status files: one YAML per device and deployment, and a `README.md` that a tired person understands.
+//! Status files: one YAML per device, deployment and twin configuration, and a `README.md` that a tired person understands.
 
 use hemline_model::{document::API_VERSION, id::DocumentName};
 use hemline_sources::StatusFile;
@@ -38,6 +38,9 @@ pub(crate) fn status_files(report: &PassReport) -> Vec<StatusFile> {
     }
     for (name, status) in &report.deployments {
         files.extend(file("deployments", "EdgeDeployment", name, status));
+    }
+    for (name, status) in &report.configurations {
+        files.extend(file("configurations", "TwinConfiguration", name, status));
     }
     files
 }

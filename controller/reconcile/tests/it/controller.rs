@@ -128,3 +128,59 @@ async fn a_nudge_is_enough() {
     assert!(report.devices.is_empty() && report.findings.is_empty());
     world.stop().await;
 }
+
+#[tokio::test]
+async fn configurations_and_manifests_reach_the_twins() {
+    let mut world = World::new();
+    let camera = |fps: u32| {
+        json!({"modulesContent": {
+            "$edgeAgent": {"properties.desired": {"schemaVersion": "1.1", "modules": {"camera": {"settings": {"image": "camera:1"}}}}},
+            "$edgeHub": {"properties.desired": {"schemaVersion": "1.1"}},
+            "camera": {"properties.desired": {"fps": fps, "mode": "day"}}
+        }})
+        .to_string()
+    };
+    let deployment = "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {name: vision}\nspec: {targetCondition: '*', manifest: ./camera.json}\n";
+    let configuration = |name: &str, condition: &str, desired: &str| {
+        format!(
+            "apiVersion: hemline.dev/v1alpha1\nkind: TwinConfiguration\nmetadata: {{name: {name}}}\nspec: {{targetCondition: \"{condition}\", desired: {desired}}}\n"
+        )
+    };
+    world.put("camera.json", &camera(10));
+    world.put("fleet.yaml", &format!("{PRESS}---\n{METER}---\n{deployment}"));
+    let modules = "FROM devices.modules WHERE moduleId = 'camera'";
+    world.put(
+        "meters.yaml",
+        &configuration("meters", "capabilities.iotEdge = false", "{every: 60, log: info}"),
+    );
+    world.put("night.yaml", &configuration("night", modules, "{mode: night}"));
+    world.start().await;
+    let desired = |name: &'static str| {
+        move |twin: &serde_json::Value| twin.pointer(&format!("/properties/desired/{name}")).cloned()
+    };
+    let meter =
+        world.twin("meter", "the configuration", |twin| desired("log")(twin) == Some(json!("info"))).await;
+    assert_eq!(desired("every")(&meter), Some(json!(5)), "the device's own document wins");
+    let twin = world
+        .twin("press-01/camera", "the configuration", |twin| desired("mode")(twin) == Some(json!("night")))
+        .await;
+    assert_eq!(desired("fps")(&twin), Some(json!(10)));
+    let report =
+        world.report("it is applied", |report| report.configurations.values().all(|c| c.applied == 1)).await;
+    assert_eq!(report.configurations.values().map(|status| status.targeted).collect::<Vec<_>>(), [1, 1]);
+    assert!(world.status("configurations/night.yaml").exists());
+
+    world.put("camera.json", &camera(12));
+    world
+        .twin("press-01/camera", "the manifest's new value", |twin| desired("fps")(twin) == Some(json!(12)))
+        .await;
+    fs::remove_file(world.folder.path().join("night.yaml")).unwrap();
+    fs::remove_file(world.folder.path().join("meters.yaml")).unwrap();
+    world
+        .twin("press-01/camera", "what the deployment says", |twin| {
+            desired("mode")(twin) == Some(json!("day"))
+        })
+        .await;
+    world.twin("meter", "the property is taken back", |twin| desired("log")(twin).is_none()).await;
+    world.stop().await;
+}
