@@ -13,6 +13,7 @@
 //! sealed.rs    a plan that is carried out only if nothing moved since
 //! review.rs    all that a reviewer is told, once, for every printed form
 //! print.rs     … for people
+//! names.rs     many device names in few words
 //! markdown.rs  … as a comment of a pull request
 //! why.rs       the origin of every value of one device
 //! judge.rs     everything that is wrong, before and after layering
@@ -28,6 +29,7 @@ mod export;
 mod forecast;
 mod judge;
 mod markdown;
+mod names;
 mod observe;
 mod plan;
 mod policy;

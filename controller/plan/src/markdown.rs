@@ -16,8 +16,9 @@ use self::escape::{cell, code, html_code, label};
 use crate::{
     Action, Change, Danger, Drift, Effect, On, Plan, Planned, Reason, Refusal, Restart, Review,
     RolloutForecast, Summary,
+    names::some_names,
     plan::group_by,
-    print::{self, consequence, count, headline, some_names},
+    print::{self, consequence, count, headline},
 };
 
 /// Most characters of the text; GitHub takes 65 536.
@@ -96,7 +97,7 @@ impl Review {
             format!("{}: {}", place(planned, devices), removal(&planned.action))
         });
         let hidden: Vec<&Danger> = forecast.dangers.iter().filter(|danger| !danger.kind.has_sign()).collect();
-        lists.add("Look twice", &hidden, danger_line);
+        lists.add("Look twice at these, too", &hidden, danger_line);
         lists.add("Changed outside the documents; this overwrites it", &all(&forecast.drift), drift_line);
         lists.add("Restarts", &all(&forecast.restarts), restart_line);
         lists.add("Warnings", &self.warnings(), finding_line);

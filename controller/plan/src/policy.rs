@@ -8,10 +8,7 @@ use hemline_model::id::DeviceId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Action, DangerKind, Forecast, Plan, Reason,
-    print::{count, some_names},
-};
+use crate::{Action, DangerKind, Forecast, Plan, Reason, names::some_names, print::count};
 
 /// What is not allowed. The default allows everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

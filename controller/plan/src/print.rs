@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Action, Change, Effect, Forecast, Plan, Planned, Reason, Review, RolloutForecast, Summary, change::Json,
-    plan::group_by,
+    names::some_names, plan::group_by,
 };
 
 /// Longest value that is printed whole.
@@ -346,8 +346,8 @@ pub(crate) fn sign(action: &Action) -> &'static str {
 /// What the action means for what runs.
 pub(crate) fn consequence(action: &Action) -> String {
     match action {
-        Action::DeleteDevice => "with its keys, modules and twins".to_owned(),
-        Action::RemoveModule { .. } => "stops and goes".to_owned(),
+        Action::DeleteDevice => "for good, with its keys, modules and twins".to_owned(),
+        Action::RemoveModule { .. } => "is stopped and removed".to_owned(),
         Action::CreateDevice { edge: true } => "new edge device".to_owned(),
         Action::CreateDevice { edge: false } => "new device".to_owned(),
         Action::CreateModule { runs, started: true, .. } => runs.clone(),
@@ -428,14 +428,6 @@ fn plain(text: &str) -> bool {
 
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Names of a list: all of a short one, the ends of a long one.
-pub(crate) fn some_names<T: fmt::Display>(names: &[T]) -> String {
-    match names {
-        [first, .., last] if names.len() > NAMED_AT_MOST => format!("{first} … {last}"),
-        few => few.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    }
 }
 
 pub(crate) fn count(number: usize, what: &str) -> String {

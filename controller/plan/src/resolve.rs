@@ -271,7 +271,7 @@ impl Findings {
                 many => finding.with_note(format!(
                     "on {} devices: {}",
                     many.len(),
-                    crate::print::some_names(many)
+                    crate::names::some_names(many)
                 )),
             })
             .collect()

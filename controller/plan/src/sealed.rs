@@ -10,10 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    FleetState, Plan, PlanDocument, Policy, Review,
-    print::{count, some_names},
-};
+use crate::{FleetState, Plan, PlanDocument, Policy, Review, names::some_names, print::count};
 
 /// The kind of the document.
 pub const SEALED_KIND: &str = "SealedPlan";

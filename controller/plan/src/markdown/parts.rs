@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     Action, Effect, MASK, On, Review,
-    print::{VALUE_AT_MOST, clean, consequence, count, pair, some_names, window},
+    names::some_names,
+    print::{VALUE_AT_MOST, clean, consequence, count, pair, window},
 };
 
 /// Items of each list of the forecast.
@@ -59,6 +60,12 @@ pub(super) fn blast(review: &Review, groups: &[Group<'_>]) -> String {
     }
     if review.plan.summary.unchanged > 0 {
         parts.push(format!("untouched {}", count(review.plan.summary.unchanged, "device")));
+    }
+    // Without a look at the fleet nothing can be said of drift; silence would read as "none".
+    if forecast.offline.is_none() {
+        parts.push("drift not looked for".to_owned());
+    } else if forecast.drift.is_empty() {
+        parts.push("no drift".to_owned());
     }
     parts.join(" · ")
 }
