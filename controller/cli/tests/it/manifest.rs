@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     hem::hem,
-    plan::{commit, git},
+    repository::{commit, git},
 };
 
 const FLEET: &str = "\

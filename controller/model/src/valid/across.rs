@@ -133,7 +133,7 @@ pub(super) fn fleet(drafts: Drafts, findings: &mut Vec<Finding>) -> Fleet {
         let document = Arc::new(DeploymentDoc { name: name.clone(), spec, origin, located });
         fleet.deployments.entry(name).or_insert(document);
     }
-    let mut names = BTreeMap::new();
+    let mut names = HashMap::new();
     for part in drafts.configurations {
         let Part { document: Some(document), located, dropped, .. } = part else { continue };
         let Some(name) = name(&located, &document.metadata.name, &mut names, findings) else { continue };
