@@ -126,6 +126,9 @@ pub(crate) struct Validate {
     /// Warnings are errors.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Write the fixes that findings offer into the files first. What is left is printed.
+    #[arg(long, conflicts_with = "explain")]
+    pub(crate) fix: bool,
     /// Explain a rule, with an example; `all` lists them.
     #[arg(long, value_name = "RULE", conflicts_with = "paths")]
     pub(crate) explain: Option<String>,

@@ -25,6 +25,8 @@ mod editor;
 mod engines;
 #[path = "it/factory.rs"]
 mod factory;
+#[path = "it/fix.rs"]
+mod fix;
 #[path = "it/git_source.rs"]
 mod git_source;
 #[path = "it/hem.rs"]

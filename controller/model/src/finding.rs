@@ -3,11 +3,14 @@
 //! The formats of other programs are in [`sarif`], [`github`] and [`junit`]; the catalogue of rules is `rules`. Not here:
 //! colours (the CLI's), and the checks themselves (`text`, `valid`, `plan`).
 
+mod fix;
 pub mod github;
 pub mod junit;
 pub mod sarif;
 
 use std::{borrow::Cow, fmt, sync::Arc};
+
+pub use fix::{Edit, Fix, Mended, Spot, mend};
 
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +84,9 @@ pub struct Finding {
     pub source_line_from: u32,
     /// Characters to underline, at least 1.
     pub span_len: u32,
+    /// The change of the file that mends it, where that is certain enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
     /// Why the document's author accepts it, where an annotation says so; it is a note then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignored: Option<String>,
@@ -104,6 +110,7 @@ impl Finding {
             source_line: None,
             source_line_from: 0,
             span_len: 1,
+            fix: None,
             ignored: None,
         }
     }
@@ -151,6 +158,13 @@ impl Finding {
     #[must_use]
     pub fn with_hint_if(mut self, hint: Option<String>) -> Self {
         self.hint = hint;
+        self
+    }
+
+    /// Says which change of the file mends it, when that is known.
+    #[must_use]
+    pub fn with_fix(mut self, fix: Option<Fix>) -> Self {
+        self.fix = fix;
         self
     }
 
@@ -233,7 +247,8 @@ impl Finding {
             }
         }
         let hint = self.hint.iter().filter(|_| !hint_printed).map(|hint| ("help", hint));
-        for (label, text) in hint.chain(self.notes.iter().map(|note| ("note", note))) {
+        let fix = self.fix.iter().map(|fix| ("fix", &fix.description));
+        for (label, text) in hint.chain(self.notes.iter().map(|note| ("note", note))).chain(fix) {
             out.push_str(&format!("{:width$} = {label}: {text}\n", ""));
         }
         harmless(&out).into_owned()

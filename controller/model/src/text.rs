@@ -4,6 +4,7 @@
 //! a document remembers its piece of text and is read again, with positions, when the first finding asks for one. That
 //! keeps a clean fleet small and fast, and a broken one exact.
 
+mod edit;
 mod fill;
 mod ignored;
 mod inside;

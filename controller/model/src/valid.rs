@@ -35,6 +35,7 @@ pub use crate::{
     text::{InText, Located, SourceFile},
 };
 use context::{Context, name_of, unescape, words};
+pub use ignoring::IdleIgnore;
 pub use manifest::unread_manifests;
 
 /// What came out of a set of files.
@@ -58,6 +59,8 @@ pub struct Fleet {
     pub deployments: BTreeMap<DocumentName, Arc<DeploymentDoc>>,
     /// Twin configurations by name.
     pub configurations: BTreeMap<DocumentName, TwinConfigurationDoc>,
+    /// Annotations that had nothing to silence in the documents alone; layering has the last word.
+    pub idle_ignores: Vec<IdleIgnore>,
 }
 
 /// Where a document stands.
@@ -224,7 +227,7 @@ fn too_much(located: &Located) -> Finding {
 #[must_use]
 pub fn load(files: &[SourceFile]) -> Loaded {
     let mut findings = Vec::new();
-    let mut drafts = across::Drafts::default();
+    let (mut drafts, mut annotated) = (across::Drafts::default(), Vec::new());
     let mut manifests = manifest::Manifests::among(files);
     let mut left = WEIGHT_AT_MOST;
     'files: for file in files {
@@ -241,7 +244,11 @@ pub fn load(files: &[SourceFile]) -> Loaded {
             };
             left = rest;
             let located = document.located.clone();
-            drafts.add(draft::draft(document, &mut findings));
+            let draft = draft::draft(document, &mut findings);
+            if draft.is_some() && located.ignored().next().is_some() {
+                annotated.push(located.clone());
+            }
+            drafts.add(draft);
             located.rest();
             if findings.len() >= FINDINGS_AT_MOST {
                 findings.push(too_many(&located));
@@ -250,7 +257,7 @@ pub fn load(files: &[SourceFile]) -> Loaded {
         }
     }
     manifests.unused(&mut findings);
-    let fleet = across::fleet(drafts, &mut findings);
+    let mut fleet = across::fleet(drafts, &mut findings);
     // What all documents together are told is bounded too; errors come first, so that none hides behind warnings.
     if findings.len() > 2 * FINDINGS_AT_MOST {
         findings.sort_by_key(|finding| finding.severity);
@@ -259,6 +266,7 @@ pub fn load(files: &[SourceFile]) -> Loaded {
     findings.sort_by(|a, b| a.position.cmp(&b.position).then(a.severity.cmp(&b.severity)));
     manifest::once(&mut findings);
     consequences::quieten(&mut findings, files);
+    fleet.idle_ignores = ignoring::idle(&annotated, &findings);
     let broken = findings.iter().any(Finding::is_error);
     let (fleet, remnant) = if broken { (None, Some(fleet)) } else { (Some(fleet), None) };
     Loaded { fleet, remnant, findings }

@@ -17,6 +17,7 @@
 //! markdown.rs  … as a comment of a pull request
 //! why.rs       the origin of every value of one device
 //! judge.rs     everything that is wrong, before and after layering
+//! mend.rs      documents with the fixes that findings offer
 //! export.rs    what one device should be, as a manifest of IoT Edge
 //! ```
 //!
@@ -29,6 +30,7 @@ mod export;
 mod forecast;
 mod judge;
 mod markdown;
+mod mend;
 mod names;
 mod observe;
 mod plan;
@@ -49,6 +51,7 @@ pub use forecast::{
 };
 pub use judge::{Judged, judge};
 pub use markdown::{AT_MOST as MARKDOWN_AT_MOST, MARKER, findings_markdown};
+pub use mend::{Mended, mend};
 pub use observe::{MANAGED_BY, Observed, ObservedDevice, ObservedModule};
 pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, Step, Summary, plan};
 pub use policy::{Deny, Limit, Policy, Refusal, Verdict};

@@ -174,7 +174,10 @@ pub fn resolve(fleet: &Fleet, facts: &Facts) -> Resolution {
     check::deployments(fleet, facts, &targeted, &mut findings);
     check::routes(fleet, &configs, &mut findings);
     let configured = configurations::apply(fleet, facts, &mut devices, &mut findings);
-    Resolution { devices, targeted, configured, findings: findings.finish() }
+    let mut findings = findings.finish();
+    let unused: Vec<Finding> = fleet.idle_ignores.iter().filter_map(|idle| idle.finding(&findings)).collect();
+    findings.extend(unused);
+    Resolution { devices, targeted, configured, findings }
 }
 
 fn effective(device: &DeviceDoc, chosen: &[&Layer<'_>], config: Option<&Config>) -> Effective {

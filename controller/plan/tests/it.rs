@@ -6,6 +6,7 @@ mod it {
     mod configurations;
     mod idempotence;
     mod markdown;
+    mod mend;
     mod rules;
     mod scale;
     mod schema;

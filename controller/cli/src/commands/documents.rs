@@ -85,6 +85,10 @@ pub(crate) fn show(findings: &[Finding]) -> bool {
         let ignored = if ignored > 0 { format!(", {ignored} ignored") } else { String::new() };
         text.push_str(&format!("{}, {}{ignored}\n", plural(errors, "error"), plural(warnings, "warning")));
     }
+    let offers = findings.iter().filter(|finding| finding.fix.is_some() && finding.ignored.is_none()).count();
+    if offers > 0 {
+        text.push_str(&format!("`hem validate --fix` mends {offers} of them\n"));
+    }
     drop(anstream::stderr().write_all(text.as_bytes()));
     errors > 0
 }
@@ -102,6 +106,11 @@ fn coloured(finding: &Finding) -> String {
         Some((head, rest)) => format!("{style}{head}{style:#}:{rest}"),
         None => text,
     }
+}
+
+/// `1 fix`, `2 fixes`.
+pub(crate) fn plural_of(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// `1 error`, `2 errors`.

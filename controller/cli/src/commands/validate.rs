@@ -1,5 +1,7 @@
 //! `hem validate PATH…`: all findings at once, exit code 1 when one is an error.
 
+mod mend;
+
 use std::process::ExitCode;
 
 use hemline_model::{
@@ -22,7 +24,10 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
         output::text(&explain(rule)?)?;
         return Ok(ExitCode::from(exit::SUCCESS));
     }
-    let (files, notes) = documents::read_noted(&typed.paths)?;
+    let (mut files, notes) = documents::read_noted(&typed.paths)?;
+    if typed.fix {
+        files = mend::run(&files)?;
+    }
     let mut findings: Vec<Finding> = notes.iter().map(documents::noted).collect();
     let Judged { usable, findings: more } = judge(hemline_model::load(&files), &Facts::default());
     findings.extend(more);

@@ -164,6 +164,8 @@ impl Walk {
     }
 
     fn fields(&mut self, fields: &'static [Field], map: &Map<String, Value>) {
+        // Names that a change gave to other members: no two may get the same.
+        let mut named: Vec<&str> = Vec::new();
         for (name, value) in map {
             self.below(name, |walk| {
                 if let Some(field) = fields.iter().find(|field| field.name == name) {
@@ -173,16 +175,25 @@ impl Walk {
                         "the engine's name is {:?}; it reads {name:?} as well, but layers are merged by the exact name",
                         field.name
                     );
-                    walk.unknown(message, (!map.contains_key(field.name)).then_some(field.name));
+                    let free = !map.contains_key(field.name) && !named.contains(&field.name);
+                    walk.unknown(message, Some(field).filter(|_| free), value);
+                    named.push(field.name);
                     walk.value(&field.kind, value);
                 } else {
-                    walk.unknown_field(fields, name, map);
+                    walk.unknown_field(fields, name, map, &mut named);
                 }
             });
         }
     }
 
-    fn unknown_field(&mut self, fields: &'static [Field], name: &str, map: &Map<String, Value>) {
+    fn unknown_field(
+        &mut self,
+        fields: &'static [Field],
+        name: &str,
+        map: &Map<String, Value>,
+        named: &mut Vec<&'static str>,
+    ) {
+        let value = map.get(name).unwrap_or(&Value::Null);
         let top = self.pointer.matches('/').count() == 1;
         if top && matches!(name, "name" | "Name" | "platform" | "Platform") {
             let message =
@@ -191,24 +202,33 @@ impl Walk {
                 Some("remove it".to_owned());
             return;
         }
-        let free = |field: &&Field| !map.contains_key(field.name);
+        let free = |field: &&Field| !map.contains_key(field.name) && !named.contains(&field.name);
         let near = near(name, fields.iter().filter(free).map(|field| field.name));
+        let near = near.and_then(|near| fields.iter().find(|field| field.name == near));
         let message = format!("the engine does not know {name:?} and passes over it");
         let in_host = HOST.iter().find(|field| top && field.name.eq_ignore_ascii_case(name));
         match (in_host, near) {
             (Some(field), _) => {
-                self.unknown(message, None).hint = Some(format!("{} belongs into HostConfig", field.name));
+                self.unknown(message, None, value).hint =
+                    Some(format!("{} belongs into HostConfig", field.name));
             }
             (None, near) => {
-                self.unknown(message, near);
+                named.extend(near.map(|field| field.name));
+                self.unknown(message, near, value);
             }
         }
     }
 
-    fn unknown(&mut self, message: String, near: Option<&str>) -> &mut Problem {
+    fn unknown(&mut self, message: String, near: Option<&'static Field>, value: &Value) -> &mut Problem {
+        let fits = near.is_some_and(|field| {
+            let mut walk = Self { pointer: self.pointer.clone(), found: Vec::new() };
+            walk.value(&field.kind, value);
+            !walk.found.iter().any(|problem| problem.severity == Severity::Error)
+        });
+        let near = near.map(|field| field.name);
         let problem = self.say(Severity::Warning, "create-options-field", At::Key, message);
         problem.hint = near.map(|near| format!("did you mean {near:?}?"));
-        problem.change = near.map(|near| Change::Name(near.to_owned()));
+        problem.change = near.filter(|_| fits).map(|near| Change::Name(near.to_owned()));
         problem
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Finding, Position, Severity};
+use super::{Edit, Finding, Fix, Position, Severity};
 use crate::rules::{self, Rule};
 
 /// Where Hemline is at home in the world.
@@ -65,7 +65,31 @@ fn result(finding: &Finding, rules: &[&Rule]) -> Value {
     if let Some(position) = &finding.position {
         result.insert("locations".to_owned(), json!([location(finding, position)]));
     }
+    if let Some(fix) = &finding.fix {
+        result.insert("fixes".to_owned(), json!([change(fix)]));
+    }
     Value::Object(result)
+}
+
+/// All edits of a fix are in one file.
+fn change(fix: &Fix) -> Value {
+    let replacement = |edit: &Edit| {
+        json!({
+            "deletedRegion": {
+                "startLine": edit.start.line, "startColumn": edit.start.column,
+                "endLine": edit.end.line, "endColumn": edit.end.column,
+            },
+            "insertedContent": {"text": edit.text},
+        })
+    };
+    let file = fix.edits.first().map(|edit| artifact(&edit.file));
+    json!({
+        "description": {"text": fix.description},
+        "artifactChanges": [{
+            "artifactLocation": file,
+            "replacements": fix.edits.iter().map(replacement).collect::<Vec<_>>(),
+        }],
+    })
 }
 
 fn location(finding: &Finding, position: &Position) -> Value {

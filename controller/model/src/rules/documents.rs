@@ -285,6 +285,14 @@ pub(super) const RULES: &[Rule] = &[
         "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata:\n  name: x\n  annotations: {hemline.dev/ignore-ambiguous-scalar: 'only our own tools read it'}\nspec: {tags: {site: lyon}}",
     ),
     warning(
+        "ignore-unused",
+        "An annotation ignores a rule that finds nothing in its document.",
+        "It would silence the next finding, which nobody has looked at.",
+        "Remove the annotation; `hem validate --fix` does.",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata:\n  name: x\n  annotations: {hemline.dev/ignore-ambiguous-scalar: 'only our own tools read it'}\nspec: {tags: {country: norway}}",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: x}\nspec: {tags: {country: norway}}",
+    ),
+    warning(
         "ignore-without-reason",
         "An annotation ignores a rule without a reason.",
         "The next reader cannot tell whether it is still right; the rule stays in force.",

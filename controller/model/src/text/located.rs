@@ -116,7 +116,7 @@ impl Located {
         self.dress(severity, rule, unset.at, message)
     }
 
-    fn marks(&self) -> Arc<Mark> {
+    pub(super) fn marks(&self) -> Arc<Mark> {
         // Whoever panicked while holding it has written all or nothing.
         let mut kept = self.0.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let read = || Arc::new(reader::marks(&self.0.source, self.0.piece, Limits::default()));
@@ -136,6 +136,15 @@ impl Located {
         let Position { line, column, .. } = self.start();
         let start = Place { line, column };
         self.dress(severity, rule, Stretch { start, end: start }, message)
+    }
+
+    pub(super) fn source(&self) -> &SourceText {
+        &self.0.source
+    }
+
+    /// The text of the file from a place on.
+    pub(super) fn from(&self, place: Place) -> &str {
+        nested::written(&self.0.source, place)
     }
 
     /// Path of the file.
@@ -183,6 +192,18 @@ impl Located {
         found.exact || Nested::of(&self.0.source, &found).is_some_and(|nested| nested.is_exact())
     }
 
+    /// Is the finding about this document?
+    #[must_use]
+    pub fn covers(&self, finding: &Finding) -> bool {
+        let Piece { first, end } = self.0.piece;
+        finding.position.as_ref().is_some_and(|at| at.file == *self.file() && (first..end).contains(&at.line))
+    }
+
+    /// The rules that an annotation of the document silences.
+    pub(crate) fn ignored(&self) -> impl Iterator<Item = &str> {
+        self.0.ignored.keys().map(String::as_str)
+    }
+
     /// A finding about a value.
     #[must_use]
     pub fn finding(&self, severity: Severity, rule: RuleId, pointer: &str, message: String) -> Finding {
@@ -227,6 +248,7 @@ impl Located {
         let mut finding = self.dress(problem.severity, problem.rule, problem.stretch, problem.message);
         finding.hint = problem.hint;
         finding.pointer = problem.pointer;
+        finding.fix = problem.quote.then(|| self.quoted(problem.stretch)).flatten();
         finding.notes.extend(problem.first.map(|first| format!("the first one is on line {}", first.line)));
         finding
     }
@@ -236,7 +258,7 @@ impl Located {
         Position { file: self.file().clone(), line: place.line, column: place.column }
     }
 
-    fn stretch_in(&self, place: InText<'_>) -> Stretch {
+    pub(super) fn stretch_in(&self, place: InText<'_>) -> Stretch {
         let marks = self.marks();
         let found = marks.find(place.pointer);
         if let Some(nested) = Nested::of(&self.0.source, &found) {
@@ -317,6 +339,19 @@ impl Located {
             Some(_) | None => finding,
         }
     }
+}
+
+/// The characters of a line between two columns; `None` when the stretch is on more than one line.
+pub(super) fn piece_of(line: &str, stretch: Stretch) -> Option<&str> {
+    let Stretch { start, end } = stretch;
+    if start.line != end.line || end.column < start.column {
+        return None;
+    }
+    let offset = |column: u32| {
+        let mut offsets = line.char_indices().map(|(offset, _)| offset).chain([line.len()]);
+        offsets.nth((column as usize).checked_sub(1)?)
+    };
+    line.get(offset(start.column)?..offset(end.column)?)
 }
 
 fn length(text: &str) -> u32 {

@@ -54,6 +54,21 @@ impl<'a> Nested<'a> {
         self.stretch(range.start, range.end)
     }
 
+    /// The value with its quotes.
+    pub(super) fn written(&self) -> Stretch {
+        self.stretch(self.spot.written.start, self.spot.written.end)
+    }
+
+    /// The same, as the JSON text says it.
+    pub(super) fn raw(&self) -> &str {
+        self.text.get(self.spot.written.clone()).unwrap_or_default()
+    }
+
+    /// Where the text starts.
+    pub(super) fn start(&self) -> Place {
+        self.pieces.first().map(|(mark, _)| mark.value.start).unwrap_or_default()
+    }
+
     /// A piece of the value, which is a text; offsets are bytes of what the text says.
     pub(super) fn within(&self, start: usize, end: usize) -> Stretch {
         let at = |offset| json::inside(&self.text, &self.spot.value, offset);

@@ -33,6 +33,8 @@ pub(super) struct Problem {
     pub(super) stretch: Stretch,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// Would quotes mend it?
+    pub(super) quote: bool,
     /// For duplicates: the one before.
     pub(super) first: Option<Place>,
     pub(super) pointer: String,
@@ -140,8 +142,16 @@ impl<'a> Reader<'a> {
         message: impl Into<String>,
     ) -> &mut Problem {
         let pointer = self.path.clone();
-        let problem =
-            Problem { severity, rule, stretch, message: message.into(), hint: None, first: None, pointer };
+        let problem = Problem {
+            severity,
+            rule,
+            stretch,
+            message: message.into(),
+            hint: None,
+            quote: false,
+            first: None,
+            pointer,
+        };
         if self.problems.len() >= self.limits.findings {
             // Too many to be read by anyone; the last one is overwritten.
             self.problems.pop();
@@ -326,7 +336,11 @@ impl<'a> Reader<'a> {
                 format!("{text} is read differently by kubectl (YAML 1.1) and by Hemline (YAML 1.2)");
             let stretch = self.stretch(span);
             let hint = format!("write \"{text}\" for the text, or true, false or a plain number");
-            self.problem(Severity::Warning, "ambiguous-scalar", stretch, message).hint = Some(hint);
+            let is_text = matches!(scalar::plain(text), Plain::Value(Value::String(_)));
+            let problem = self.problem(Severity::Warning, "ambiguous-scalar", stretch, message);
+            problem.hint = Some(hint);
+            // Of a number nobody knows whether its author wanted the text.
+            problem.quote = is_text;
         }
         match scalar::plain(text) {
             Plain::Value(value) => value,

@@ -95,8 +95,15 @@ impl Context<'_> {
     ) {
         for Diagnostic { span, message, hint } in diagnostics {
             let place = InText { pointer, text, start: span.start, end: span.end };
+            let fix = meant(hint.as_deref()).and_then(|meant| {
+                // The hint is about the root of a path, the finding about the whole of it.
+                let old = text.get(span.start..span.end)?;
+                let root = if meant.contains('.') { old } else { old.split(['.', '[']).next()? };
+                let piece = InText { end: span.start + root.len(), ..place };
+                near(root, [meant].into_iter()).and_then(|meant| self.located.fix_within(piece, meant))
+            });
             let finding = self.located.finding_in(severity, rule, place, message.clone());
-            self.add(finding.with_hint_if(hint.clone()));
+            self.add(finding.with_hint_if(hint.clone()).with_fix(fix));
         }
     }
 
@@ -151,6 +158,11 @@ impl Context<'_> {
             pointer.truncate(back);
         }
     }
+}
+
+/// The word that a hint of one of our languages proposes for the piece of text that it is about.
+fn meant(hint: Option<&str>) -> Option<&str> {
+    hint?.strip_prefix("did you mean ")?.strip_suffix('?')
 }
 
 /// A segment of a JSON pointer as a key.

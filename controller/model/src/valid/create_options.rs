@@ -7,7 +7,7 @@ use super::{Context, words};
 use crate::{
     document::{CreateOptions, Object},
     edge::chunk,
-    engine::{self, At, Problem},
+    engine::{self, At, Change, Problem},
     finding::Finding,
     text::{InText, names_twice},
 };
@@ -43,7 +43,12 @@ fn placed(problem: &Problem, pointer: &str, body: &Object, context: &Context<'_>
             located.finding_in(severity, rule, InText { pointer: &at, text, start, end }, message)
         }
     };
-    finding.with_hint_if(problem.hint.clone())
+    let fix = problem.change.as_ref().and_then(|change| match change {
+        Change::Name(name) => located.fix_name(&at, name),
+        Change::Value(value) => located.fix_value(&at, value),
+        Change::Quote => located.fix_quotes(&at),
+    });
+    finding.with_hint_if(problem.hint.clone()).with_fix(fix)
 }
 
 fn follow<'a>(body: &'a Object, pointer: &str) -> Option<&'a Value> {

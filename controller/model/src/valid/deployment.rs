@@ -156,8 +156,11 @@ fn known_modules(
         }
         let message = format!("no deployment that could be on the same device has a module {module:?}");
         let place = InText { pointer, text, start: span.start, end: span.end };
+        let near = near(module, beside.iter().copied());
+        let fix = near.and_then(|near| context.located.fix_within(place, near));
         let finding = context.error_in("route-unknown-module", place, message);
-        finding.hint = near(module, beside.iter().copied()).map(|near| format!("did you mean {near:?}?"));
+        finding.hint = near.map(|near| format!("did you mean {near:?}?"));
+        finding.fix = fix;
         let names: Vec<&str> = beside.iter().copied().take(12).collect();
         let more = if beside.len() > names.len() { ", …" } else { "" };
         finding.notes.push(match names.as_slice() {

@@ -53,8 +53,12 @@ fn find_parent(parent: &str, devices: &Devices, context: &mut Context<'_>) -> Op
         }
         None => {
             let message = format!("there is no device {parent:?} to be the parent");
-            let hint = devices.near(parent).map(|near| format!("did you mean {near:?}?"));
-            context.error("unknown-parent", POINTER, message).hint = hint;
+            let near = devices.near(parent);
+            let value = near.map(|near| serde_json::Value::String(near.to_owned()));
+            let fix = value.and_then(|value| context.located.fix_value(POINTER, &value));
+            let finding = context.error("unknown-parent", POINTER, message);
+            finding.hint = near.map(|near| format!("did you mean {near:?}?"));
+            finding.fix = fix;
             None
         }
     }

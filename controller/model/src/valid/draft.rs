@@ -84,7 +84,8 @@ fn kind(raw: &RawDocument, findings: &mut Vec<Finding>) -> Option<&'static str> 
             let finding = if close || ours.is_some() {
                 let message = format!("apiVersion {other:?} is not known");
                 let finding = located.finding(Severity::Error, "unknown-api-version", "/apiVersion", message);
-                finding.with_hint(format!("write {API_VERSION}"))
+                let fix = located.fix_value("/apiVersion", &Value::String(API_VERSION.to_owned()));
+                finding.with_hint(format!("write {API_VERSION}")).with_fix(fix)
             } else {
                 let message = format!("this is a document of another program ({other}); it is passed over");
                 located.finding(Severity::Note, "other-document", "/apiVersion", message)
@@ -109,7 +110,10 @@ fn kind(raw: &RawDocument, findings: &mut Vec<Finding>) -> Option<&'static str> 
             } else {
                 format!("kind {found:?} is not known")
             };
-            findings.push(located.finding(Severity::Error, "unknown-kind", "/kind", message).with_hint(hint));
+            let fix = near(found, KINDS.into_iter())
+                .and_then(|kind| located.fix_value("/kind", &Value::String(kind.to_owned())));
+            let finding = located.finding(Severity::Error, "unknown-kind", "/kind", message);
+            findings.push(finding.with_hint(hint).with_fix(fix));
             None
         }
         (None, None) => {
@@ -124,7 +128,8 @@ fn part<T: DeserializeOwned>(raw: RawDocument, shape: &Shape, findings: &mut Vec
     let mut deviations = Vec::new();
     shape.check(&value, &mut String::new(), &mut deviations);
     let clean_shape = deviations.is_empty();
-    findings.extend(deviations.iter().map(|deviation| told(&located, &value, deviation)));
+    let mut named = BTreeSet::new();
+    findings.extend(deviations.iter().map(|deviation| told(&located, &value, deviation, &mut named)));
     super::ignoring::check(&value, &located, findings);
     let modules = module_names(&value);
     let mut dropped = BTreeSet::new();
@@ -168,11 +173,12 @@ fn remove<'a>(root: &mut Value, pointer: &'a str) -> &'a str {
 }
 
 /// A deviation as a finding.
-fn told(located: &Located, document: &Value, deviation: &Deviation) -> Finding {
+/// `named` are the fields that a fix renamed another one to: no two may get the same name.
+fn told(located: &Located, document: &Value, deviation: &Deviation, named: &mut BTreeSet<String>) -> Finding {
     let pointer = deviation.pointer.as_str();
     let name = super::name_of(pointer);
     match &deviation.what {
-        What::UnknownField { name, known } => {
+        What::UnknownField { name, known, fitting } => {
             let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
             let message = match super::name_of(parent).as_str() {
                 "" => format!("unknown field {name:?}"),
@@ -180,7 +186,12 @@ fn told(located: &Located, document: &Value, deviation: &Deviation) -> Finding {
             };
             let finding = located.finding_at_key(Severity::Error, "unknown-field", pointer, message);
             match near(name, known.iter().map(String::as_str)) {
-                Some(near) => finding.with_hint(format!("did you mean {near:?}?")),
+                Some(near) => {
+                    let fits =
+                        fitting.iter().any(|name| name == near) && named.insert(format!("{parent}/{near}"));
+                    let fix = if fits { located.fix_name(pointer, near) } else { None };
+                    finding.with_hint(format!("did you mean {near:?}?")).with_fix(fix)
+                }
                 None if known.is_empty() => finding.with_hint("remove it"),
                 None => finding.with_note(format!("fields that may stand here: {}", known.join(", "))),
             }
@@ -199,9 +210,12 @@ fn told(located: &Located, document: &Value, deviation: &Deviation) -> Finding {
             match found {
                 Value::Null => finding.with_hint("give it a value, or remove the line"),
                 Value::Number(number) if name.ends_with("timeToLive") => {
-                    finding.with_hint(format!("write {number}s for seconds"))
+                    let fix = located.fix_value(pointer, &Value::String(format!("{number}s")));
+                    finding.with_hint(format!("write {number}s for seconds")).with_fix(fix)
                 }
-                other if *text_would_do => finding.with_hint(format!("write it in quotes: \"{other}\"")),
+                other if *text_would_do => finding
+                    .with_hint(format!("write it in quotes: \"{other}\""))
+                    .with_fix(located.fix_quotes(pointer)),
                 Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
                     finding
                 }
@@ -211,7 +225,9 @@ fn told(located: &Located, document: &Value, deviation: &Deviation) -> Finding {
             let message = format!("{name} cannot be {found:?}");
             let finding = located.finding(Severity::Error, "unknown-value", pointer, message);
             match near(found, allowed.iter().map(String::as_str)) {
-                Some(near) => finding.with_hint(format!("did you mean {near:?}?")),
+                Some(near) => finding
+                    .with_hint(format!("did you mean {near:?}?"))
+                    .with_fix(located.fix_value(pointer, &Value::String(near.to_owned()))),
                 None => finding.with_hint(format!("use one of {}", allowed.join(", "))),
             }
         }

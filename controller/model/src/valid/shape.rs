@@ -47,11 +47,27 @@ pub(super) struct Deviation {
 /// What kind of deviation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
-    UnknownField { name: String, known: Vec<String> },
-    MissingField { name: String },
-    WrongType { expected: String, text_would_do: bool },
-    NotOneOf { found: String, allowed: Vec<String> },
-    OutOfRange { least: Option<i128>, most: Option<i128> },
+    /// `fitting` are those of the known fields that would take the value.
+    UnknownField {
+        name: String,
+        known: Vec<String>,
+        fitting: Vec<String>,
+    },
+    MissingField {
+        name: String,
+    },
+    WrongType {
+        expected: String,
+        text_would_do: bool,
+    },
+    NotOneOf {
+        found: String,
+        allowed: Vec<String>,
+    },
+    OutOfRange {
+        least: Option<i128>,
+        most: Option<i128>,
+    },
 }
 
 impl Shape {
@@ -238,6 +254,12 @@ impl Shape {
         }
     }
 
+    fn fits(&self, value: &Value) -> bool {
+        let mut found = Vec::new();
+        self.check(value, &mut String::new(), &mut found);
+        found.is_empty()
+    }
+
     fn check_fields(&self, map: &Map<String, Value>, pointer: &mut String, found: &mut Vec<Deviation>) {
         let Self::Fields { known, required, others } = self else { return };
         for name in required.iter().filter(|name| !map.contains_key(*name)) {
@@ -255,8 +277,13 @@ impl Shape {
                 (None, Some(shape)) => shape.check(value, pointer, found),
                 (None, None) => {
                     // A field that is there already is no suggestion.
-                    let known = known.keys().filter(|known| !map.contains_key(*known)).cloned().collect();
-                    let what = What::UnknownField { name: name.clone(), known };
+                    let free = || known.iter().filter(|(known, _)| !map.contains_key(*known));
+                    let fitting = free().filter(|(_, shape)| shape.fits(value)).map(|(name, _)| name.clone());
+                    let what = What::UnknownField {
+                        name: name.clone(),
+                        fitting: fitting.collect(),
+                        known: free().map(|(name, _)| name.clone()).collect(),
+                    };
                     found.push(Deviation { pointer: pointer.clone(), what });
                 }
             });

@@ -8,7 +8,7 @@ use hemline_model::{
 };
 
 /// Rules whose examples are not documents of one file: names of files, sources, whole fleets, sizes.
-const ELSEWHERE: [&str; 22] = [
+const ELSEWHERE: [&str; 23] = [
     "too-many-findings",
     "source-unreachable",
     "source-name-skipped",
@@ -28,6 +28,7 @@ const ELSEWHERE: [&str; 22] = [
     "device-without-base",
     "deployment-without-device",
     // `plan/tests/it/rules.rs` has these.
+    "ignore-unused",
     "port-clash",
     "port-of-hub",
     "bind-clash",

@@ -81,7 +81,9 @@ impl Place<'_> {
         let message = format!("no device that gets this deployment has a module {module:?}");
         let place = InText { pointer: &at, text: self.text, start: span.start, end: span.end };
         let names = || self.modules.iter().map(|module| module.as_str());
-        let hint = near(module, names()).map(|name| format!("did you mean {name:?}?"));
+        let near = near(module, names());
+        let fix = near.and_then(|name| self.deployment.located.fix_within(place, name));
+        let hint = near.map(|name| format!("did you mean {name:?}?"));
         let devices = if self.devices == 1 { "1 device" } else { &format!("{} devices", self.devices) };
         let listed: Vec<_> = names().take(LISTED_AT_MOST).collect();
         let there = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
@@ -89,6 +91,7 @@ impl Place<'_> {
             self.deployment
                 .finding_in(severity, "route-unknown-module", place, message)
                 .with_hint_if(hint)
+                .with_fix(fix)
                 .with_note(format!("targets {devices}; modules there: {there}")),
         )
     }
