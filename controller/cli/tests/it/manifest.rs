@@ -72,7 +72,7 @@ fn a_document_alone_finds_its_manifest() {
     write(folder.path(), &broken);
     let (code, _, complaints) = run(folder.path(), &["validate", "fleet.yaml"]);
     assert_eq!(code, Some(1), "{complaints}");
-    assert!(complaints.contains("azure/deployment.template.json:9:36"), "{complaints}");
+    assert!(complaints.contains("azure/deployment.template.json:9:60"), "{complaints}");
     #[cfg(unix)]
     {
         fs::rename(folder.path().join("azure"), folder.path().join("elsewhere")).expect("movable");
