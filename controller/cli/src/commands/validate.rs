@@ -5,7 +5,7 @@ mod mend;
 use std::process::ExitCode;
 
 use hemline_model::{
-    Finding,
+    Finding, Severity,
     finding::{github, junit, sarif},
     rules,
 };
@@ -62,7 +62,7 @@ fn print(
     match format {
         FindingFormat::Human => {
             documents::show(findings);
-            let quiet = findings.iter().all(|finding| finding.ignored.is_some());
+            let quiet = findings.iter().all(|finding| finding.severity == Severity::Note);
             output::text(summary.filter(|_| quiet).unwrap_or_default())
         }
         FindingFormat::Json => output::value(findings, Output::Json, |_| String::new()),
