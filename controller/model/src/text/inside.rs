@@ -20,13 +20,16 @@ pub(super) fn place(written: &str, start: Place, value: &str, offset: usize) -> 
         if wanted.is_whitespace() && found.is_whitespace() {
             // Folding turns line ends and indentation into one blank, so runs are matched as wholes.
             let mut here = cursor.place;
+            // An offset behind the end of a line has no column on it: the end of the line is where it is told.
+            let room =
+                cursor.rest.chars().take_while(|c| c.is_whitespace() && !matches!(c, '\n' | '\r')).count();
             cursor.skip_while(char::is_whitespace);
             let mut next = at;
             while let Some((at, _)) = value.next_if(|(_, c)| c.is_whitespace()) {
                 next = at;
             }
             if next >= offset {
-                here.column += u32::try_from(offset.saturating_sub(at)).unwrap_or_default();
+                here.column += u32::try_from(offset.saturating_sub(at).min(room)).unwrap_or_default();
                 return here;
             }
         } else if !cursor.take(style, wanted) {
