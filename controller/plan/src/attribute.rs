@@ -10,7 +10,7 @@ use hemline_model::id::{DeviceId, ModuleId};
 
 use crate::{
     Action, Change, DevicePlan, Plan, Planned, Reason, Resolution, StateSight,
-    plan::{Said, plan_from},
+    plan::{Said, TwinOf, plan_from},
 };
 
 /// Plans from what a state says to the documents of `head`, and says whose each change is. `base`: the documents that the
@@ -113,25 +113,10 @@ fn judge(action: &mut Action, ours: Option<&Action>, theirs: Option<&Action>, kn
 /// Puts the time beside values that are drift.
 fn date(planned: &mut Planned, times: &BTreeMap<String, String>) {
     let reason = planned.reason;
-    let module = match &planned.action {
-        Action::PatchTwin { module, .. } => module.clone(),
-        Action::PatchTags { .. } => None,
-        Action::DeleteDevice
-        | Action::RemoveModule { .. }
-        | Action::RemoveRoute { .. }
-        | Action::CreateDevice { .. }
-        | Action::CreateModule { .. }
-        | Action::RecreateModule { .. }
-        | Action::StartModule { .. }
-        | Action::StopModule { .. }
-        | Action::UpdateModule { .. }
-        | Action::UpdateDevice { .. }
-        | Action::AddRoute { .. }
-        | Action::SetRoute { .. }
-        | Action::ConfigureHub
-        | Action::ConfigureAgent
-        | Action::UpdateHub { .. }
-        | Action::UpdateAgent { .. } => return,
+    let module = match planned.action.twin() {
+        Some(TwinOf::Module(module)) => Some(module.clone()),
+        Some(TwinOf::Device) => None,
+        None => return,
     };
     for change in planned.action.changes_mut().iter_mut().filter(|change| change.is_drift(reason)) {
         change.since = times.get(&time_key(module.as_ref(), &change.path)).cloned();

@@ -26,6 +26,7 @@ use crate::{Observed, Resolution};
 
 use self::{modules::Pairs, side::Side};
 
+pub(crate) use self::action::{Gone, TwinOf};
 pub use self::{
     action::{Action, Effect, Planned, Reason},
     step::{IdentityStep, Step},
@@ -274,29 +275,12 @@ impl DevicePlan {
     fn makes_owner_of(&self, action: &Action) -> bool {
         let made =
             |wanted: &dyn Fn(&Action) -> bool| self.actions.iter().any(|planned| wanted(&planned.action));
-        match action {
-            Action::PatchTwin { module: None, .. } | Action::PatchTags { .. } => {
-                made(&|other| matches!(other, Action::CreateDevice { .. }))
-            }
-            Action::PatchTwin { module: Some(module), .. } => {
+        match action.twin() {
+            Some(TwinOf::Device) => made(&|other| matches!(other, Action::CreateDevice { .. })),
+            Some(TwinOf::Module(module)) => {
                 made(&|other| matches!(other, Action::CreateModule { module: new, .. } if new == module))
             }
-            Action::DeleteDevice
-            | Action::RemoveModule { .. }
-            | Action::RemoveRoute { .. }
-            | Action::CreateDevice { .. }
-            | Action::CreateModule { .. }
-            | Action::RecreateModule { .. }
-            | Action::StartModule { .. }
-            | Action::StopModule { .. }
-            | Action::UpdateModule { .. }
-            | Action::UpdateDevice { .. }
-            | Action::AddRoute { .. }
-            | Action::SetRoute { .. }
-            | Action::ConfigureHub
-            | Action::ConfigureAgent
-            | Action::UpdateHub { .. }
-            | Action::UpdateAgent { .. } => false,
+            None => false,
         }
     }
 

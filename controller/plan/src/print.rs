@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::{
     Action, Change, Effect, Forecast, Plan, Planned, Reason, Review, RolloutForecast, Summary, change::Json,
-    names::some_names, plan::group_by,
+    names::some_names,
+    plan::{Gone, group_by},
 };
 
 /// Longest value that is printed whole.
@@ -260,29 +261,15 @@ pub(crate) fn headline(forecast: &Forecast, plan: &Plan) -> Vec<String> {
 fn removals(plan: &Plan) -> Option<String> {
     let (mut devices, mut modules, mut routes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (planned, on) in plan.groups() {
-        match &planned.action {
-            Action::DeleteDevice => devices.extend(on),
-            Action::RemoveModule { module } => {
+        match planned.action.gone() {
+            Some(Gone::Device) => devices.extend(on),
+            Some(Gone::Module(module)) => {
                 modules.insert(module);
             }
-            Action::RemoveRoute { route, .. } => {
-                routes.insert(route);
+            Some(Gone::Route { name, .. }) => {
+                routes.insert(name);
             }
-            Action::CreateDevice { .. }
-            | Action::CreateModule { .. }
-            | Action::RecreateModule { .. }
-            | Action::StartModule { .. }
-            | Action::StopModule { .. }
-            | Action::UpdateModule { .. }
-            | Action::UpdateDevice { .. }
-            | Action::AddRoute { .. }
-            | Action::SetRoute { .. }
-            | Action::ConfigureHub
-            | Action::ConfigureAgent
-            | Action::UpdateHub { .. }
-            | Action::UpdateAgent { .. }
-            | Action::PatchTwin { .. }
-            | Action::PatchTags { .. } => {}
+            None => {}
         }
     }
     let counts = [(devices.len(), "device"), (modules.len(), "module"), (routes.len(), "route")];

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Action, Change, desired::object};
+use crate::{Action, Change, desired::object, plan::Gone};
 
 /// Members of `HostConfig` that open the host to a container when they hold these texts.
 const HOST_MODES: [&str; 4] = ["NetworkMode", "PidMode", "IpcMode", "UTSMode"];
@@ -113,44 +113,32 @@ impl Found {
 
     pub(super) fn in_action(&mut self, action: &Action, devices: &[&DeviceId]) {
         let devices = || devices.iter().copied();
-        match action {
-            Action::DeleteDevice => self.add(DangerKind::DeviceDeleted, "", "", devices()),
-            Action::RemoveModule { module } => {
+        match action.gone() {
+            Some(Gone::Device) => self.add(DangerKind::DeviceDeleted, "", "", devices()),
+            Some(Gone::Module(module)) => {
                 self.add(DangerKind::ModuleRemoved, module.as_str(), "", devices());
             }
-            Action::RemoveRoute { route, change } => {
-                let text = change.from.as_ref().and_then(|from| from.0.as_str()).unwrap_or_default();
-                self.add(DangerKind::RouteLost, route, text, devices());
+            Some(Gone::Route { name, was }) => {
+                let text = was.and_then(|was| was.0.as_str()).unwrap_or_default();
+                self.add(DangerKind::RouteLost, name, text, devices());
             }
-            Action::RecreateModule { module, because } => {
-                for change in because {
-                    let (dropped, gained) = judged(change);
-                    for mount in dropped {
-                        self.add(DangerKind::DataDropped, module.as_str(), mount, devices());
-                    }
-                    for door in gained {
-                        self.add(DangerKind::HostAccess, module.as_str(), door, devices());
-                    }
+            None => {}
+        }
+        if let Action::RecreateModule { module, because } = action {
+            for change in because {
+                let (dropped, gained) = judged(change);
+                for mount in dropped {
+                    self.add(DangerKind::DataDropped, module.as_str(), mount, devices());
+                }
+                for door in gained {
+                    self.add(DangerKind::HostAccess, module.as_str(), door, devices());
                 }
             }
-            Action::PatchTwin { changes, .. } => {
-                for change in changes.iter().filter(|change| change.to.is_none()) {
-                    self.add(DangerKind::PropertyRemoved, action.subject(), &change.path, devices());
-                }
+        }
+        if let Action::PatchTwin { changes, .. } = action {
+            for change in changes.iter().filter(|change| change.to.is_none()) {
+                self.add(DangerKind::PropertyRemoved, action.subject(), &change.path, devices());
             }
-            Action::CreateDevice { .. }
-            | Action::CreateModule { .. }
-            | Action::StartModule { .. }
-            | Action::StopModule { .. }
-            | Action::UpdateModule { .. }
-            | Action::UpdateDevice { .. }
-            | Action::AddRoute { .. }
-            | Action::SetRoute { .. }
-            | Action::ConfigureHub
-            | Action::ConfigureAgent
-            | Action::UpdateHub { .. }
-            | Action::UpdateAgent { .. }
-            | Action::PatchTags { .. } => {}
         }
     }
 

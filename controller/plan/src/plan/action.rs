@@ -4,7 +4,7 @@ use hemline_model::id::ModuleId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Change;
+use crate::{Change, Json};
 
 /// One action and its reason. The order is the order of a printed plan: deletions first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -153,6 +153,57 @@ pub enum Effect {
     Change,
 }
 
+/// What an action ends for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone<'a> {
+    /// The identity, with its modules and twins.
+    Device,
+    /// A module.
+    Module(&'a ModuleId),
+    /// A route.
+    Route {
+        /// Which.
+        name: &'a str,
+        /// Its text.
+        was: Option<&'a Json>,
+    },
+}
+
+/// Whose twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TwinOf<'a> {
+    /// That of the device.
+    Device,
+    /// That of a module.
+    Module(&'a ModuleId),
+}
+
+/// The list of single values of an action, shared or to be changed, as the action itself is.
+macro_rules! list_of {
+    ($action:expr) => {
+        match $action {
+            Action::RecreateModule { because: changes, .. }
+            | Action::UpdateModule { changes, .. }
+            | Action::UpdateDevice { changes }
+            | Action::SetRoute { changes, .. }
+            | Action::UpdateHub { changes }
+            | Action::UpdateAgent { changes }
+            | Action::PatchTwin { changes, .. }
+            | Action::PatchTags { changes } => Some(changes),
+            Action::DeleteDevice
+            | Action::CreateDevice { .. }
+            | Action::RemoveModule { .. }
+            | Action::CreateModule { .. }
+            | Action::StartModule { .. }
+            | Action::StopModule { .. }
+            | Action::ConfigureHub
+            | Action::ConfigureAgent
+            | Action::RemoveRoute { .. }
+            | Action::AddRoute { .. } => None,
+        }
+    };
+}
+
 impl Action {
     /// What it does to its subject.
     #[must_use]
@@ -175,51 +226,67 @@ impl Action {
         }
     }
 
+    /// What goes for good with it.
+    pub(crate) fn gone(&self) -> Option<Gone<'_>> {
+        match self {
+            Self::DeleteDevice => Some(Gone::Device),
+            Self::RemoveModule { module } => Some(Gone::Module(module)),
+            Self::RemoveRoute { route, change } => {
+                Some(Gone::Route { name: route, was: change.from.as_ref() })
+            }
+            Self::CreateDevice { .. }
+            | Self::CreateModule { .. }
+            | Self::RecreateModule { .. }
+            | Self::StartModule { .. }
+            | Self::StopModule { .. }
+            | Self::UpdateModule { .. }
+            | Self::UpdateDevice { .. }
+            | Self::AddRoute { .. }
+            | Self::SetRoute { .. }
+            | Self::ConfigureHub
+            | Self::ConfigureAgent
+            | Self::UpdateHub { .. }
+            | Self::UpdateAgent { .. }
+            | Self::PatchTwin { .. }
+            | Self::PatchTags { .. } => None,
+        }
+    }
+
+    /// Whose twin it writes to, when that is all it does.
+    pub(crate) fn twin(&self) -> Option<TwinOf<'_>> {
+        match self {
+            Self::PatchTwin { module: Some(module), .. } => Some(TwinOf::Module(module)),
+            Self::PatchTwin { module: None, .. } | Self::PatchTags { .. } => Some(TwinOf::Device),
+            Self::DeleteDevice
+            | Self::RemoveModule { .. }
+            | Self::RemoveRoute { .. }
+            | Self::CreateDevice { .. }
+            | Self::CreateModule { .. }
+            | Self::RecreateModule { .. }
+            | Self::StartModule { .. }
+            | Self::StopModule { .. }
+            | Self::UpdateModule { .. }
+            | Self::UpdateDevice { .. }
+            | Self::AddRoute { .. }
+            | Self::SetRoute { .. }
+            | Self::ConfigureHub
+            | Self::ConfigureAgent
+            | Self::UpdateHub { .. }
+            | Self::UpdateAgent { .. } => None,
+        }
+    }
+
     /// The single values that change, to be judged one by one.
     pub(crate) fn changes_mut(&mut self) -> &mut [Change] {
         match self {
-            Self::DeleteDevice
-            | Self::CreateDevice { .. }
-            | Self::RemoveModule { .. }
-            | Self::CreateModule { .. }
-            | Self::StartModule { .. }
-            | Self::StopModule { .. }
-            | Self::ConfigureHub
-            | Self::ConfigureAgent => &mut [],
             Self::RemoveRoute { change, .. } | Self::AddRoute { change, .. } => std::slice::from_mut(change),
-            Self::RecreateModule { because: changes, .. }
-            | Self::UpdateModule { changes, .. }
-            | Self::UpdateDevice { changes }
-            | Self::SetRoute { changes, .. }
-            | Self::UpdateHub { changes }
-            | Self::UpdateAgent { changes }
-            | Self::PatchTwin { changes, .. }
-            | Self::PatchTags { changes } => changes,
+            other => other.change_list().map_or(&mut [], Vec::as_mut_slice),
         }
     }
 
     /// The list of single values, where there is one.
     pub(crate) fn change_list(&mut self) -> Option<&mut Vec<Change>> {
-        match self {
-            Self::DeleteDevice
-            | Self::CreateDevice { .. }
-            | Self::RemoveModule { .. }
-            | Self::CreateModule { .. }
-            | Self::StartModule { .. }
-            | Self::StopModule { .. }
-            | Self::ConfigureHub
-            | Self::ConfigureAgent
-            | Self::RemoveRoute { .. }
-            | Self::AddRoute { .. } => None,
-            Self::RecreateModule { because: changes, .. }
-            | Self::UpdateModule { changes, .. }
-            | Self::UpdateDevice { changes }
-            | Self::SetRoute { changes, .. }
-            | Self::UpdateHub { changes }
-            | Self::UpdateAgent { changes }
-            | Self::PatchTwin { changes, .. }
-            | Self::PatchTags { changes } => Some(changes),
-        }
+        list_of!(self)
     }
 
     /// What it happens to, in words: `module camera`.
@@ -248,23 +315,8 @@ impl Action {
     #[must_use]
     pub fn changes(&self) -> &[Change] {
         match self {
-            Self::DeleteDevice
-            | Self::CreateDevice { .. }
-            | Self::RemoveModule { .. }
-            | Self::CreateModule { .. }
-            | Self::StartModule { .. }
-            | Self::StopModule { .. }
-            | Self::ConfigureHub
-            | Self::ConfigureAgent => &[],
             Self::RemoveRoute { change, .. } | Self::AddRoute { change, .. } => std::slice::from_ref(change),
-            Self::RecreateModule { because: changes, .. }
-            | Self::UpdateModule { changes, .. }
-            | Self::UpdateDevice { changes }
-            | Self::SetRoute { changes, .. }
-            | Self::UpdateHub { changes }
-            | Self::UpdateAgent { changes }
-            | Self::PatchTwin { changes, .. }
-            | Self::PatchTags { changes } => changes,
+            other => list_of!(other).map_or(&[], Vec::as_slice),
         }
     }
 }
