@@ -80,6 +80,8 @@ fn kinds() -> [Kind; 3] {
     let age = json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"});
     let ready = json!({"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status",
         "description": "Is everything as the document says?"});
+    let priority = json!({"name": "Priority", "type": "integer", "jsonPath": ".spec.priority", "description": "Higher wins."});
+    let condition = |what: &str| json!({"name": "Condition", "type": "string", "jsonPath": ".spec.targetCondition", "priority": 1, "description": what});
     [
         Kind {
             kind: "Device",
@@ -104,12 +106,12 @@ fn kinds() -> [Kind; 3] {
             singular: "edgedeployment",
             short: &["hdep"],
             columns: json!([
-                {"name": "Priority", "type": "integer", "jsonPath": ".spec.priority", "description": "Higher wins."},
+                priority,
                 {"name": "Targeted", "type": "integer", "jsonPath": ".status.targeted", "description": "Devices that the condition selects."},
                 {"name": "OK", "type": "integer", "jsonPath": ".status.ready", "description": "Devices that report it in its desired state."},
                 {"name": "Failing", "type": "integer", "jsonPath": ".status.failing", "description": "Devices that report a failure."},
                 ready,
-                {"name": "Condition", "type": "string", "jsonPath": ".spec.targetCondition", "priority": 1, "description": "Which devices."},
+                condition("Which devices."),
                 age,
             ]),
             document: schema::inline::<EdgeDeployment>(),
@@ -121,11 +123,11 @@ fn kinds() -> [Kind; 3] {
             singular: "twinconfiguration",
             short: &["htc"],
             columns: json!([
-                {"name": "Priority", "type": "integer", "jsonPath": ".spec.priority", "description": "Higher wins."},
+                priority,
                 {"name": "Targeted", "type": "integer", "jsonPath": ".status.targeted", "description": "Twins that the condition selects."},
                 {"name": "Applied", "type": "integer", "jsonPath": ".status.applied", "description": "Twins that hold what the documents say."},
                 ready,
-                {"name": "Condition", "type": "string", "jsonPath": ".spec.targetCondition", "priority": 1, "description": "Which twins."},
+                condition("Which twins."),
                 age,
             ]),
             document: schema::inline::<TwinConfiguration>(),

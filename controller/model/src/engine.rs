@@ -14,6 +14,7 @@ mod text;
 mod together;
 
 pub use judge::{At, Change, Problem};
+pub(crate) use text::words;
 
 use serde_json::{Map, Value};
 

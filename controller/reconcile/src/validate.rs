@@ -1,6 +1,6 @@
 //! Stage 2, pure: what was loaded → a revision that may be used, or the reasons why not.
 
-use hemline_model::{Finding, Fleet, Position, SourceFile, id::Revision};
+use hemline_model::{Finding, Fleet, SourceFile, id::Revision};
 use hemline_plan::{Facts, Judged, judge};
 use hemline_sources::{Note, Snapshot, SourceError};
 
@@ -44,7 +44,7 @@ pub(crate) fn validate(loaded: Result<Snapshot, SourceError>, facts: &Facts, run
         Err(error) => return Attempt::Unreadable { error: chain(&error) },
     };
     let Judged { usable, mut findings } = judge(hemline_model::load(&files), facts);
-    findings.extend(notes.into_iter().map(finding));
+    findings.extend(notes.iter().map(Note::finding));
     let Some((fleet, _)) = usable else { return Attempt::Broken { revision, findings } };
     // An empty folder is a volume that is not mounted, or a wrong path, far more often than the wish to delete every device
     // with its keys.
@@ -59,16 +59,6 @@ pub(crate) fn validate(loaded: Result<Snapshot, SourceError>, facts: &Facts, run
         return Attempt::Broken { revision, findings };
     }
     Attempt::Good { good: Box::new(Good { revision, message, fleet, files }), findings }
-}
-
-fn finding(note: Note) -> Finding {
-    let Note { rule, path, message } = note;
-    // A skipped file may be one that its author counts on.
-    let finding = Finding::warning(rule, message);
-    match path {
-        Some(path) => finding.with_position(Position { file: path.into(), line: 1, column: 1 }),
-        None => finding,
-    }
 }
 
 /// An error with its causes on one line.

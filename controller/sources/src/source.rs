@@ -4,7 +4,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use hemline_model::{SourceFile, id::Revision};
+use hemline_model::{Finding, Position, SourceFile, id::Revision};
 use tokio::sync::Notify;
 
 use crate::SourceError;
@@ -63,6 +63,18 @@ pub trait Source {
 
     /// Makes `changed` return soon.
     fn nudge(&self) -> Nudge;
+}
+
+impl Note {
+    /// The note as a finding: a warning, because a skipped file may be one that its author counts on.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        let finding = Finding::warning(self.rule, self.message.clone());
+        match &self.path {
+            Some(path) => finding.with_position(Position { file: path.as_str().into(), line: 1, column: 1 }),
+            None => finding,
+        }
+    }
 }
 
 // === impl Nudge ===

@@ -6,7 +6,7 @@ use std::{
 };
 
 use hemline_model::{
-    finding::{Finding, Position, Severity},
+    finding::{Finding, Severity},
     valid::{SourceFile, unread_manifests},
 };
 use hemline_sources::Note;
@@ -35,15 +35,6 @@ pub(crate) fn read_noted(paths: &[PathBuf]) -> Result<(Vec<SourceFile>, Vec<Note
         return Err(CommandError::Usage("no *.yaml, *.yml or *.json below the given path".to_owned()));
     }
     Ok((files, notes))
-}
-
-/// A skipped file may be one that its author counts on.
-pub(crate) fn noted(note: &Note) -> Finding {
-    let finding = Finding::warning(note.rule, note.message.clone());
-    match &note.path {
-        Some(path) => finding.with_position(Position { file: path.as_str().into(), line: 1, column: 1 }),
-        None => finding,
-    }
 }
 
 /// One file, if it is not larger than it may be.

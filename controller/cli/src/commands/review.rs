@@ -11,7 +11,7 @@ use hemline_plan::{
     Facts, FleetState, Forecast, Judged, Observed, Plan, Policy, Resolution, Review, Scene, SealedPlan,
     SealedSide, Sealing, Side as Documents, StateSight, judge, plan, resolve, three_way,
 };
-use hemline_sources::Snapshot;
+use hemline_sources::{Note, Snapshot};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -220,7 +220,7 @@ fn git(error: hemline_sources::SourceError) -> CommandError {
 /// Shows findings and returns them; no resolution when one is an error.
 fn judged(side: &Side, facts: &Facts) -> (Option<(Fleet, Resolution)>, Vec<Finding>) {
     let Judged { usable, findings: judged } = judge(hemline_model::load(&side.snapshot.files), facts);
-    let mut findings: Vec<Finding> = side.snapshot.notes.iter().map(documents::noted).collect();
+    let mut findings: Vec<Finding> = side.snapshot.notes.iter().map(Note::finding).collect();
     findings.extend(judged);
     documents::show(&findings);
     (usable, findings)

@@ -10,6 +10,7 @@ use hemline_model::{
     rules,
 };
 use hemline_plan::{Facts, Judged, judge};
+use hemline_sources::Note;
 
 use super::documents;
 use crate::{
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
     if typed.fix {
         files = mend::run(&files)?;
     }
-    let mut findings: Vec<Finding> = notes.iter().map(documents::noted).collect();
+    let mut findings: Vec<Finding> = notes.iter().map(Note::finding).collect();
     let Judged { usable, findings: more } = judge(hemline_model::load(&files), &Facts::default());
     findings.extend(more);
     let summary = usable.map(|(fleet, _)| {

@@ -18,21 +18,26 @@ const FACTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/facto
 /// enclose what the finding must underline; they do not reach the file.
 type Mistake = (&'static str, &'static str, &'static str, &'static str);
 
-/// A device of its own file.
+/// A mistake in a device of its own file.
 macro_rules! device {
-    ($rest:literal) => {
-        concat!("apiVersion: hemline.dev/v1alpha1\nkind: Device\n", $rest)
+    ($rule:literal, $file:literal, $rest:literal) => {
+        ($rule, $file, "", concat!("apiVersion: hemline.dev/v1alpha1\nkind: Device\n", $rest))
     };
 }
 
-/// A deployment of its own file, for a device that is not there.
+/// A mistake in a deployment of its own file, for a device that is not there.
 macro_rules! deployment {
-    ($name:literal, $rest:literal) => {
-        concat!(
-            "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {name: ",
-            $name,
-            "}\nspec:\n  targetCondition: deviceId = 'nobody'\n",
-            $rest
+    ($rule:literal, $name:literal, $rest:literal) => {
+        (
+            $rule,
+            concat!("broken/", $name, ".yaml"),
+            "",
+            concat!(
+                "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {name: ",
+                $name,
+                "}\nspec:\n  targetCondition: deviceId = 'nobody'\n",
+                $rest
+            ),
         )
     };
 }
@@ -44,31 +49,23 @@ const MISTAKES: &[Mistake] = &[
     ("yaml-syntax", "broken/notes.yaml", "", "apiVersion: [hemline.dev/v1alpha1\nkind⟦:⟧ Device\n"),
     ("list-at-top", "broken/list.json", "", "[⟦{\"kind\": \"Device\"}⟧]"),
     ("not-a-document", "broken/word.yaml", "", "⟦press⟧\n"),
-    (
-        "unknown-tag",
-        "broken/tag.yaml",
-        "",
-        device!("metadata: {name: tag}\nspec: {tags: {site: ⟦!vault a1⟧}}\n"),
-    ),
-    ("key-not-text", "broken/key.yaml", "", device!("metadata: {name: key}\nspec: {tags: {⟦[⟧a, b]: 1}}\n")),
-    (
+    device!("unknown-tag", "broken/tag.yaml", "metadata: {name: tag}\nspec: {tags: {site: ⟦!vault a1⟧}}\n"),
+    device!("key-not-text", "broken/key.yaml", "metadata: {name: key}\nspec: {tags: {⟦[⟧a, b]: 1}}\n"),
+    device!(
         "alias-recursive",
         "broken/alias.yaml",
-        "",
-        device!("metadata: {name: alias}\nspec: {tags: &all {site: ⟦*all⟧}}\n"),
+        "metadata: {name: alias}\nspec: {tags: &all {site: ⟦*all⟧}}\n"
     ),
-    ("merge-key", "broken/merge.yaml", "", device!("metadata: {name: merge}\nspec: {tags: {⟦<<⟧: lyon}}\n")),
-    (
+    device!("merge-key", "broken/merge.yaml", "metadata: {name: merge}\nspec: {tags: {⟦<<⟧: lyon}}\n"),
+    device!(
         "no-json-number",
         "broken/number.yaml",
-        "",
-        device!("metadata: {name: number}\nspec: {tags: {line: ⟦.inf⟧}}\n"),
+        "metadata: {name: number}\nspec: {tags: {line: ⟦.inf⟧}}\n"
     ),
-    (
+    device!(
         "ambiguous-scalar",
         "broken/norway.yaml",
-        "",
-        device!("metadata: {name: norway}\nspec: {tags: {site: ⟦no⟧}}\n"),
+        "metadata: {name: norway}\nspec: {tags: {site: ⟦no⟧}}\n"
     ),
     ("other-document", "broken/map.yaml", "", "apiVersion: ⟦v1⟧\nkind: ConfigMap\nmetadata: {name: map}\n"),
     // The shape of documents.
@@ -100,33 +97,29 @@ const MISTAKES: &[Mistake] = &[
         "restartPolicy: ⟦on-unhealty⟧",
     ),
     ("out-of-range", "deployments/press.yaml", "priority: 5", "priority: ⟦12⟧"),
-    ("name", "broken/name.yaml", "", device!("metadata: {name: ⟦Press_07⟧}\nspec: {}\n")),
+    device!("name", "broken/name.yaml", "metadata: {name: ⟦Press_07⟧}\nspec: {}\n"),
     ("duplicate-name", "devices/lyon/sensors.yaml", "lyon-energy-02", "⟦lyon-temperature-01⟧"),
     // Devices.
-    ("device-id", "broken/id.yaml", "", device!("metadata: {name: id}\nspec: {deviceId: ⟦press 07⟧}\n")),
-    (
+    device!("device-id", "broken/id.yaml", "metadata: {name: id}\nspec: {deviceId: ⟦press 07⟧}\n"),
+    device!(
         "duplicate-device-id",
         "devices/twice.yaml",
-        "",
-        device!("metadata: {name: twice}\nspec: {deviceId: ⟦lyon-press-01⟧}\n"),
+        "metadata: {name: twice}\nspec: {deviceId: ⟦lyon-press-01⟧}\n"
     ),
-    (
+    device!(
         "thumbprint",
         "broken/thumb.yaml",
-        "",
-        device!("metadata: {name: thumb}\nspec: {auth: {type: selfSigned, primaryThumbprint: ⟦4A:00⟧}}\n"),
+        "metadata: {name: thumb}\nspec: {auth: {type: selfSigned, primaryThumbprint: ⟦4A:00⟧}}\n"
     ),
-    (
+    device!(
         "twin-limit",
         "broken/key-of-twin.yaml",
-        "",
-        device!("metadata: {name: key-of-twin}\nspec: {desired: {⟦a.b⟧: 1}}\n"),
+        "metadata: {name: key-of-twin}\nspec: {desired: {⟦a.b⟧: 1}}\n"
     ),
-    (
+    device!(
         "twin-null",
         "broken/null.yaml",
-        "",
-        device!("metadata: {name: nothing}\nspec: {desired: {⟦interval⟧: null}}\n"),
+        "metadata: {name: nothing}\nspec: {desired: {⟦interval⟧: null}}\n"
     ),
     (
         "unknown-parent",
@@ -134,11 +127,10 @@ const MISTAKES: &[Mistake] = &[
         "{name: lyon-press-30}\nspec:\n  edge: true\n  parent: lyon-gateway-b",
         "{name: lyon-press-30}\nspec:\n  edge: true\n  parent: ⟦lyon-gatway-b⟧",
     ),
-    (
+    device!(
         "parent-not-edge",
         "broken/parent.yaml",
-        "",
-        device!("metadata: {name: parent}\nspec: {parent: ⟦lyon-energy-06⟧}\n"),
+        "metadata: {name: parent}\nspec: {parent: ⟦lyon-energy-06⟧}\n"
     ),
     (
         "parent-cycle",
@@ -165,62 +157,21 @@ const MISTAKES: &[Mistake] = &[
         "/modules/historian/inputs/rows",
         "/modules/⟦historia⟧/inputs/rows",
     ),
-    (
-        "route-name",
-        "broken/route-name.yaml",
-        "",
-        deployment!("route-name", "  routes: {⟦all.up⟧: FROM /messages/* INTO $upstream}\n"),
-    ),
+    deployment!("route-name", "route-name", "  routes: {⟦all.up⟧: FROM /messages/* INTO $upstream}\n"),
     ("duration", "deployments/gateway.yaml", "{timeToLive: 3d}", "{timeToLive: ⟦3 days⟧}"),
     // Modules.
-    (
-        "module-name",
-        "broken/module-name.yaml",
-        "",
-        deployment!("module-name", "  modules: {⟦a b⟧: {image: 'a:1'}}\n"),
-    ),
-    (
-        "module-needs-image",
-        "broken/no-image.yaml",
-        "",
-        deployment!("no-image", "  modules: {⟦camera⟧: {env: {A: b}}}\n"),
-    ),
-    (
-        "module-needs-command",
-        "broken/no-command.yaml",
-        "",
-        deployment!("no-command", "  modules: {⟦filter⟧: {type: process}}\n"),
-    ),
-    (
+    deployment!("module-name", "module-name", "  modules: {⟦a b⟧: {image: 'a:1'}}\n"),
+    deployment!("module-needs-image", "no-image", "  modules: {⟦camera⟧: {env: {A: b}}}\n"),
+    deployment!("module-needs-command", "no-command", "  modules: {⟦filter⟧: {type: process}}\n"),
+    deployment!(
         "wrong-runtime-field",
-        "broken/runtime.yaml",
-        "",
-        deployment!("runtime", "  modules: {filter: {type: process, command: [/f], ⟦image⟧: 'f:1'}}\n"),
+        "runtime",
+        "  modules: {filter: {type: process, command: [/f], ⟦image⟧: 'f:1'}}\n"
     ),
-    (
-        "image",
-        "broken/image.yaml",
-        "",
-        deployment!("image", "  modules: {camera: {image: registry.example/⟦Camera⟧:1}}\n"),
-    ),
-    (
-        "image-tag",
-        "broken/tagless.yaml",
-        "",
-        deployment!("tagless", "  modules: {camera: {image: ⟦registry.example/camera⟧}}\n"),
-    ),
-    (
-        "env-name",
-        "broken/env-name.yaml",
-        "",
-        deployment!("env-name", "  modules: {camera: {image: 'c:1', env: {⟦A=B⟧: c}}}\n"),
-    ),
-    (
-        "env-reserved",
-        "broken/env.yaml",
-        "",
-        deployment!("env", "  modules: {camera: {image: 'c:1', env: {⟦IOTEDGE_DEVICEID⟧: c}}}\n"),
-    ),
+    deployment!("image", "image", "  modules: {camera: {image: registry.example/⟦Camera⟧:1}}\n"),
+    deployment!("image-tag", "tagless", "  modules: {camera: {image: ⟦registry.example/camera⟧}}\n"),
+    deployment!("env-name", "env-name", "  modules: {camera: {image: 'c:1', env: {⟦A=B⟧: c}}}\n"),
+    deployment!("env-reserved", "env", "  modules: {camera: {image: 'c:1', env: {⟦IOTEDGE_DEVICEID⟧: c}}}\n"),
     // The body of the container-create call, as an object and inside a text.
     (
         "create-options-field",
@@ -228,79 +179,51 @@ const MISTAKES: &[Mistake] = &[
         r#"{"HostConfig":{"Memory":67108864"#,
         r#"{"HostConfig":{"⟦Memry⟧":67108864"#,
     ),
-    (
+    deployment!(
         "create-options-type",
-        "broken/type.yaml",
-        "",
-        deployment!("type", "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Memory: ⟦64M⟧}}}}\n"),
+        "type",
+        "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Memory: ⟦64M⟧}}}}\n"
     ),
-    (
+    deployment!(
         "create-options-value",
-        "broken/value.yaml",
-        "",
-        deployment!(
-            "value",
-            "  modules: {a: {image: 'a:1', createOptions: '{\"HostConfig\":{\"Binds\":[\"⟦data⟧\"]}}'}}\n"
-        ),
+        "value",
+        "  modules: {a: {image: 'a:1', createOptions: '{\"HostConfig\":{\"Binds\":[\"⟦data⟧\"]}}'}}\n"
     ),
-    (
+    deployment!(
         "create-options",
-        "broken/text.yaml",
-        "",
-        deployment!("text", "  modules: {a: {image: 'a:1', createOptions: '{\"HostConfig\":{⟦}⟧'}}\n"),
+        "text",
+        "  modules: {a: {image: 'a:1', createOptions: '{\"HostConfig\":{⟦}⟧'}}\n"
     ),
-    (
+    deployment!(
         "privileged",
-        "broken/privileged.yaml",
-        "",
-        deployment!(
-            "privileged",
-            "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {⟦Privileged⟧: true}}}}\n"
-        ),
+        "privileged",
+        "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {⟦Privileged⟧: true}}}}\n"
     ),
-    (
+    deployment!(
         "engine-socket",
-        "broken/socket.yaml",
-        "",
-        deployment!(
-            "socket",
-            "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Binds: [⟦'/var/run/docker.sock:/s'⟧]}}}}\n"
-        ),
+        "socket",
+        "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Binds: [⟦'/var/run/docker.sock:/s'⟧]}}}}\n"
     ),
-    (
+    deployment!(
         "host-mount",
-        "broken/mount.yaml",
-        "",
-        deployment!(
-            "mount",
-            "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Binds: [⟦'/etc:/host'⟧]}}}}\n"
-        ),
+        "mount",
+        "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Binds: [⟦'/etc:/host'⟧]}}}}\n"
     ),
-    (
+    deployment!(
         "mount-clash",
-        "broken/clash.yaml",
-        "",
-        deployment!(
-            "clash",
-            "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Binds: ['/srv/a:/data', ⟦'/srv/b:/data'⟧]}}}}\n"
-        ),
+        "clash",
+        "  modules: {a: {image: 'a:1', createOptions: {HostConfig: {Binds: ['/srv/a:/data', ⟦'/srv/b:/data'⟧]}}}}\n"
     ),
     // Annotations.
-    (
+    device!(
         "ignore-unknown-rule",
         "broken/ignore.yaml",
-        "",
-        device!(
-            "metadata: {name: ignore, annotations: {⟦hemline.dev/ignore-privileges⟧: it is fine}}\nspec: {}\n"
-        ),
+        "metadata: {name: ignore, annotations: {⟦hemline.dev/ignore-privileges⟧: it is fine}}\nspec: {}\n"
     ),
-    (
+    device!(
         "ignore-error",
         "broken/ignore-error.yaml",
-        "",
-        device!(
-            "metadata: {name: ignore-error, annotations: {⟦hemline.dev/ignore-image⟧: it is fine}}\nspec: {}\n"
-        ),
+        "metadata: {name: ignore-error, annotations: {⟦hemline.dev/ignore-image⟧: it is fine}}\nspec: {}\n"
     ),
     // What layering shows is told beside all this.
     (
@@ -350,13 +273,10 @@ const MISFITS: &[Mistake] = &[
         "",
         "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {name: floating}\nspec:\n  targetCondition: tags.role = 'spare'\n  priority: 50\n  layered: ⟦true⟧\n  modules: {filter: {env: {A: b}}}\n",
     ),
-    (
+    device!(
         "device-without-base",
         "broken/spare.yaml",
-        "",
-        device!(
-            "metadata: {name: spare}\nspec:\n  edge: ⟦true⟧\n  tags: {role: other}\n---\napiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: spare-2}\nspec: {edge: true, tags: {role: spare}}\n"
-        ),
+        "metadata: {name: spare}\nspec:\n  edge: ⟦true⟧\n  tags: {role: other}\n---\napiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: spare-2}\nspec: {edge: true, tags: {role: spare}}\n"
     ),
     (
         "deployment-without-device",

@@ -179,7 +179,7 @@ fn signal(text: &str) -> Option<(String, Option<String>)> {
 }
 
 /// A value in the words of a problem.
-pub(super) fn words(value: &Value) -> String {
+pub(crate) fn words(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => format!("the truth value {flag}"),

@@ -385,15 +385,34 @@ impl<'a> Quick<'a> {
         }
     }
 
-    fn flow_mapping(&mut self, lines: Lines) -> Option<Value> {
+    /// Steps over the bracket that opens a collection; over the one that closes it too when nothing is in it. Is there an item?
+    fn opens(&mut self, close: u8, lines: Lines) -> bool {
         self.at += 1;
         self.skip_flow(lines);
-        let mut map = Map::new();
-        if self.peek() == b'}' {
-            self.at += 1;
-            return Some(Value::Object(map));
+        let empty = self.peek() == close;
+        self.at += usize::from(empty);
+        !empty
+    }
+
+    /// Steps over what follows an item: a comma, or the closing bracket. Is there another item?
+    fn goes_on(&mut self, close: u8, lines: Lines) -> Option<bool> {
+        self.skip_flow(lines);
+        let next = self.peek();
+        // Anything else is not simple: also the colon of a single pair without braces.
+        if next != b',' && next != close {
+            return None;
         }
-        loop {
+        self.at += 1;
+        if next == b',' {
+            self.skip_flow(lines);
+        }
+        Some(next == b',')
+    }
+
+    fn flow_mapping(&mut self, lines: Lines) -> Option<Value> {
+        let mut map = Map::new();
+        let mut more = self.opens(b'}', lines);
+        while more {
             let start = self.at;
             let key = match (self.peek(), lines) {
                 (b'"', _) | (b'\'', Lines::One) => self.quoted()?,
@@ -411,41 +430,19 @@ impl<'a> Quick<'a> {
             if map.insert(key.into_owned(), value).is_some() {
                 return None;
             }
-            self.skip_flow(lines);
-            match self.peek() {
-                b',' => self.at += 1,
-                b'}' => {
-                    self.at += 1;
-                    return Some(Value::Object(map));
-                }
-                _ => return None,
-            }
-            self.skip_flow(lines);
+            more = self.goes_on(b'}', lines)?;
         }
+        Some(Value::Object(map))
     }
 
     fn flow_list(&mut self, lines: Lines) -> Option<Value> {
-        self.at += 1;
-        self.skip_flow(lines);
         let mut items = Vec::new();
-        if self.peek() == b']' {
-            self.at += 1;
-            return Some(Value::Array(items));
-        }
-        loop {
+        let mut more = self.opens(b']', lines);
+        while more {
             items.push(self.flow(lines)?);
-            self.skip_flow(lines);
-            match self.peek() {
-                b',' => self.at += 1,
-                b']' => {
-                    self.at += 1;
-                    return Some(Value::Array(items));
-                }
-                // Also the colon of a single pair without braces.
-                _ => return None,
-            }
-            self.skip_flow(lines);
+            more = self.goes_on(b']', lines)?;
         }
+        Some(Value::Array(items))
     }
 
     /// A plain scalar inside braces or brackets, of characters that mean nothing there.

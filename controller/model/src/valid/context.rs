@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     document::Object,
+    engine,
     finding::{Finding, RuleId, Severity},
     text::{InText, Located},
     twin::{Which, limits},
@@ -181,11 +182,6 @@ pub(super) fn name_of(pointer: &str) -> String {
 pub(super) fn words(value: &Value) -> String {
     match value {
         Value::Null => "empty".to_owned(),
-        Value::Bool(flag) => format!("the truth value {flag}"),
-        Value::Number(number) => format!("the number {number}"),
-        Value::String(text) if text.chars().count() <= 40 => format!("the text {text:?}"),
-        Value::String(_) => "a text".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "a mapping".to_owned(),
+        said => engine::words(said),
     }
 }
