@@ -34,6 +34,9 @@ use crate::{
 };
 use source::SourceText;
 
+/// Most bytes of one file; a larger one is a finding, and nothing of it is read.
+pub const FILE_BYTES: usize = 1024 * 1024;
+
 /// One file of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
@@ -41,6 +44,20 @@ pub struct SourceFile {
     pub path: Arc<str>,
     /// Content.
     pub bytes: Vec<u8>,
+}
+
+impl SourceFile {
+    /// Stands for a file of more than [`FILE_BYTES`], whose content nobody needs to read: it has no document, and one finding
+    /// that says so.
+    #[must_use]
+    pub fn too_large(path: impl Into<Arc<str>>) -> Self {
+        Self { path: path.into(), bytes: vec![0; FILE_BYTES + 1] }
+    }
+
+    /// Is there more of it than is read?
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.bytes.len() > FILE_BYTES
+    }
 }
 
 /// One document of a file: its value and its place.
@@ -76,7 +93,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            file_bytes: 1024 * 1024,
+            file_bytes: FILE_BYTES,
             depth: 64,
             alias_weight: 2 * 1024 * 1024,
             findings: 100,
@@ -200,9 +217,9 @@ fn check_bytes(file: &SourceFile, limits: Limits) -> Result<&str, Box<Finding>> 
     let start = |line, column| Position { file: file.path.clone(), line, column };
     let bytes = file.bytes.as_slice();
     if bytes.len() > limits.file_bytes {
-        let message = format!("the file has {} bytes, at most {} are read", bytes.len(), limits.file_bytes);
+        let message = format!("the file has more than {} bytes and is not read", limits.file_bytes);
         let finding = Finding::error("file-too-large", message).with_position(start(1, 1));
-        return Err(Box::new(finding.with_hint("split it into several files")));
+        return Err(Box::new(finding.with_hint("split it into several files, or keep it out of the folder")));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         let finding = Finding::error("not-utf8", "the file is UTF-16").with_position(start(1, 1));

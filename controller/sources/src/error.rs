@@ -117,11 +117,7 @@ pub enum SourceError {
 
 /// What helps against a limit.
 fn remedy(what: &str) -> &'static str {
-    if what.ends_with("in one file") {
-        "split it into several files, or keep it out of the folder"
-    } else {
-        "point to a smaller folder"
-    }
+    if what.ends_with("in one file") { "give a smaller one" } else { "point to a smaller folder" }
 }
 
 fn deeper(shallow: bool) -> &'static str {

@@ -258,12 +258,8 @@ pub fn read_file(
 ) -> Result<Vec<u8>, SourceError> {
     let objects = open::discover(repository)?;
     let commit = open::resolve(&objects, repository, revision)?;
-    let limits = Limits { file_bytes: bytes_at_most, total_bytes: bytes_at_most, ..Limits::default() };
-    let found = tree::snapshot(&objects, commit, file, limits)?.files;
-    // A folder has files with names of their own; the file itself was asked for by its.
-    let name = file.rsplit('/').next().unwrap_or(file);
     let missing = || SourceError::NoFile { revision: revision.to_owned(), file: file.to_owned() };
-    found.into_iter().find(|found| *found.path == *name).map(|found| found.bytes).ok_or_else(missing)
+    tree::file(&objects, commit, file, bytes_at_most)?.ok_or_else(missing)
 }
 
 /// The best common ancestor of two revisions of a local repository, so that commits which landed on the base later do not

@@ -2,7 +2,7 @@
 //!
 //! The same rules for a folder and for a Git tree, so that `hem plan` over a folder and over a commit agree.
 
-use hemline_model::{SourceFile, id::Revision};
+use hemline_model::{SourceFile, id::Revision, text::FILE_BYTES};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Note, SourceError};
@@ -10,13 +10,14 @@ use crate::{Note, SourceError};
 /// Files and folders of any kind that are looked at for one snapshot.
 const ENTRIES_AT_MOST: u64 = 1_000_000;
 
-/// Bounds on one snapshot.
+/// How many bytes of one file are worth reading: one more than allowed, so that "too large" is noticed.
+pub(crate) const READ_AT_MOST: u64 = FILE_BYTES as u64 + 1;
+
+/// Bounds on one snapshot. The bound on a single file is the model's: a file that is too large is a finding of that file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Documents.
     pub files: u64,
-    /// Bytes of one file.
-    pub file_bytes: u64,
     /// Bytes of all files together.
     pub total_bytes: u64,
     /// Folders inside folders.
@@ -25,7 +26,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { files: 10_000, file_bytes: 1 << 20, total_bytes: 64 << 20, depth: 32 }
+        Self { files: 10_000, total_bytes: 64 << 20, depth: 32 }
     }
 }
 
@@ -65,11 +66,6 @@ impl Gathering {
         Self { limits, bytes: 0, entries: 0, files: Vec::new(), notes: Vec::new() }
     }
 
-    /// How many bytes of one file are worth reading: one more than allowed, so that "too large" is noticed.
-    pub(crate) fn read_at_most(&self) -> u64 {
-        self.limits.file_bytes.saturating_add(1)
-    }
-
     pub(crate) fn enter(&self, folder: &str, depth: u64) -> Result<(), SourceError> {
         if depth > self.limits.depth {
             return Err(SourceError::Limit {
@@ -94,19 +90,29 @@ impl Gathering {
         Ok(())
     }
 
-    /// May a file of this size still come in?
-    pub(crate) fn admit(&mut self, path: &str, size: u64) -> Result<(), SourceError> {
-        let limit = |what, limit| Err(SourceError::Limit { what, limit, path: path.to_owned() });
-        if size > self.limits.file_bytes {
-            return limit("bytes in one file", self.limits.file_bytes);
-        }
+    /// Takes a file in. `content` is asked for only when it is not too large to be read; such a file comes in without its
+    /// content, so that it is told of and everything else is still judged.
+    pub(crate) fn take(
+        &mut self,
+        path: &str,
+        size: u64,
+        content: impl FnOnce() -> Result<Vec<u8>, SourceError>,
+    ) -> Result<(), SourceError> {
+        let shown = if path.is_empty() { "the file" } else { path };
+        let limit = |what, limit| Err(SourceError::Limit { what, limit, path: shown.to_owned() });
         if self.files.len() as u64 >= self.limits.files {
             return limit("documents", self.limits.files);
         }
-        self.bytes = self.bytes.saturating_add(size);
+        let worth = size.min(READ_AT_MOST);
+        self.bytes = self.bytes.saturating_add(worth);
         if self.bytes > self.limits.total_bytes {
             return limit("bytes in all documents", self.limits.total_bytes);
         }
+        self.files.push(if size < READ_AT_MOST {
+            SourceFile { path: path.into(), bytes: content()? }
+        } else {
+            SourceFile::too_large(path)
+        });
         Ok(())
     }
 

@@ -282,6 +282,14 @@ fn each_file_is_judged_within_limits() {
     }
 }
 
+#[test]
+fn a_file_that_is_too_large_is_told_beside_everything_else() {
+    let folder = folder();
+    fs::write(folder.path().join("a.yaml"), vec![b'x'; 2 * MIB]).expect("writable");
+    fs::write(folder.path().join("b.yaml"), "a: [\n").expect("writable");
+    limited(folder.path(), &["validate", "."]).is("both", 1, &["a.yaml:1:1", "file-too-large", "b.yaml:"]);
+}
+
 /// The same files as manifests: the importer reads with the same care.
 #[test]
 fn each_file_is_imported_within_limits() {

@@ -57,7 +57,9 @@ pub(super) fn quieten(findings: &mut Vec<Finding>, files: &[SourceFile]) {
             continue;
         }
         let name = finding.underlined().unwrap_or_default();
-        if !name.is_empty() && unread.iter().any(|file| contains(&file.bytes, name.as_bytes())) {
+        // Of a file that is too large nobody knows what it names.
+        let may_name = |file: &&SourceFile| file.is_too_large() || contains(&file.bytes, name.as_bytes());
+        if !name.is_empty() && unread.iter().any(may_name) {
             continue;
         }
         if finding.rule != "unknown-parent" {

@@ -1,7 +1,7 @@
 //! The reader against odd and hostile text: values, limits, and never a panic.
 
 use hemline_model::{
-    SourceFile, load,
+    Finding, SourceFile, load,
     text::{self, Limits, RawDocument},
 };
 use proptest::prelude::*;
@@ -115,6 +115,16 @@ fn hostile_text_is_refused_by_rule() {
     assert_eq!(text::read(&large).1[0].rule, "file-too-large");
     let few = Limits { findings: 3, ..Limits::default() };
     assert_eq!(text::read_within(&file("a: 1\n".repeat(50)), few).1.len(), 3);
+}
+
+#[test]
+fn a_file_that_is_too_large_does_not_hide_the_others() {
+    let text = "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: a}\nspec: {parent: gateway, edg: true}\n";
+    let loaded = load(&[file(text), SourceFile::too_large("z.yaml")]);
+    assert!(loaded.fleet.is_none(), "what is not known must not be taken for removed");
+    // The gateway may well stand in the file that nobody read; the slip is a slip all the same.
+    let said: Vec<String> = loaded.findings.iter().map(Finding::render).collect();
+    insta::assert_snapshot!(said.join("\n"));
 }
 
 #[test]

@@ -95,6 +95,25 @@ async fn a_broken_revision_changes_nothing_not_even_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_file_that_grew_too_large_costs_no_device() {
+    let mut world = World::new();
+    world.put("press.yaml", PRESS);
+    world.put("meter.yaml", METER);
+    world.start().await;
+    let good = world.report("the first pass", |report| report.devices.len() == 2).await;
+    world.put("press.yaml", &PRESS.replace("lyon", "oslo"));
+    world.put("meter.yaml", &format!("{METER}#{}", "x".repeat(hemline_model::text::FILE_BYTES)));
+    let broken = world
+        .report("the finding", |report| report.findings.iter().any(|found| found.rule == "file-too-large"))
+        .await;
+    assert_eq!(broken.revision, good.revision);
+    let [found] = broken.findings.as_slice() else { panic!("{:?}", broken.findings) };
+    assert_eq!(found.position.as_ref().map(ToString::to_string).as_deref(), Some("meter.yaml:1:1"));
+    assert_eq!(world.devices().await, ["meter", "press-01"]);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_somebody_changes_by_hand_comes_back() {
     let mut world = World::new();
     world.put("fleet.yaml", &format!("{PRESS}---\n{}", vision(10, "")));

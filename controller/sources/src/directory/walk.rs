@@ -8,11 +8,9 @@ use std::{
     time::SystemTime,
 };
 
-use hemline_model::SourceFile;
-
 use crate::{
     Limits, SourceError,
-    select::{Entry, Gathering, selected},
+    select::{Entry, Gathering, READ_AT_MOST, selected},
 };
 
 /// How a folder looks without reading the documents: path → size and time of last change.
@@ -117,15 +115,13 @@ fn list(folder: &Folder) -> Result<Vec<Found>, SourceError> {
 
 fn take(path: &Path, relative: &str, gathering: &mut Gathering) -> Result<(), SourceError> {
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(gathering.read_at_most()).read_to_end(&mut bytes)) {
+    match File::open(path).and_then(|file| file.take(READ_AT_MOST).read_to_end(&mut bytes)) {
         Ok(_) => {}
         // Removed between listing and reading.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(unreadable(path, source)),
     }
-    gathering.admit(if relative.is_empty() { "the file" } else { relative }, bytes.len() as u64)?;
-    gathering.files.push(SourceFile { path: relative.into(), bytes });
-    Ok(())
+    gathering.take(relative, bytes.len() as u64, || Ok(bytes))
 }
 
 fn unreadable(path: &Path, source: io::Error) -> SourceError {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use git2::{ObjectType, Oid, Repository};
-use hemline_model::{SourceFile, id::Revision};
+use hemline_model::id::Revision;
 
 use crate::{
     Limits, Snapshot, SourceError,
@@ -33,6 +33,30 @@ pub(super) fn snapshot(
         message: found.summary().ok().flatten().map(str::to_owned),
         notes: gathering.notes,
     })
+}
+
+/// One file of a commit, whatever its name is; `None` when there is none.
+pub(super) fn file(
+    repository: &Repository,
+    commit: Oid,
+    path: &str,
+    bytes_at_most: u64,
+) -> Result<Option<Vec<u8>>, SourceError> {
+    let reading = Reading { repository };
+    let found = repository.find_commit(commit).map_err(|error| reading.failed(error))?;
+    let blob = match reading.start(&found, path) {
+        Ok(Start::Blob(blob, _)) => blob,
+        Ok(Start::Tree(_)) | Err(SourceError::NoFolder { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if reading.size(blob)? > bytes_at_most {
+        return Err(SourceError::Limit {
+            what: "bytes in one file",
+            limit: bytes_at_most,
+            path: path.to_owned(),
+        });
+    }
+    reading.content(blob).map(Some)
 }
 
 /// A commit id as a revision.
@@ -118,12 +142,18 @@ impl Reading<'_> {
 
     /// Looks at the size before the content, so that a huge blob is never in memory.
     fn take(&self, id: Oid, path: &str, gathering: &mut Gathering) -> Result<(), SourceError> {
+        gathering.take(path, self.size(id)?, || self.content(id))
+    }
+
+    fn size(&self, id: Oid) -> Result<u64, SourceError> {
         let odb = self.repository.odb().map_err(|error| self.failed(error))?;
         let (size, _) = odb.read_header(id).map_err(|error| self.failed(error))?;
-        gathering.admit(path, size as u64)?;
+        Ok(size as u64)
+    }
+
+    fn content(&self, id: Oid) -> Result<Vec<u8>, SourceError> {
         let blob = self.repository.find_blob(id).map_err(|error| self.failed(error))?;
-        gathering.files.push(SourceFile { path: path.into(), bytes: blob.content().to_vec() });
-        Ok(())
+        Ok(blob.content().to_vec())
     }
 
     fn failed(&self, error: git2::Error) -> SourceError {

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use hemline_model::SourceFile;
 use hemline_sources::{Directory, Limits, Snapshot, Source as _, SourceError, StatusFile, read_paths};
 use hemline_testkit::within;
 
@@ -56,7 +57,6 @@ async fn limits_are_errors_that_name_the_place() {
     put(root.path(), "b.yaml", "12345");
     for (limits, what) in [
         (Limits { files: 1, ..Limits::default() }, "documents"),
-        (Limits { file_bytes: 4, ..Limits::default() }, "bytes in one file"),
         (Limits { total_bytes: 9, ..Limits::default() }, "bytes in all documents"),
     ] {
         let failure = Directory::open_with(root.path(), limits).unwrap().snapshot().await.unwrap_err();
@@ -64,6 +64,23 @@ async fn limits_are_errors_that_name_the_place() {
     }
     let missing = Directory::open(root.path().join("nope")).unwrap_err();
     assert!(matches!(missing, SourceError::Unreadable { .. }), "{missing}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_comes_in_without_its_content() {
+    let root = tempfile::tempdir().unwrap();
+    let most = hemline_model::text::FILE_BYTES;
+    put(root.path(), "a.yaml", &"x".repeat(most));
+    put(root.path(), "b.yaml", &"x".repeat(most + 1));
+    put(root.path(), "c.yaml", "12345");
+    let snapshot = Directory::open(root.path()).unwrap().snapshot().await.unwrap();
+    assert_eq!(paths(&snapshot), ["a.yaml", "b.yaml", "c.yaml"]);
+    assert_eq!(snapshot.files[0].bytes, "x".repeat(most).into_bytes());
+    assert_eq!(snapshot.files[1], SourceFile::too_large("b.yaml"));
+    // It counts for as much as would have been read of it.
+    let limits = Limits { total_bytes: 2 * most as u64 + 5, ..Limits::default() };
+    let failure = Directory::open_with(root.path(), limits).unwrap().snapshot().await.unwrap_err();
+    assert!(matches!(failure, SourceError::Limit { what: "bytes in all documents", .. }), "{failure}");
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::{fs, time::Duration};
 
+use hemline_model::SourceFile;
 use hemline_sources::{
-    Bounds, Git, GitConfig, Limits, Snapshot, Source as _, SourceError, StatusFile, locate, merge_base,
-    read_revision,
+    Git, GitConfig, Snapshot, Source as _, SourceError, StatusFile, locate, merge_base, read_revision,
 };
 use hemline_testkit::within;
 
@@ -149,19 +149,16 @@ async fn symlinks_submodules_and_hooks_have_no_effect() {
 }
 
 #[tokio::test]
-async fn a_huge_blob_is_refused_by_its_size() {
+async fn a_huge_blob_comes_in_without_its_content() {
     if !git_is_here() {
         return;
     }
     let repository = Repository::new();
-    repository.commit("first", &[("a.yaml", &"x".repeat(3_000_000))]);
+    repository.commit("first", &[("a.yaml", &"x".repeat(3_000_000)), ("b.yaml", "1")]);
     let mirrors = tempfile::tempdir().unwrap();
-    let failure = Git::open(config(repository.url(), &mirrors)).unwrap().snapshot().await.unwrap_err();
-    assert!(matches!(failure, SourceError::Limit { what: "bytes in one file", .. }), "{failure}");
-    let limits = Limits { file_bytes: 1 << 23, ..Limits::default() };
-    let mut source =
-        Git::open_with(config(repository.url(), &mirrors), Bounds { limits, ..Bounds::default() }).unwrap();
-    assert_eq!(source.snapshot().await.unwrap().files.len(), 1);
+    let snapshot = Git::open(config(repository.url(), &mirrors)).unwrap().snapshot().await.unwrap();
+    let small = SourceFile { path: "b.yaml".into(), bytes: b"1".to_vec() };
+    assert_eq!(snapshot.files, [SourceFile::too_large("a.yaml"), small]);
 }
 
 #[test]
