@@ -1,10 +1,13 @@
 //! `hem state`, `hem plan --live`, sealed plans and `hem apply`, against a real hub that holds new revisions back.
 
-use std::{fs, process::Output};
+use std::{fs, path::Path, process::Output};
 
 use serde_json::Value;
 
-use crate::{hem::Hem, plan::BEFORE};
+use crate::{
+    hem::{Hem, SOON, eventually},
+    plan::BEFORE,
+};
 
 /// The documents of the plan tests, with a secret.
 fn documents() -> String {
@@ -89,6 +92,60 @@ fn a_sealed_plan_is_carried_out_or_says_what_moved() {
     run(&hem, &["apply", "--yes", "--max-devices", "1", fleet], 3);
     run(&hem, &["apply", "--yes", fleet], 0);
     assert_eq!(fps(&hem), Some(12.into()));
+}
+
+/// Devices of the fleet that is killed while it is applied: the steps take long enough to be in the middle of them.
+const MANY: usize = 600;
+
+/// Many edge devices with one module each.
+fn many(fps: u32) -> String {
+    let device = |n| {
+        format!(
+            "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: press-{n:04}}}\nspec: {{edge: true, tags: {{site: lyon}}}}\n---\n"
+        )
+    };
+    let devices: String = (0..MANY).map(device).collect();
+    format!(
+        "{devices}apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {{name: vision}}\nspec:\n  targetCondition: tags.site = 'lyon'\n  modules:\n    camera: {{image: 'registry.example/camera:1', desired: {{fps: {fps}}}}}\n"
+    )
+}
+
+#[test]
+fn an_apply_that_is_killed_is_finished_after_the_restart() {
+    let mut hem = Hem::up_with(&[("fleet.yaml", &many(1))], &["--hold", "--no-agents"]);
+    let fleet = hem.fleet();
+    let fleet = fleet.to_str().expect("UTF-8").to_owned();
+    let in_force = hem.data().join("last-good/in-force.json");
+    // First thing after the revision was kept; then after some of the steps were written.
+    for (fps, commits) in [(1, 0), (2, 2), (3, 4)] {
+        put(&hem, &many(fps));
+        let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+        let before = changed(&in_force);
+        let mut apply = hem
+            .command(&["apply", "--yes", &fleet])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("hem starts");
+        let wal = hem.data().join("hub.sqlite-wal");
+        eventually(SOON, "the revision is kept", || (changed(&in_force) != before).then_some(()));
+        for _ in 0..commits {
+            let before = changed(&wal);
+            eventually(SOON, "a step is on disk", || (changed(&wal) != before).then_some(()));
+        }
+        hem.kill();
+        let ended = apply.wait().expect("our child");
+        assert!(!ended.success(), "round {fps}: the apply was over before the kill; MANY is too few");
+        hem.start_again();
+        hem.eventually("nothing is left to do", |hem| {
+            let output = hem.command(&["plan", "--live", "--detailed-exitcode", &fleet]).output().ok()?;
+            (output.status.success() && said(&output).contains("No changes.")).then_some(())
+        });
+        assert!(hem.json(&["state"]).get("waiting").is_none(), "round {fps}: nobody has to ask again");
+        let last = hem.json(&["twin", "get", &format!("press-{:04}", MANY - 1), "camera"]);
+        assert_eq!(last.pointer("/properties/desired/fps"), Some(&fps.into()));
+        assert_eq!(hem.json(&["get", "devices"]).as_array().map(Vec::len), Some(MANY));
+    }
 }
 
 #[test]
