@@ -303,7 +303,8 @@ fn as_number<'a>(argument: &Datum<'_>, scratch: &Scratch) -> Datum<'a> {
     }
     match argument.text(scratch).map(str::trim) {
         Some(text) => {
-            // `inf` and `nan` are numbers to Rust and words to everyone else.
+            // `inf` and `nan` are numbers to Rust and words to everyone else; what the comma of `1,000` means depends on who
+            // wrote it, so it is none either: a text that cannot be read is undefined (reference query-language §6.7).
             let numeric = |character: char| character.is_ascii_digit() || "+-.eE".contains(character);
             if text.chars().all(numeric) {
                 text.parse().map_or(Datum::Undefined, Datum::number)

@@ -92,6 +92,19 @@ impl Query {
         self.clauses.items.is_some()
     }
 
+    /// The members of the answer's rows in the order of the select list; `None` for `*`. A row lacks those that are undefined.
+    #[must_use]
+    pub fn columns(&self) -> Option<Vec<&str>> {
+        let items = self.clauses.items.as_ref()?;
+        let mut columns: Vec<&str> = Vec::with_capacity(items.len());
+        for item in items {
+            if !columns.contains(&item.name.as_str()) {
+                columns.push(&item.name);
+            }
+        }
+        Some(columns)
+    }
+
     /// Whether rows are counted or grouped, so that the answer exists only once all rows were seen.
     #[must_use]
     pub fn is_aggregated(&self) -> bool {

@@ -392,6 +392,7 @@ AS_NUMBER('1e2') => 100
 AS_NUMBER('x') => undefined
 AS_NUMBER('') => undefined
 AS_NUMBER('inf') => undefined
+AS_NUMBER('1,000') => undefined
 AS_NUMBER('1e999') => undefined
 AS_NUMBER(true) => undefined
 AS_NUMBER(tags.none) => undefined
