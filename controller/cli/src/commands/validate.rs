@@ -33,12 +33,17 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
     let Judged { usable, findings: more } = judge(hemline_model::load(&files), &Facts::default());
     findings.extend(more);
     let summary = usable.map(|(fleet, _)| {
-        format!(
-            "{} and {} in {}: nothing wrong\n",
+        let configurations = fleet.configurations.len();
+        let mut parts = vec![
             documents::plural(fleet.devices.len(), "device"),
             documents::plural(fleet.deployments.len(), "deployment"),
-            documents::plural(files.len(), "file"),
-        )
+        ];
+        if configurations > 0 {
+            parts.push(documents::plural(configurations, "twin configuration"));
+        }
+        let last = parts.pop().unwrap_or_default();
+        let files = documents::plural(files.len(), "file");
+        format!("{} and {last} in {files}: nothing wrong\n", parts.join(", "))
     });
     if typed.strict {
         findings = findings.into_iter().map(Finding::strictly).collect();
