@@ -28,6 +28,74 @@ fn slips_are_mended_in_the_file_and_the_rest_is_said() {
     assert_eq!(names.len(), 2, "something was left behind: {names:?}");
 }
 
+const OF_MANIFEST: &str = "\
+apiVersion: hemline.dev/v1alpha1
+kind: Device
+metadata: {name: press}
+spec: {edge: true}
+---
+apiVersion: hemline.dev/v1alpha1
+kind: EdgeDeployment
+metadata: {name: vision}
+spec: {targetCondition: '*', manifest: ./azure.json}
+";
+const MANIFEST: &str = r#"{
+  "modulesContent": {
+    "$edgeAgent": {
+      "properties.desired": {
+        "schemaVersion": "1.1",
+        "modules": {
+          "camera": {
+            "settings": {
+              "image": "registry.example/camera:1.2",
+              "createOptions": "{\"HostConfig\":{\"Memry\":64000000}}"
+            }
+          },
+          "filter": {
+            "settings": { "image": "registry.example/filter:1", "createOptions": { "HostConfig": { "Memory": "64m" } } }
+          }
+        }
+      }
+    },
+    "$edgeHub": {
+      "properties.desired": {
+        "schemaVersion": "1.1",
+        "routes": { "up": "FROM /messages/modules/camra/outputs/* INTO $upstream" }
+      }
+    }
+  }
+}
+"#;
+
+#[test]
+fn slips_in_a_manifest_are_mended_in_the_manifest() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("azure.json");
+    fs::write(folder.path().join("fleet.yaml"), OF_MANIFEST).expect("writable");
+    let fix = |manifest: &str| {
+        fs::write(&path, manifest).expect("writable");
+        let output =
+            hem().current_dir(folder.path()).args(["validate", "--fix", "."]).output().expect("hem starts");
+        (fs::read_to_string(&path).expect("there"), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (text, said) = fix(MANIFEST);
+    let mended =
+        MANIFEST.replace("Memry", "Memory").replace("\"64m\"", "67108864").replace("camra", "camera");
+    assert_eq!(text, mended, "{said}");
+    assert!(said.contains("fixed azure.json:10:") && said.contains("3 fixes in 1 file"), "{said}");
+    assert_eq!(fs::read_to_string(folder.path().join("fleet.yaml")).expect("there"), OF_MANIFEST);
+    // The text of a template is not what was judged.
+    let template = MANIFEST.replace("camera:1.2", "camera:${TAG}");
+    fs::write(
+        folder.path().join("fleet.yaml"),
+        OF_MANIFEST.replace(".json}", ".json, variables: {TAG: '1.2'}}"),
+    )
+    .expect("writable");
+    let (text, said) = fix(&template);
+    assert_eq!(text, template, "{said}");
+    assert!(said.starts_with("nothing to fix\n") && said.contains("Memry"), "{said}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_keeps_its_permissions_and_a_link_stays_a_link() {

@@ -1,4 +1,5 @@
-//! Changes of a document's text that keep its quoting: another name, another value, quotes, a member less.
+//! Changes of a document's text that keep its quoting: another name, another value, quotes, a member less. What a manifest
+//! beside the document says is changed there, when the manifest is no template.
 //!
 //! Every change is checked against what is written: where that is not what was read (an alias, a tag, a text over several
 //! lines), there is no change rather than a wrong one.
@@ -17,18 +18,19 @@ use crate::finding::{Edit, Fix, Spot};
 impl Located {
     /// Another name for a member.
     pub(crate) fn fix_name(&self, pointer: &str, new: &str) -> Option<Fix> {
+        let (author, pointer) = self.author(pointer)?;
         let old = unescaped(pointer.rsplit('/').next()?);
         if !is_word(new) {
             return None;
         }
-        let marks = self.marks();
-        let found = marks.find(pointer);
-        let stretch = match Nested::of(self.source(), &found) {
+        let marks = author.marks();
+        let found = marks.find(&pointer);
+        let stretch = match Nested::of(author.source(), &found) {
             Some(nested) if nested.is_exact() => nested.key(),
             Some(_) => return None,
-            None => found.exact.then_some(found.mark.key?)?,
+            None => author.tight(found.exact.then_some(found.mark.key?)?)?,
         };
-        let written = self.written(stretch)?;
+        let written = author.written(stretch)?;
         let (quote, bare) = unquoted(written);
         if bare != old {
             return None;
@@ -38,13 +40,14 @@ impl Located {
         } else {
             format!("{quote}{new}{quote}")
         };
-        Some(self.fix(format!("write {new:?} instead of {old:?}"), stretch, text))
+        Some(author.fix(format!("write {new:?} instead of {old:?}"), stretch, text))
     }
 
     /// Another value for a scalar.
     pub(crate) fn fix_value(&self, pointer: &str, new: &Value) -> Option<Fix> {
-        let (stretch, escaped) = self.scalar(pointer)?;
-        let written = self.written(stretch)?;
+        let (author, pointer) = self.author(pointer)?;
+        let (stretch, escaped) = author.scalar(&pointer)?;
+        let written = author.written(stretch)?;
         let said = match new {
             Value::String(text) if is_word(text) => format!("{text:?}"),
             Value::Number(_) | Value::Bool(_) | Value::Array(_) => new.to_string(),
@@ -62,13 +65,14 @@ impl Located {
             }
             (None, _) => said.clone(),
         };
-        Some(self.fix(format!("write {said}"), stretch, text))
+        Some(author.fix(format!("write {said}"), stretch, text))
     }
 
     /// The value as it is written, in quotes.
     pub(crate) fn fix_quotes(&self, pointer: &str) -> Option<Fix> {
-        let (stretch, escaped) = self.scalar(pointer)?;
-        let written = self.written(stretch)?;
+        let (author, pointer) = self.author(pointer)?;
+        let (stretch, escaped) = author.scalar(&pointer)?;
+        let written = author.written(stretch)?;
         if !written.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_')) {
             return None;
         }
@@ -77,7 +81,7 @@ impl Located {
             Some(style) => style.encode(&said)?,
             None => said.clone(),
         };
-        Some(self.fix(format!("write {said}"), stretch, text))
+        Some(author.fix(format!("write {said}"), stretch, text))
     }
 
     /// A plain scalar in quotes.
@@ -90,12 +94,13 @@ impl Located {
     /// Another word inside a text value.
     pub fn fix_within(&self, place: InText<'_>, new: &str) -> Option<Fix> {
         let old = place.text.get(place.start..place.end)?;
-        let stretch = self.stretch_in(place);
+        let (author, pointer) = self.author(place.pointer)?;
+        let stretch = author.stretch_in(InText { pointer: &pointer, ..place });
         let simple = |text: &str| !text.is_empty() && text.chars().all(|c| is_word_character(c) || c == '$');
-        if self.written(stretch)? != old || !simple(new) || !simple(old) {
+        if author.written(stretch)? != old || !simple(new) || !simple(old) {
             return None;
         }
-        Some(self.fix(format!("write {new} instead of {old}"), stretch, new.to_owned()))
+        Some(author.fix(format!("write {new} instead of {old}"), stretch, new.to_owned()))
     }
 
     /// A member of a mapping less; the mapping too, when nothing else is in it.
@@ -143,11 +148,19 @@ impl Located {
             let same = nested.is_exact() && self.written(stretch)? == style.encode(nested.raw())?;
             return (same && !nested.raw().starts_with(['{', '['])).then_some((stretch, Some(style)));
         }
-        let stretch = found.mark.value;
+        let stretch = self.tight(found.mark.value)?;
         let fits = found.exact && !found.mark.container && stretch.start != stretch.end;
         // With an anchor or a tag in front, more is meant than the value.
         let plain = !self.written(stretch)?.starts_with(['&', '!', '*', '|', '>']);
         (fits && plain).then_some((stretch, None))
+    }
+
+    /// A stretch without the blanks at its end, which the parser counts to a quoted scalar.
+    fn tight(&self, stretch: Stretch) -> Option<Stretch> {
+        let written = self.written(stretch)?;
+        let blanks = written.chars().rev().take_while(|c| c.is_whitespace()).count();
+        let column = stretch.end.column.saturating_sub(u32::try_from(blanks).ok()?);
+        Some(Stretch { end: Place { column, ..stretch.end }, ..stretch })
     }
 
     /// The text of a stretch that is on one line.

@@ -97,6 +97,14 @@ impl Located {
         }
     }
 
+    /// Where a value may be changed: here, or in the other file that says it, when that is read as it is written and calls
+    /// the value by the same name.
+    pub(super) fn author(&self, pointer: &str) -> Option<(&Self, String)> {
+        let Some((from, there)) = self.lender(pointer) else { return Some((self, pointer.to_owned())) };
+        let same_name = pointer.rsplit('/').next() == there.rsplit('/').next();
+        (same_name && from.source().is_as_written()).then_some((from, there))
+    }
+
     /// Does a place of the text lie inside one of these values?
     pub(crate) fn is_below(&self, unset: &Unset, pointers: &[String]) -> bool {
         pointers.iter().any(|pointer| {

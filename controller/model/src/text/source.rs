@@ -78,6 +78,11 @@ impl SourceText {
             .map_or_else(|| self.line(line), |written| cut(&written.text, &written.starts, line))
     }
 
+    /// Is it read as it is written: no template, no comment that was passed over, nothing hidden?
+    pub(super) fn is_as_written(&self) -> bool {
+        self.written.as_ref().is_none_or(|written| written.text == self.text)
+    }
+
     /// The text as the YAML parser may read it, and whether texts in it stand for others (see `yaml`).
     pub(super) fn yaml(&self) -> (&str, bool) {
         self.yaml.as_deref().map_or((&self.text, false), |yaml| (yaml, true))
