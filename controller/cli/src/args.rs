@@ -337,7 +337,8 @@ pub(crate) struct Why {
 /// `hem import`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
-    /// Deployment manifests, templates (`….template.json`) or configurations of the hub. Each becomes a document.
+    /// Deployment manifests, templates (`….template.json`) or configurations of the hub. Each becomes an
+    /// EdgeDeployment, or a TwinConfiguration when it configures twins of devices or modules.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Write each document into this folder, in a file that has its name, and not to standard output. Files that are there

@@ -1,5 +1,6 @@
 //! Azure IoT Edge deployment manifests → one `EdgeDeployment` document, or the content of one that names the manifest, and
-//! what could not be kept (reference edge-runtime §1.1–1.7, service-api §4.6).
+//! what could not be kept (reference edge-runtime §1.1–1.7, service-api §4.6). Configurations of devices and of modules
+//! become a `TwinConfiguration`.
 //!
 //! All forms that Azure's tools write are read: the bare manifest, `{"content": …}`, the hub's configuration envelope, the
 //! old `moduleContent`, layers with dotted keys, chunked createOptions, and templates with `${VAR}`. What comes out passes
@@ -9,6 +10,7 @@
 
 mod adopt;
 mod agent;
+mod configuration;
 mod envelope;
 mod hub;
 mod judge;
@@ -18,17 +20,19 @@ mod template;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
     document::{
         ApiVersion, EdgeDeployment, EdgeDeploymentKind, EdgeDeploymentSpec, Metadata, Module, Object,
+        TwinConfiguration,
     },
     finding::{Finding, Position},
     text::SourceFile,
 };
 pub(crate) use adopt::{Adopted, adopt};
-use envelope::Envelope;
+use envelope::{About, Envelope};
 use notes::Notes;
 use section::Section;
 use template::Giver;
@@ -55,9 +59,48 @@ pub struct ImportOptions {
 #[derive(Debug, Clone)]
 pub struct Imported {
     /// The document; `None` when any finding is an error.
-    pub document: Option<EdgeDeployment>,
+    pub document: Option<ImportedDocument>,
     /// What is wrong and what was left out, in order of line.
     pub findings: Vec<Finding>,
+}
+
+/// The document that a manifest became.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ImportedDocument {
+    /// Of `modulesContent`.
+    Deployment(Box<EdgeDeployment>),
+    /// Of `deviceContent` or `moduleContent`.
+    Configuration(Box<TwinConfiguration>),
+}
+
+impl ImportedDocument {
+    /// Name and labels.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        match self {
+            Self::Deployment(document) => &document.metadata,
+            Self::Configuration(document) => &document.metadata,
+        }
+    }
+
+    /// Which devices or modules.
+    #[must_use]
+    pub fn target_condition(&self) -> &str {
+        match self {
+            Self::Deployment(document) => &document.spec.target_condition,
+            Self::Configuration(document) => &document.spec.target_condition,
+        }
+    }
+
+    /// Its priority.
+    #[must_use]
+    pub fn priority(&self) -> u32 {
+        match self {
+            Self::Deployment(document) => document.spec.priority,
+            Self::Configuration(document) => document.spec.priority,
+        }
+    }
 }
 
 /// Reads one manifest.
@@ -81,8 +124,14 @@ pub fn import(file: &SourceFile, options: &ImportOptions) -> Imported {
     };
     let mut notes = Notes::new(&document.located);
     template::missing(&unset, &document.value, &variables, Giver::CommandLine, &mut notes);
-    let read = Envelope::read(&document.value, &mut notes)
-        .map(|envelope| deployment(&envelope, file, options, &mut notes));
+    let read = Envelope::read(&document.value, &mut notes).map(|envelope| match envelope.about {
+        About::Deployment => {
+            ImportedDocument::Deployment(Box::new(deployment(&envelope, file, options, &mut notes)))
+        }
+        About::Devices | About::Modules => ImportedDocument::Configuration(Box::new(configuration::read(
+            &envelope, file, options, &mut notes,
+        ))),
+    });
     let read = read.filter(|document| judge::judge(document, &mut notes));
     findings.extend(notes.finish(&document.value));
     Imported { document: read, findings }
@@ -117,8 +166,7 @@ struct Parts {
 /// `layered` is what somebody wants; else the form of the manifest decides.
 fn parts(envelope: &Envelope<'_>, layered: Option<bool>, notes: &mut Notes<'_>) -> Parts {
     let sections: BTreeMap<&str, Section> = envelope
-        .modules
-        .iter()
+        .modules()
         .map(|(name, entry)| {
             let pointer = format!("{}/{}", envelope.pointer, notes::escape(name));
             (name.as_str(), Section::read(entry, &pointer, notes))

@@ -4,8 +4,7 @@
 use std::{collections::BTreeMap, io::Write as _, path::Path, process::ExitCode};
 
 use hemline_model::{
-    azure::{self, ImportOptions},
-    document::EdgeDeployment,
+    azure::{self, ImportOptions, ImportedDocument},
     finding::Finding,
     text::{self, SourceFile},
 };
@@ -41,7 +40,7 @@ pub(crate) fn run(args: &Args, typed: &Import) -> Result<ExitCode, CommandError>
     let count = read.len();
     for (file, imported) in read {
         let Some(document) = imported.document else { continue };
-        let name = document.metadata.name.clone();
+        let name = document.metadata().name.clone();
         if let Some((first, ..)) = documents.get(&name) {
             let message = format!("{} and {} both become the document {name:?}", first.path, file.path);
             return Err(CommandError::Usage(format!("{message}; import them one by one with --name")));
@@ -71,12 +70,12 @@ fn file(path: &Path) -> Result<SourceFile, CommandError> {
 }
 
 /// By name: where it came from, and what was said.
-type Documents = BTreeMap<String, (SourceFile, EdgeDeployment, Vec<Finding>)>;
+type Documents = BTreeMap<String, (SourceFile, ImportedDocument, Vec<Finding>)>;
 
 fn print(args: &Args, documents: Documents) -> Result<(), CommandError> {
     match args.output {
         Output::Json => {
-            let mut all: Vec<EdgeDeployment> =
+            let mut all: Vec<ImportedDocument> =
                 documents.into_values().map(|(_, document, _)| document).collect();
             match all.pop() {
                 Some(only) if all.is_empty() => output::value(&only, args.output, |_| String::new()),
@@ -119,12 +118,16 @@ fn write(folder: &Path, documents: &Documents) -> Result<(), CommandError> {
 }
 
 /// A document with what there is to say about it.
-fn whole(file: &SourceFile, document: &EdgeDeployment, findings: &[Finding]) -> Result<String, CommandError> {
+fn whole(
+    file: &SourceFile,
+    document: &ImportedDocument,
+    findings: &[Finding],
+) -> Result<String, CommandError> {
     Ok(format!("{}{}", comments(file, findings), body(document)?))
 }
 
 /// The document as YAML; as JSON, which is YAML too, should a value not survive being written without quotes.
-fn body(document: &EdgeDeployment) -> Result<String, CommandError> {
+fn body(document: &ImportedDocument) -> Result<String, CommandError> {
     let json = serde_json::to_value(document).map_err(|error| CommandError::part("JSON", error))?;
     let yaml = serde_yaml_ng::to_string(document).map_err(|error| CommandError::part("YAML", error))?;
     let file = SourceFile { path: "".into(), bytes: yaml.clone().into_bytes() };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hemline_model::{
     Finding, SourceFile,
-    azure::{ImportOptions, import},
+    azure::{ImportOptions, ImportedDocument, import},
     load,
 };
 use hemline_plan::{Facts, export, resolve};
@@ -34,7 +34,13 @@ pub fn manifests(bytes: &[u8]) {
     imported.findings.iter().for_each(|finding| lines.hold(finding));
     assert_eq!(imported.document.is_none(), imported.findings.iter().any(Finding::is_error));
     let Some(document) = imported.document else { return };
-    assert_eq!(document.spec.target_condition, "*");
+    assert_eq!(document.target_condition(), "*");
+    let ImportedDocument::Deployment(document) = document else {
+        let file = SourceFile { path: "c.json".into(), bytes: json!(document).to_string().into_bytes() };
+        let found = load(&[file]).findings;
+        assert!(!found.iter().any(Finding::is_error), "no valid document: {found:#?}");
+        return;
+    };
     if let Some(first) = exported(&json!(document)) {
         // What was exported is imported without loss, so that the second export is the first.
         let file = SourceFile { path: "m.json".into(), bytes: first.to_string().into_bytes() };

@@ -54,6 +54,7 @@ pub(crate) fn adopt(
     let mut notes = Notes::new(&located);
     template::missing(&unset, &document.value, variables, Giver::Document, &mut notes);
     let spec = Envelope::read(&document.value, &mut notes)
+        .and_then(|envelope| envelope.deploying(&mut notes))
         .map(|envelope| spec(&envelope, layered, &mut notes))
         .unwrap_or_default();
     let trail = notes.trail();

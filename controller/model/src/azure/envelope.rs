@@ -1,4 +1,5 @@
-//! What stands around `modulesContent`: nothing, `content`, or a configuration of the hub (reference service-api §4.6).
+//! What stands around `modulesContent`, `moduleContent` or `deviceContent`: nothing, `content`, or a configuration of the hub
+//! (reference service-api §4.6).
 
 use std::collections::BTreeMap;
 
@@ -22,13 +23,29 @@ const BY_THE_HUB: [&str; 8] = [
     "$schema-template",
 ];
 
+/// The members that hold what a configuration is about; there is one of them.
+const CONTENTS: [&str; 3] = ["modulesContent", "moduleContent", "deviceContent"];
+
 /// The parts of a manifest.
 pub(super) struct Envelope<'a> {
     root: &'a Map<String, Value>,
-    /// Entries of `modulesContent` by module.
-    pub(super) modules: &'a Map<String, Value>,
-    /// Where `modulesContent` stands.
+    /// What the content is about.
+    pub(super) about: About,
+    /// The entries of the content: of `modulesContent` by module, else properties.
+    pub(super) entries: &'a Value,
+    /// Where they stand.
     pub(super) pointer: String,
+}
+
+/// What a manifest is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// The modules of edge devices.
+    Deployment,
+    /// Desired properties of devices.
+    Devices,
+    /// Desired properties of modules.
+    Modules,
 }
 
 impl<'a> Envelope<'a> {
@@ -44,7 +61,8 @@ impl<'a> Envelope<'a> {
             }
             None => (root, ""),
         };
-        let mut known = vec!["modulesContent", "moduleContent"];
+        let (key, about, entries) = Self::content(holder, at, notes)?;
+        let mut known = vec!["modulesContent", "moduleContent", key];
         if at.is_empty() {
             known.extend(BY_THE_HUB);
         } else {
@@ -52,55 +70,62 @@ impl<'a> Envelope<'a> {
             let known: Vec<&str> = own.into_iter().chain(BY_THE_HUB).collect();
             notes.unknown(root.keys().map(|key| (key, format!("/{}", escape(key)))), &known);
         }
-        let (key, modules) = Self::content(holder, at, notes)?;
         notes.unknown(holder.keys().map(|key| (key, format!("{at}/{}", escape(key)))), &known);
         let queries = root.get("metrics").and_then(|metrics| metrics.get("queries"));
         if !at.is_empty() && queries.and_then(Value::as_object).is_some_and(|queries| !queries.is_empty()) {
             notes.dropped("/metrics", "the metrics are left out").hint =
                 Some("ask with `hem query` instead".to_owned());
         }
-        Some(Self { root, modules, pointer: format!("{at}/{key}") })
+        Some(Self { root, about, entries, pointer: format!("{at}/{key}") })
+    }
+
+    /// The same when it says what runs, which is all that an `EdgeDeployment` can take over.
+    pub(super) fn deploying(self, notes: &mut Notes<'_>) -> Option<Self> {
+        let message = match self.about {
+            About::Deployment => return Some(self),
+            About::Devices => "this configures devices, not the modules of edge devices",
+            About::Modules => "this configures the twins of modules, it deploys nothing",
+        };
+        notes.error("azure-manifest", &self.pointer, message).hint =
+            Some("make a TwinConfiguration document of it: hem import".to_owned());
+        None
+    }
+
+    /// The entries by module, of a deployment.
+    pub(super) fn modules(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.entries.as_object().into_iter().flatten()
     }
 
     fn content(
         holder: &'a Map<String, Value>,
         at: &str,
         notes: &mut Notes<'_>,
-    ) -> Option<(&'static str, &'a Map<String, Value>)> {
-        let found = ["modulesContent", "moduleContent"].into_iter().find(|key| holder.contains_key(*key));
-        let Some(key) = found else {
-            let (pointer, message, hint) = if holder.contains_key("deviceContent") {
-                let message = "this configures devices, not the modules of edge devices";
-                (
-                    format!("{at}/deviceContent"),
-                    message,
-                    "write the properties into a TwinConfiguration document",
-                )
-            } else {
-                let hint = "an edge deployment starts with {\"modulesContent\": {\"$edgeAgent\": …";
-                (at.to_owned(), "this is no deployment manifest: it has no modulesContent", hint)
-            };
-            notes.error("azure-manifest", &pointer, message).hint = Some(hint.to_owned());
+    ) -> Option<(&'static str, About, &'a Value)> {
+        let found = CONTENTS.into_iter().find_map(|key| Some((key, holder.get(key)?)));
+        let Some((key, content)) = found else {
+            let message = "this is no deployment manifest: it has no modulesContent";
+            let hint = "an edge deployment starts with {\"modulesContent\": {\"$edgeAgent\": …";
+            notes.error("azure-manifest", at, message).hint = Some(hint.to_owned());
             return None;
         };
         let pointer = format!("{at}/{key}");
-        let Some(Value::Object(modules)) = holder.get(key) else {
+        let Value::Object(modules) = content else {
             notes.error("azure-manifest", &pointer, format!("{key} is not an object"));
             return None;
         };
+        if key == "deviceContent" {
+            return Some((key, About::Devices, content));
+        }
         if key == "moduleContent" {
             if modules.keys().any(|name| name.starts_with("properties.desired")) {
-                let message = "this configures one module's twin, it deploys nothing";
-                notes.error("azure-manifest", &pointer, message).hint =
-                    Some("write the properties into a TwinConfiguration document".to_owned());
-                return None;
+                return Some((key, About::Modules, content));
             }
             notes.note("azure-old-name", &pointer, "moduleContent is the old name of modulesContent");
         }
         if !modules.contains_key(AGENT) && modules.is_empty() {
             notes.warning("azure-manifest", &pointer, "the manifest deploys nothing");
         }
-        Some((key, modules))
+        Some((key, About::Deployment, content))
     }
 
     /// The name of the document.
@@ -132,7 +157,11 @@ impl<'a> Envelope<'a> {
         if let Some(condition) = self.written_target(notes) {
             return condition;
         }
-        let condition = format!("tags.deployment = '{name}'");
+        let of_devices = format!("tags.deployment = '{name}'");
+        let condition = match self.about {
+            About::Deployment | About::Devices => of_devices,
+            About::Modules => format!("FROM devices.modules WHERE {of_devices}"),
+        };
         let message =
             format!("the manifest does not say which devices it is for; the document waits for {condition}");
         notes.warning("azure-no-target", "/targetCondition", message).hint =

@@ -1,10 +1,11 @@
 //! The document that came out is judged as any other, and what is wrong with it is told where the manifest says it.
 
+use super::ImportedDocument;
 use super::Notes;
-use crate::{document::EdgeDeployment, finding::Finding, finding::Severity, text::RawDocument};
+use crate::{finding::Finding, finding::Severity, text::RawDocument};
 
 /// Is the document valid? What is wrong goes to the notes.
-pub(super) fn judge(document: &EdgeDeployment, notes: &mut Notes<'_>) -> bool {
+pub(super) fn judge(document: &ImportedDocument, notes: &mut Notes<'_>) -> bool {
     let value = match serde_json::to_value(document) {
         Ok(value) => value,
         Err(why) => {
@@ -20,6 +21,8 @@ pub(super) fn judge(document: &EdgeDeployment, notes: &mut Notes<'_>) -> bool {
         if unset && finding.rule == "image" && finding.underlined().is_some_and(|text| text.contains("${")) {
             continue;
         }
+        // An import writes a new document and leaves the manifest as it is.
+        finding.fix = None;
         if finding.rule == "route-unknown-module" {
             // The module may be in a deployment that this manifest does not know.
             finding.severity = Severity::Warning;

@@ -74,8 +74,8 @@ fn what_was_typed_wins_over_the_envelope() {
         variables: BTreeMap::new(),
     };
     let document = import(&file, &options).document.unwrap();
-    assert_eq!(document.metadata.name, "vision");
-    assert_eq!((document.spec.target_condition.as_str(), document.spec.priority), ("*", 3));
+    assert_eq!(document.metadata().name, "vision");
+    assert_eq!((document.target_condition(), document.priority()), ("*", 3));
     let options = ImportOptions { name: Some("No Name".to_owned()), ..options };
     assert!(import(&file, &options).document.is_none());
 }
@@ -117,7 +117,7 @@ proptest! {
     /// Whatever is done to a manifest: no panic, and what comes out is a valid document.
     #[test]
     fn a_damaged_manifest_gives_findings_or_a_valid_document(
-        manifest in prop::sample::select(&["base.json", "layered.json", "chunks.json", "envelope.json", "plant.template.json"][..]),
+        manifest in prop::sample::select(&["base.json", "layered.json", "chunks.json", "envelope.json", "module-content.json", "plant.template.json"][..]),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..40, "[\\{\\}\\[\\],:\"$.a0 ]{0,4}|null|1e99|\\$\\{X"), 1..4),
     ) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure").join(manifest);
