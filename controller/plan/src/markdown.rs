@@ -14,11 +14,11 @@ use hemline_model::{Finding, Severity, id::DeviceId};
 
 use self::escape::{cell, code, html_code, label};
 use crate::{
-    Action, Change, Danger, Drift, Effect, On, Plan, Planned, Reason, Refusal, Restart, Review,
+    Action, Change, Danger, Drift, Effect, Forecast, On, Plan, Planned, Reason, Refusal, Restart, Review,
     RolloutForecast, Summary,
     names::some_names,
     plan::group_by,
-    print::{self, consequence, count, headline},
+    print::{self, consequence, consequence_on, count, headline},
 };
 
 /// Most characters of the text; GitHub takes 65 536.
@@ -62,7 +62,7 @@ impl Review {
         let mut lists = Lists { text: self.verdict(&groups), left: LISTS };
         self.lists(&mut lists, &groups);
         let mut text = lists.text;
-        let unlisted = table(&mut text, &groups);
+        let unlisted = table(&mut text, &groups, &self.forecast);
         let (folded, left_out) = details(&mut text, &groups);
         self.footer(&mut text, [unlisted, folded, left_out]);
         text
@@ -96,8 +96,9 @@ impl Review {
         lists.add("Removed", &gone, |(planned, devices)| {
             format!("{}: {}", place(planned, devices), removal(&planned.action))
         });
-        let hidden: Vec<&Danger> = forecast.dangers.iter().filter(|danger| !danger.kind.has_sign()).collect();
-        lists.add("Look twice at these, too", &hidden, danger_line);
+        let dangers = forecast.dangers.iter();
+        let dangers: Vec<&Danger> = dangers.filter(|danger| !danger.kind.shows_itself()).collect();
+        lists.add("Look twice at these", &dangers, danger_line);
         lists.add("Changed outside the documents; this overwrites it", &all(&forecast.drift), drift_line);
         lists.add("Restarts", &all(&forecast.restarts), restart_line);
         lists.add("Warnings", &self.warnings(), finding_line);
@@ -295,7 +296,7 @@ fn where_(devices: &[&DeviceId]) -> String {
 }
 
 /// The table of groups, as far as its share of the text goes. Returns how many groups are not in it.
-fn table(text: &mut String, groups: &[Group<'_>]) -> usize {
+fn table(text: &mut String, groups: &[Group<'_>], forecast: &Forecast) -> usize {
     if groups.is_empty() {
         return 0;
     }
@@ -303,7 +304,7 @@ fn table(text: &mut String, groups: &[Group<'_>]) -> usize {
     let mut used = rows.chars().count();
     let mut shown = 0;
     for (planned, devices) in groups {
-        let row = row(planned, devices);
+        let row = row(planned, devices, forecast);
         let length = row.chars().count();
         if used + length > TABLE {
             break;
@@ -316,12 +317,12 @@ fn table(text: &mut String, groups: &[Group<'_>]) -> usize {
     groups.len() - shown
 }
 
-fn row(planned: &Planned, devices: &[&DeviceId]) -> String {
+fn row(planned: &Planned, devices: &[&DeviceId], forecast: &Forecast) -> String {
     let action = &planned.action;
     let effect = match action {
         // The only consequence that holds a user's words.
         Action::CreateModule { .. } => code(&consequence(action), print::VALUE_AT_MOST * 2),
-        other => consequence(other),
+        other => consequence_on(other, devices, forecast),
     };
     let drift = match planned.reason {
         Reason::Drift => " (drift)",

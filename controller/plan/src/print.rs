@@ -6,9 +6,10 @@ use hemline_model::id::DeviceId;
 use serde_json::Value;
 
 use crate::{
-    Action, Change, Effect, Forecast, Plan, Planned, Reason, Review, RolloutForecast, Summary, change::Json,
+    Action, Change, Effect, Forecast, Plan, Planned, Reason, Review, RolloutForecast, Summary,
+    change::Json,
     names::some_names,
-    plan::{Gone, group_by},
+    plan::{Gone, TwinOf, group_by},
 };
 
 /// Longest value that is printed whole.
@@ -19,6 +20,9 @@ pub(crate) const GAP: &str = "     ";
 const LEAD: usize = 24;
 /// Changes of one group that are printed.
 const CHANGES_AT_MOST: usize = 20;
+/// Values that are bytes of memory: those of `HostConfig`, and the limit of a process.
+const MEMORY: [&str; 6] =
+    ["Memory", "MemoryReservation", "MemorySwap", "KernelMemory", "ShmSize", "memoryBytes"];
 /// Devices that are named one by one.
 const NAMED_AT_MOST: usize = 3;
 
@@ -53,7 +57,9 @@ impl fmt::Display for Review {
                 plan.groups().into_iter().filter(|(planned, _)| planned.reason == reason).collect();
             if !groups.is_empty() {
                 write!(f, "\n{heading}")?;
-                groups.iter().try_for_each(|(planned, devices)| group(f, planned, devices))?;
+                groups
+                    .iter()
+                    .try_for_each(|(planned, devices)| group(f, planned, devices, &self.forecast))?;
             }
         }
         already(f, plan)?;
@@ -79,9 +85,9 @@ fn refusals(f: &mut fmt::Formatter<'_>, review: &Review) -> fmt::Result {
         .try_for_each(|refusal| writeln!(f, "        {:<20}  {}", refusal.rule, clean(&refusal.message)))
 }
 
-/// What no sign of a group tells: removals have one.
+/// What the sign of a group does not tell well enough.
 fn dangers(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
-    let hidden: Vec<_> = forecast.dangers.iter().filter(|danger| !danger.kind.has_sign()).collect();
+    let hidden: Vec<_> = forecast.dangers.iter().filter(|danger| !danger.kind.shows_itself()).collect();
     if hidden.is_empty() {
         return Ok(());
     }
@@ -127,11 +133,19 @@ fn rollouts(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
     Ok(())
 }
 
-/// `canary 1 → 25 % 10 → 100 % 28 devices     at least 6 min     each approved`
+/// `1 device (canary) → 9 more (25 %) → 28 more (100 %)     38 devices in all     healthy time 6 min`
 pub(crate) fn waves(rollout: &RolloutForecast) -> String {
-    let waves: Vec<String> =
-        rollout.waves.iter().map(|wave| format!("{}: {}", wave.name, wave.devices)).collect();
-    let mut parts = vec![format!("{} of {}", waves.join(" → "), count(rollout.devices, "device"))];
+    let waves: Vec<String> = rollout
+        .waves
+        .iter()
+        .enumerate()
+        .map(|(place, wave)| match (place, wave.devices) {
+            (0, devices) => format!("{} ({})", count(devices, "device"), wave.name),
+            (_, 0) => format!("no more ({})", wave.name),
+            (_, devices) => format!("{devices} more ({})", wave.name),
+        })
+        .collect();
+    let mut parts = vec![waves.join(" → "), format!("{} in all", count(rollout.devices, "device"))];
     if rollout.left > 0 {
         parts.push(format!("{} in no wave", count(rollout.left, "device")));
     }
@@ -281,11 +295,16 @@ fn removals(plan: &Plan) -> Option<String> {
     (!parts.is_empty()).then(|| format!("removes {}", parts.join(", ")))
 }
 
-fn group(f: &mut fmt::Formatter<'_>, planned: &Planned, devices: &[&DeviceId]) -> fmt::Result {
+fn group(
+    f: &mut fmt::Formatter<'_>,
+    planned: &Planned,
+    devices: &[&DeviceId],
+    forecast: &Forecast,
+) -> fmt::Result {
     let action = &planned.action;
     let sign = sign(action);
     let subject = subject(planned, devices);
-    let consequence = consequence(action);
+    let consequence = consequence_on(action, devices, forecast);
     if consequence.is_empty() {
         writeln!(f, "  {sign:<3} {subject}")?;
     } else {
@@ -354,6 +373,18 @@ pub(crate) fn consequence(action: &Action) -> String {
     }
 }
 
+/// The same, where more happens on the devices: what a module that is made anew reads, it reads when it starts.
+pub(crate) fn consequence_on(action: &Action, devices: &[&DeviceId], forecast: &Forecast) -> String {
+    let Some(TwinOf::Module(module)) = action.twin() else { return consequence(action) };
+    let restarts = forecast.restarts.iter().filter(|restart| &restart.module == module);
+    let restarting: BTreeSet<&DeviceId> = restarts.flat_map(|restart| &restart.devices).collect();
+    match devices.iter().filter(|id| restarting.contains(**id)).count() {
+        0 => consequence(action),
+        all if all == devices.len() => "read at its restart".to_owned(),
+        some => format!("{}; read at its restart on {some}", consequence(action)),
+    }
+}
+
 pub(crate) fn values(change: &Change) -> String {
     match pair(change, VALUE_AT_MOST) {
         (None, Some(to)) => to,
@@ -366,7 +397,8 @@ pub(crate) fn values(change: &Change) -> String {
 /// The values before and after, cut so that the difference is seen: long ones that begin alike are shown from shortly
 /// before it.
 pub(crate) fn pair(change: &Change, at_most: usize) -> (Option<String>, Option<String>) {
-    let (from, to) = (change.from.as_ref().map(value), change.to.as_ref().map(value));
+    let shown = |json: &Json| memory(&change.path, json).unwrap_or_else(|| value(json));
+    let (from, to) = (change.from.as_ref().map(shown), change.to.as_ref().map(shown));
     let start = match (&from, &to) {
         (Some(from), Some(to)) => {
             let same = from.chars().zip(to.chars()).take_while(|(a, b)| a == b).count();
@@ -387,6 +419,15 @@ pub(crate) fn window(text: &str, start: usize, at_most: usize) -> String {
     let cut = |yes: bool| if yes { "…" } else { "" };
     let shown: String = text.chars().skip(start).take(at_most - 1).collect();
     format!("{}{shown}{}", cut(start > 0), cut(start + at_most - 1 < length))
+}
+
+/// Bytes of memory in the largest unit that divides them: `67108864` → `64 MiB`.
+fn memory(path: &str, json: &Json) -> Option<String> {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    let bytes = json.0.as_u64().filter(|bytes| *bytes > 0 && MEMORY.contains(&name))?;
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let (unit, size) = units.into_iter().find(|(_, size)| bytes.is_multiple_of(*size))?;
+    Some(format!("{} {unit}", bytes / size))
 }
 
 /// A value on one line: a text as it is when nothing in it can be mistaken, else JSON.

@@ -25,7 +25,7 @@ pub struct Danger {
     pub kind: DangerKind,
     /// What it happens to: a module, route, deployment or twin; empty for the device itself.
     pub subject: String,
-    /// Which value; may be empty.
+    /// Which value, or which ones; may be empty.
     pub detail: String,
     /// Where.
     #[schemars(with = "Vec<String>")]
@@ -70,17 +70,20 @@ impl DangerKind {
             Self::HostAccess => "more access to the host",
             Self::RouteLost => "route removed",
             Self::BaseMoved => "another base deployment",
-            Self::LayerLost => "layer no longer in force",
+            Self::LayerLost => "layer no longer in force, nor what it said",
             Self::PriorityChanged => "priority changes",
             Self::PropertyRemoved => "desired property removed",
         }
     }
 
-    /// Is it something that goes, and has a sign of its own in a printed plan?
-    pub(crate) fn has_sign(self) -> bool {
+    /// Is it told well enough by the sign of its own that it has in a printed plan? A device goes for good and a route takes
+    /// messages with it; a module can be deployed again.
+    pub(crate) fn shows_itself(self) -> bool {
         match self {
-            Self::DeviceDeleted | Self::ModuleRemoved | Self::RouteLost => true,
-            Self::DeviceUncovered
+            Self::ModuleRemoved => true,
+            Self::DeviceDeleted
+            | Self::RouteLost
+            | Self::DeviceUncovered
             | Self::DataDropped
             | Self::HostAccess
             | Self::BaseMoved

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::Effective;
 
+/// Values of a lost layer that are named.
+const VALUES_NAMED: usize = 3;
+
 /// Finds devices that lose a deployment or change their base, and deployments whose priority moves.
 pub(super) fn compare(scene: &Scene<'_>, found: &mut Found) {
     let Some(before) = scene.before else { return };
@@ -44,7 +47,23 @@ fn device(id: &DeviceId, was: &Effective, now: &Effective, scene: &Scene<'_>, fo
     let exists = |name: &&DocumentName| scene.after.fleet.deployments.contains_key(*name);
     for layer in was.layers.iter().filter(|name| !now.layers.contains(name)).filter(exists) {
         if now.base.is_some() && now.base.as_ref() != Some(layer) {
-            found.add(DangerKind::LayerLost, layer.as_str(), "", [id]);
+            found.add(DangerKind::LayerLost, layer.as_str(), taken_along(layer, was, now), [id]);
         }
+    }
+}
+
+/// The values that came from a layer and are others now: `modules.camera.env.LOG_LEVEL, routes.up`.
+fn taken_along(layer: &DocumentName, was: &Effective, now: &Effective) -> String {
+    let of_layer = was.provenance.iter().filter(|(_, origin)| &origin.said.document == layer);
+    let changed: Vec<&str> = of_layer
+        .filter(|(path, origin)| {
+            now.provenance.get(path).is_none_or(|origin_now| origin_now.said.value != origin.said.value)
+        })
+        .map(|(path, _)| path.as_str())
+        .collect();
+    let named = changed.iter().take(VALUES_NAMED).copied().collect::<Vec<_>>().join(", ");
+    match changed.len().saturating_sub(VALUES_NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
