@@ -20,13 +20,13 @@ const KINDS: [(&str, &str); 3] = [
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, String)> {
     vec![
-        ("device.json", text(&published::<Device>("device.json"))),
+        ("device.json", text(&written::<Device>("device.json"))),
         (
             "edge-deployment.json",
-            text(&target_or_manifest(published::<EdgeDeployment>("edge-deployment.json"))),
+            text(&target_or_manifest(written::<EdgeDeployment>("edge-deployment.json"))),
         ),
         ("hemline.json", text(&any())),
-        ("twin-configuration.json", text(&published::<TwinConfiguration>("twin-configuration.json"))),
+        ("twin-configuration.json", text(&written::<TwinConfiguration>("twin-configuration.json"))),
     ]
 }
 
@@ -80,6 +80,30 @@ fn published<T: JsonSchema>(file: &str) -> Value {
         root.insert("$id".to_owned(), id);
     }
     schema
+}
+
+/// The schema of a kind of document, which people write in editors.
+fn written<T: JsonSchema>(file: &str) -> Value {
+    let mut schema = published::<T>(file);
+    unoffered(&mut schema);
+    schema
+}
+
+/// Nothing may stand where a field is optional, but an editor should not offer `null` among the words of a choice: said as
+/// "none of the other types", which editors have no completion for.
+fn unoffered(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            for branch in map.get_mut("anyOf").and_then(Value::as_array_mut).into_iter().flatten() {
+                if *branch == json!({"type": "null"}) {
+                    *branch = json!({"not": {"type": ["array", "boolean", "number", "object", "string"]}});
+                }
+            }
+            map.values_mut().for_each(unoffered);
+        }
+        Value::Array(items) => items.iter_mut().for_each(unoffered),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// A value as text with one value per line, in one order, with a line feed at the end: for files that are compared.

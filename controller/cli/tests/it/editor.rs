@@ -131,6 +131,9 @@ fn hover_describes_and_completion_offers() {
         }
     };
     offered(2, &["always", "never", "on-failure", "on-unhealthy"]);
+    // It may be empty; nobody means to write that.
+    let policies = &answers[&questions[2]]["completion"];
+    assert!(policies.as_array().into_iter().flatten().all(|label| label != "null"), "{policies}");
     offered(3, &["createOptions", "desired", "startupOrder", "type"]);
     offered(4, &["routes", "priority", "storeAndForward"]);
     offered(5, &["Device", "EdgeDeployment"]);
