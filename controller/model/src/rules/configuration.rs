@@ -9,15 +9,21 @@ pub(super) const RULES: &[Rule] = &[
         "Two twin configurations of the same priority disagree on a property of one twin.",
         "Git has no time of creation that could decide, and a coin flip would decide differently every day.",
         "Give the one that should win the higher priority, or say the property in the Device document.",
-        "two configurations of priority 10, one with fps: 1 and one with fps: 2",
-        "priorities 10 and 20",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-01}\nspec: {tags: {site: lyon}}\n\
+         ---\napiVersion: hemline.dev/v1alpha1\nkind: TwinConfiguration\nmetadata: {name: all}\nspec: {targetCondition: \"*\", priority: 10, desired: {fps: 1}}\n\
+         ---\napiVersion: hemline.dev/v1alpha1\nkind: TwinConfiguration\nmetadata: {name: lyon}\nspec: {targetCondition: \"tags.site = 'lyon'\", priority: 10, desired: {fps: 2}}\n",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-01}\nspec: {tags: {site: lyon}}\n\
+         ---\napiVersion: hemline.dev/v1alpha1\nkind: TwinConfiguration\nmetadata: {name: all}\nspec: {targetCondition: \"*\", priority: 10, desired: {fps: 1}}\n\
+         ---\napiVersion: hemline.dev/v1alpha1\nkind: TwinConfiguration\nmetadata: {name: lyon}\nspec: {targetCondition: \"tags.site = 'lyon'\", priority: 20, desired: {fps: 2}}\n",
     ),
     warning(
         "configuration-without-target",
         "The condition of a twin configuration selects no device, or no module.",
         "Its properties reach nobody, most often because of a slip in the condition.",
         "Correct the condition, or the tags of the devices.",
-        "targetCondition: tags.sight = 'lyon'",
-        "targetCondition: tags.site = 'lyon'",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-01}\nspec: {tags: {site: lyon}}\n\
+         ---\napiVersion: hemline.dev/v1alpha1\nkind: TwinConfiguration\nmetadata: {name: lyon}\nspec: {targetCondition: \"tags.sight = 'lyon'\", priority: 10, desired: {fps: 2}}\n",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-01}\nspec: {tags: {site: lyon}}\n\
+         ---\napiVersion: hemline.dev/v1alpha1\nkind: TwinConfiguration\nmetadata: {name: lyon}\nspec: {targetCondition: \"tags.site = 'lyon'\", priority: 10, desired: {fps: 2}}\n",
     ),
 ];

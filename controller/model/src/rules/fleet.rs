@@ -2,6 +2,29 @@
 
 use super::{Rule, error, note, warning};
 
+/// The device of the examples and, behind it, what else their fleet has.
+macro_rules! fleet {
+    ($($rest:expr),*) => {
+        concat!(
+            "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-01}\nspec: {edge: true, tags: {site: lyon}}\n",
+            $($rest),*
+        )
+    };
+}
+
+/// A deployment of an example, for all of Lyon.
+macro_rules! deployment {
+    ($name:literal, $spec:literal) => {
+        concat!(
+            "---\napiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {name: ",
+            $name,
+            "}\nspec:\n  targetCondition: tags.site = 'lyon'\n",
+            $spec,
+            "\n"
+        )
+    };
+}
+
 /// In the order in which a fleet meets them.
 pub(super) const RULES: &[Rule] = &[
     error(
@@ -55,25 +78,62 @@ pub(super) const RULES: &[Rule] = &[
         "Two base deployments of the same priority select a device.",
         "A device has exactly one base. Git has no time of creation, so the choice would be a coin flip.",
         "Give one of them a higher priority, or make it layered.",
-        "priority: 10    # vision, all of Lyon\npriority: 10    # audio, all of Lyon",
-        "priority: 10    # vision, all of Lyon\npriority: 20    # audio, all of Lyon",
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!("audio", "  priority: 10\n  modules: {mic: {image: 'mic:2.0'}}")
+        ),
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!("audio", "  priority: 20\n  modules: {mic: {image: 'mic:2.0'}}")
+        ),
     ),
     error(
         "layer-conflict",
         "Two layers of the same priority disagree on a value.",
         "Which of the two a device gets would depend on chance.",
         "Give the one that should win the higher priority.",
-        "priority: 20    # debug: modules.camera.env.LOG_LEVEL is debug\n\
-         priority: 20    # quiet: modules.camera.env.LOG_LEVEL is warn",
-        "priority: 20    # debug\npriority: 30    # quiet, wins",
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!(
+                "debug",
+                "  layered: true\n  priority: 20\n  modules: {camera: {env: {LOG_LEVEL: debug}}}"
+            ),
+            deployment!(
+                "quiet",
+                "  layered: true\n  priority: 20\n  modules: {camera: {env: {LOG_LEVEL: warn}}}"
+            )
+        ),
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!(
+                "debug",
+                "  layered: true\n  priority: 20\n  modules: {camera: {env: {LOG_LEVEL: debug}}}"
+            ),
+            deployment!(
+                "quiet",
+                "  layered: true\n  priority: 30\n  modules: {camera: {env: {LOG_LEVEL: warn}}}"
+            )
+        ),
     ),
     error(
         "module-incomplete",
         "After layering a module still lacks its image or command.",
         "A layer changes a module that no base deploys, so there is nothing to run.",
         "Add the image or command, or the module to the base.",
-        "layered: true\nmodules: {camera: {env: {LOG_LEVEL: debug}}}    # no base has a camera",
-        "layered: true\nmodules: {camera: {image: 'camera:1.3', env: {LOG_LEVEL: debug}}}",
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!(
+                "extra",
+                "  layered: true\n  priority: 20\n  modules: {mic: {env: {LOG_LEVEL: debug}}}"
+            )
+        ),
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!(
+                "extra",
+                "  layered: true\n  priority: 20\n  modules: {mic: {image: 'mic:2.0', env: {LOG_LEVEL: debug}}}"
+            )
+        ),
     ),
     error(
         "port-clash",
@@ -116,32 +176,63 @@ pub(super) const RULES: &[Rule] = &[
         "A layered deployment has no base to lie on.",
         "IoT Edge applies layers only on top of a base; the layer has no effect on these devices.",
         "Add a base deployment for them, or set `layered: false`.",
-        "layered: true",
-        "layered: false",
+        fleet!(deployment!(
+            "vision",
+            "  layered: true\n  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"
+        )),
+        fleet!(deployment!(
+            "vision",
+            "  layered: false\n  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"
+        )),
     ),
     warning(
         "layer-below-base",
         "A layered deployment does not have a higher priority than its base.",
         "IoT Edge passes over layers at or below the base.",
         "Give the layer a priority above that of the base.",
-        "layered: true\npriority: 5     # the base has 10",
-        "layered: true\npriority: 20    # the base has 10",
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!(
+                "debug",
+                "  layered: true\n  priority: 5\n  modules: {camera: {env: {LOG_LEVEL: debug}}}"
+            )
+        ),
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!(
+                "debug",
+                "  layered: true\n  priority: 20\n  modules: {camera: {env: {LOG_LEVEL: debug}}}"
+            )
+        ),
     ),
     warning(
         "device-without-base",
         "No deployment selects an edge device.",
         "It runs nothing but the runtime itself.",
         "Correct its tags or a target condition, or remove `edge: true`.",
-        "tags: {site: lion}    # the deployments want lyon",
-        "tags: {site: lyon}",
+        fleet!(
+            "---\napiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-02}\nspec: {edge: true, tags: {site: lion}}\n",
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}")
+        ),
+        fleet!(
+            "---\napiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: press-02}\nspec: {edge: true, tags: {site: lyon}}\n",
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}")
+        ),
     ),
     warning(
         "deployment-without-device",
         "The target condition of a deployment selects no edge device.",
         "The deployment has no effect.",
         "Correct the condition or the tags of the devices.",
-        "targetCondition: tags.site = 'lion'",
-        "targetCondition: tags.site = 'lyon'",
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            "---\napiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {name: audio}\nspec:\n  targetCondition: tags.site = 'lion'\n  \
+             priority: 20\n  modules: {mic: {image: 'mic:2.0'}}\n"
+        ),
+        fleet!(
+            deployment!("vision", "  priority: 10\n  modules: {camera: {image: 'camera:1.3'}}"),
+            deployment!("audio", "  priority: 20\n  modules: {mic: {image: 'mic:2.0'}}")
+        ),
     ),
     note(
         "condition-reads-reported",

@@ -20,6 +20,7 @@ const ELSEWHERE: [&str; 23] = [
     "too-deep",
     "alias-expansion",
     "too-many-modules",
+    // `plan/tests/it/rules.rs` has these.
     "priority-tie",
     "layer-conflict",
     "module-incomplete",
@@ -27,7 +28,6 @@ const ELSEWHERE: [&str; 23] = [
     "layer-below-base",
     "device-without-base",
     "deployment-without-device",
-    // `plan/tests/it/rules.rs` has these.
     "ignore-unused",
     "port-clash",
     "port-of-hub",
@@ -85,6 +85,34 @@ fn examples_break_and_keep_their_rule() {
             assert!(said(wrong).contains(id), "{id} is not broken by:\n{}{:?}", whole(wrong), said(wrong));
         }
         assert_eq!(said(right), BTreeSet::new(), "{id}: still wrong:\n{}", whole(right));
+    }
+}
+
+/// The examples stand in a deployment beside the manifest that the right one names.
+#[test]
+fn examples_with_a_manifest_break_and_keep_their_rule() {
+    const CONTENT: &str = r#"{"modulesContent": {"$edgeAgent": {"properties.desired": {"schemaVersion": "1.1",
+        "modules": {"camera": {"settings": {"image": "camera:1.3"}}}}}, "$edgeHub": {"properties.desired": {"schemaVersion": "1.1"}}}}"#;
+    let configuration = format!(
+        r#"{{"id": "vision", "priority": 10, "targetCondition": "tags.site = 'lyon'", "content": {CONTENT}}}"#
+    );
+    let told = |piece: &str, names: &str| -> BTreeSet<&'static str> {
+        let (manifest, target) = match names.contains("configuration.json") {
+            true => (("configuration.json", configuration.clone()), ""),
+            false => (("deployment.json", CONTENT.to_owned()), "  targetCondition: '*'\n"),
+        };
+        let document = format!(
+            "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {{name: x}}\nspec:\n{target}{}",
+            indented(piece, 2)
+        );
+        let files = [manifest, ("x.yaml", document)]
+            .map(|(path, text)| SourceFile { path: Arc::from(path), bytes: text.into_bytes() });
+        load(&files).findings.iter().map(|finding| finding.rule).collect()
+    };
+    for id in ["manifest-path", "manifest-missing", "manifest-conflict", "manifest-overruled"] {
+        let Rule { wrong, right, .. } = rules::find(id).unwrap();
+        assert!(told(wrong, right).contains(id), "{id} is not broken by {wrong:?}: {:?}", told(wrong, right));
+        assert_eq!(told(right, right), BTreeSet::new(), "{id}: still wrong");
     }
 }
 
