@@ -25,4 +25,7 @@ pub mod valid;
 
 pub use finding::{Finding, Position, Severity};
 pub use secret::Secret;
-pub use valid::{DeploymentDoc, DeviceDoc, Fleet, Loaded, Origin, SourceFile, TwinConfigurationDoc, load};
+pub use valid::{
+    DeploymentDoc, DeviceDoc, Fleet, Known, Loaded, Origin, SourceFile, TwinConfigurationDoc, load,
+    load_knowing,
+};

@@ -24,7 +24,7 @@ pub(crate) use ignored::{PREFIX as IGNORE_PREFIX, annotations as ignore_annotati
 pub(crate) use json::twice as names_twice;
 pub use located::{InText, Located};
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use serde_json::Value;
 
@@ -113,13 +113,46 @@ pub fn read(file: &SourceFile) -> (Vec<RawDocument>, Vec<Finding>) {
 /// Reads one file into its documents. What cannot be read is a finding; documents before and behind it are still read.
 #[must_use]
 pub fn read_within(file: &SourceFile, limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
-    let source = match check_bytes(file, limits) {
-        Ok(text) => Arc::new(SourceText::new(file.path.clone(), text)),
-        Err(finding) => return (Vec::new(), vec![*finding]),
-    };
+    match source_of(file, limits) {
+        Ok(source) => read_all(&source, limits),
+        Err(finding) => (Vec::new(), vec![*finding]),
+    }
+}
+
+/// One document of a file.
+pub(crate) enum Document<K> {
+    /// Read from its text.
+    Read(RawDocument),
+    /// One with a text that somebody knows already, and its place here.
+    Known(Located, K),
+}
+
+/// Reads one file, but not those documents whose text is known. Only YAML: the same text means something else in JSON.
+pub(crate) fn read_unknown<K>(
+    file: &SourceFile,
+    known: impl Fn(&str) -> Option<K>,
+) -> (Vec<Document<K>>, Vec<Finding>) {
+    let known = |text: &str| if file.path.ends_with(".json") { None } else { known(text) };
+    match source_of(file, Limits::default()) {
+        Ok(source) => read_source(&source, Limits::default(), known),
+        Err(finding) => (Vec::new(), vec![*finding]),
+    }
+}
+
+/// A document whose text was known, from its text all the same.
+pub(crate) fn read_again(located: &Located) -> Option<RawDocument> {
+    let (source, piece) = located.text_piece();
+    let value = reader::read(source, piece, Limits::default()).value?;
+    let weight = weight::of(&value, Limits::default().weight);
+    Some(RawDocument { value, located: located.clone(), weight })
+}
+
+/// The text of a file, when it is one.
+fn source_of(file: &SourceFile, limits: Limits) -> Result<Arc<SourceText>, Box<Finding>> {
+    let source = Arc::new(SourceText::new(file.path.clone(), check_bytes(file, limits)?));
     match control_character(&source) {
-        Some(finding) => (Vec::new(), vec![finding]),
-        None => read_source(&source, limits),
+        Some(finding) => Err(Box::new(finding)),
+        None => Ok(source),
     }
 }
 
@@ -140,7 +173,7 @@ pub(crate) fn read_manifest(
     let bare = fill::without_comments(text);
     let Some(variables) = variables else {
         let source = Arc::new(SourceText::filled(file.path.clone(), text, &bare, Vec::new()));
-        let (documents, findings) = read_source(&source, limits);
+        let (documents, findings) = read_all(&source, limits);
         return (documents, findings, Vec::new());
     };
     let Some(filled) = fill::fill(&bare, variables, limits.file_bytes) else {
@@ -150,11 +183,24 @@ pub(crate) fn read_manifest(
         return (Vec::new(), vec![finding.with_hint("give it shorter values")], Vec::new());
     };
     let source = Arc::new(SourceText::filled(file.path.clone(), text, &filled.text, filled.shifts));
-    let (documents, findings) = read_source(&source, limits);
+    let (documents, findings) = read_all(&source, limits);
     (documents, findings, filled.unset)
 }
 
-fn read_source(source: &Arc<SourceText>, mut limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
+fn read_all(source: &Arc<SourceText>, limits: Limits) -> (Vec<RawDocument>, Vec<Finding>) {
+    let (documents, findings) = read_source(source, limits, |_| None::<Infallible>);
+    let read = |document| match document {
+        Document::Read(raw) => raw,
+        Document::Known(_, never) => match never {},
+    };
+    (documents.into_iter().map(read).collect(), findings)
+}
+
+fn read_source<K>(
+    source: &Arc<SourceText>,
+    mut limits: Limits,
+    known: impl Fn(&str) -> Option<K>,
+) -> (Vec<Document<K>>, Vec<Finding>) {
     let mut documents = Vec::new();
     let mut findings = Vec::new();
     let mut left = limits.file_weight;
@@ -162,6 +208,10 @@ fn read_source(source: &Arc<SourceText>, mut limits: Limits) -> (Vec<RawDocument
         // Who copies that much, or has that much to mend, is told once.
         if findings.len() >= limits.file_findings || limits.alias_weight == 0 {
             break;
+        }
+        if let Some(known) = known(source.piece(piece)) {
+            documents.push(Document::Known(Located::new(source.clone(), piece, BTreeMap::new()), known));
+            continue;
         }
         let outcome = reader::read(source, piece, limits);
         limits.alias_weight = limits.alias_weight.saturating_sub(outcome.copied);
@@ -176,7 +226,7 @@ fn read_source(source: &Arc<SourceText>, mut limits: Limits) -> (Vec<RawDocument
                     findings.push(too_heavy(&located, "the document holds more values than are read"));
                 } else if let Some(rest) = left.checked_sub(weight) {
                     left = rest;
-                    documents.push(RawDocument { value, located, weight });
+                    documents.push(Document::Read(RawDocument { value, located, weight }));
                 } else {
                     findings
                         .push(too_heavy(&located, "from here on, the file holds more values than are read"));
@@ -242,6 +292,12 @@ fn check_bytes(file: &SourceFile, limits: Limits) -> Result<&str, Box<Finding>> 
 
 /// NUL and its kin: no YAML, and a sign that the file is not text at all.
 fn control_character(source: &SourceText) -> Option<Finding> {
+    // Bytes that are, or that may start, a control character: few texts have any.
+    let suspicious =
+        |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) || matches!(byte, 0x7f | 0xc2);
+    if !source.text().bytes().any(suspicious) {
+        return None;
+    }
     let bad = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
     let offset = source.text().find(bad)?;
     let found = source.text().get(offset..)?.chars().next()?;

@@ -4,6 +4,7 @@
 //! stages never see the raw form. Not here: which deployment reaches which device (`plan`).
 
 mod across;
+mod beside;
 mod configuration;
 mod consequences;
 mod context;
@@ -15,8 +16,10 @@ pub mod duration;
 mod idle;
 mod ignoring;
 mod image;
+mod known;
 mod manifest;
 mod module;
+mod reading;
 mod shape;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -36,6 +39,7 @@ pub use crate::{
 };
 use context::{Context, name_of, unescape, words};
 pub use ignoring::IdleIgnore;
+pub use known::Known;
 pub use manifest::unread_manifests;
 
 /// What came out of a set of files.
@@ -96,12 +100,12 @@ pub struct DeviceSpec {
     pub enabled: bool,
     /// The edge device it connects through, by hub id.
     pub parent: Option<DeviceId>,
-    /// Tags of the twin.
-    pub tags: Object,
+    /// Tags of the twin. Shared: a fleet has many devices, and each is held more than once.
+    pub tags: Arc<Object>,
     /// How it proves who it is.
     pub auth: Auth,
     /// Desired properties of the device twin.
-    pub desired: Object,
+    pub desired: Arc<Object>,
 }
 
 /// One valid `EdgeDeployment`.
@@ -109,8 +113,8 @@ pub struct DeviceSpec {
 pub struct DeploymentDoc {
     /// `metadata.name`.
     pub name: DocumentName,
-    /// What runs where.
-    pub spec: EdgeDeploymentSpec,
+    /// What runs where. Shared with the same document of other revisions.
+    pub spec: Arc<EdgeDeploymentSpec>,
     /// Where it stands.
     pub origin: Origin,
     /// Positions inside the document.
@@ -223,41 +227,45 @@ fn too_much(located: &Located) -> Finding {
     finding.with_hint("point to a smaller folder")
 }
 
-/// Reads and checks a set of files: one revision of a source, or one folder.
+/// Reads and checks a set of files: one revision of a source, or one folder. Works on all cores; the answer does not depend
+/// on how many there are.
 #[must_use]
 pub fn load(files: &[SourceFile]) -> Loaded {
+    load_knowing(files, &Known::default())
+}
+
+/// The same, for a revision that has most of its documents in common with one that is known: what both say in the same words
+/// is neither read nor held twice.
+#[must_use]
+pub fn load_knowing(files: &[SourceFile], known: &Known<'_>) -> Loaded {
     let mut findings = Vec::new();
     let (mut drafts, mut annotated) = (across::Drafts::default(), Vec::new());
     let mut manifests = manifest::Manifests::among(files);
     let mut left = WEIGHT_AT_MOST;
-    'files: for file in files {
-        if manifests.holds(file) {
-            continue;
-        }
-        let (documents, problems) = crate::text::read(file);
-        findings.extend(problems);
-        for document in documents {
-            let document = manifests.adopt(document, &mut findings);
-            let Some(rest) = left.checked_sub(document.weight) else {
-                findings.push(too_much(&document.located));
-                break 'files;
-            };
-            left = rest;
-            let located = document.located.clone();
-            let draft = draft::draft(document, &mut findings);
-            if draft.is_some() && located.ignored().next().is_some() {
-                annotated.push(located.clone());
-            }
-            drafts.add(draft);
-            located.rest();
-            if findings.len() >= FINDINGS_AT_MOST {
-                findings.push(too_many(&located));
-                break 'files;
+    'files: for batch in reading::batches(files) {
+        for reading::Read { documents, problems } in reading::read(batch, &manifests, known) {
+            findings.extend(problems);
+            for reading::Document { located, weight, manifest, draft, told } in documents {
+                manifests.note(manifest);
+                let Some(rest) = left.checked_sub(weight) else {
+                    findings.push(too_much(&located));
+                    break 'files;
+                };
+                left = rest;
+                findings.extend(told);
+                if draft.is_some() && located.ignored().next().is_some() {
+                    annotated.push(located.clone());
+                }
+                drafts.add(draft);
+                if findings.len() >= FINDINGS_AT_MOST {
+                    findings.push(too_many(&located));
+                    break 'files;
+                }
             }
         }
     }
     manifests.unused(&mut findings);
-    let mut fleet = across::fleet(drafts, &mut findings);
+    let mut fleet = across::fleet(drafts, known, &mut findings);
     // What all documents together are told is bounded too; errors come first, so that none hides behind warnings.
     if findings.len() > 2 * FINDINGS_AT_MOST {
         findings.sort_by_key(|finding| finding.severity);
@@ -277,7 +285,7 @@ pub(crate) fn judge(document: RawDocument) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut drafts = across::Drafts::default();
     drafts.add(draft::draft(document, &mut findings));
-    across::fleet(drafts, &mut findings);
+    across::fleet(drafts, &Known::default(), &mut findings);
     findings
 }
 

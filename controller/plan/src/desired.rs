@@ -1,18 +1,22 @@
 //! One merged config → the twins that say so: `$edgeAgent` and `$edgeHub` in the shapes of IoT Edge, and the module twins
 //! (reference edge-runtime §1.3, §1.6).
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+mod twins;
+
+use std::sync::Arc;
 
 use hemline_model::{
     edge::{
-        AgentDesired, AgentModule, DockerSettings, EnvEntry, HubDesired, HubRoute, ModuleSettings,
-        ModuleType, ProcessSettings, Runtime, StoreAndForward,
+        AgentModule, DockerSettings, EnvEntry, HubDesired, HubRoute, ModuleSettings, ModuleType,
+        ProcessSettings, StoreAndForward,
     },
     id::ModuleId,
     twin::{Which, limits::measure},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+
+pub use self::twins::ModuleTwins;
 
 /// Seconds that a message waits for its receiver when no document says so; what the Azure portal writes.
 const TIME_TO_LIVE_SECS: u64 = 7200;
@@ -21,12 +25,11 @@ const TIME_TO_LIVE_SECS: u64 = 7200;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DesiredTwins {
     /// Tags of the device twin.
-    pub tags: Map<String, Value>,
+    pub tags: Arc<Map<String, Value>>,
     /// Desired properties of the device twin.
-    pub device: Map<String, Value>,
-    /// Desired properties of the module twins, `$edgeAgent` and `$edgeHub` included; empty for a device that is no edge
-    /// device. Shared by all devices with the same deployments.
-    pub modules: Arc<BTreeMap<ModuleId, Map<String, Value>>>,
+    pub device: Arc<Map<String, Value>>,
+    /// Desired properties of the module twins. Shared by all devices with the same deployments.
+    pub modules: Arc<ModuleTwins>,
 }
 
 /// One module, ready for the twins: a piece of `$edgeAgent`, and its own desired properties.
@@ -71,28 +74,9 @@ pub(crate) fn ready(module: &Map<String, Value>) -> Result<ReadyModule, &'static
     Ok(ReadyModule { agent: agent.unwrap_or_default(), desired, agent_bytes, keeps_limits })
 }
 
-/// The module twins of a merged config: `rest` is what it says besides its modules.
-pub(crate) fn twins<'m>(
-    modules: impl Iterator<Item = (ModuleId, Cow<'m, ReadyModule>)>,
-    rest: &Map<String, Value>,
-) -> BTreeMap<ModuleId, Map<String, Value>> {
-    let (mut twins, mut agents) = (BTreeMap::new(), Map::new());
-    for (id, ready) in modules {
-        let ReadyModule { agent, desired, agent_bytes: _, keeps_limits: _ } = ready.into_owned();
-        agents.insert(id.to_string(), agent);
-        twins.insert(id, desired);
-    }
-    let desired = AgentDesired {
-        schema_version: "1.1".to_owned(),
-        runtime: Runtime::default(),
-        system_modules: BTreeMap::new(),
-        modules: BTreeMap::new(),
-    };
-    let mut desired = without_null(&desired.to_map());
-    desired.insert("modules".to_owned(), Value::Object(agents));
-    twins.insert(ModuleId::edge_agent(), desired);
-    twins.insert(ModuleId::edge_hub(), without_null(&edge_hub(rest).to_map()));
-    twins
+/// What `$edgeHub` should hold: `rest` is what a merged config says besides its modules.
+pub(crate) fn hub_twin(rest: &Map<String, Value>) -> Map<String, Value> {
+    without_null(&edge_hub(rest).to_map())
 }
 
 /// A module that cannot run as merged.

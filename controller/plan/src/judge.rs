@@ -7,7 +7,7 @@
 
 use hemline_model::{Finding, Fleet, Loaded};
 
-use crate::{Facts, Resolution, resolve};
+use crate::{Facts, Resolution, resolve, resolve_knowing};
 
 /// Rules about what is there. All others of the resolution are about what is missing, or follow from it.
 const HOLD_ANYWAY: [&str; 10] = [
@@ -35,13 +35,19 @@ pub struct Judged {
 /// Judges what was loaded.
 #[must_use]
 pub fn judge(loaded: Loaded, facts: &Facts) -> Judged {
+    judge_knowing(loaded, facts, &Resolution::default())
+}
+
+/// The same, for a revision that has most of its documents in common with one that is resolved.
+#[must_use]
+pub fn judge_knowing(loaded: Loaded, facts: &Facts, known: &Resolution) -> Judged {
     let Loaded { fleet, remnant, mut findings } = loaded;
     if let Some(remnant) = remnant {
         let holds = |finding: &Finding| HOLD_ANYWAY.contains(&finding.rule);
         findings.extend(resolve(&remnant, facts).findings.into_iter().filter(holds));
     }
     let resolved = fleet.map(|fleet| {
-        let resolution = resolve(&fleet, facts);
+        let resolution = resolve_knowing(&fleet, facts, known);
         findings.extend(resolution.findings.iter().cloned());
         (fleet, resolution)
     });

@@ -44,12 +44,12 @@ mod why;
 
 pub use attribute::three_way;
 pub use change::{Change, Json, MASK};
-pub use desired::DesiredTwins;
+pub use desired::{DesiredTwins, ModuleTwins};
 pub use export::{Exported, export};
 pub use forecast::{
     Danger, DangerKind, Drift, Forecast, On, Restart, RolloutForecast, Scene, Side, WaveForecast,
 };
-pub use judge::{Judged, judge};
+pub use judge::{Judged, judge, judge_knowing};
 pub use markdown::{AT_MOST as MARKDOWN_AT_MOST, MARKER, findings_markdown};
 pub use mend::{Mended, mend};
 pub use observe::{MANAGED_BY, Observed, ObservedDevice, ObservedModule};
@@ -57,7 +57,7 @@ pub use plan::{Action, DevicePlan, Effect, IdentityStep, Plan, Planned, Reason, 
 pub use policy::{Deny, Limit, Policy, Refusal, Verdict};
 pub use resolve::{
     DesiredIdentity, Effective, Facts, LayerKind, ModuleConfigurations, Opinion, Origins, Provenance,
-    Resolution, Target, resolve,
+    Resolution, Target, resolve, resolve_knowing,
 };
 pub use review::{Complaint, PlanDocument, Review, schemas};
 pub use sealed::{SEALED_KIND, SealedPlan, SealedSide, Sealing};

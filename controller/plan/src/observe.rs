@@ -110,8 +110,8 @@ impl Observed {
             edge: effective.identity.edge,
             parent: effective.identity.parent.clone(),
             auth: effective.identity.auth.clone(),
-            tags: effective.twins.tags.clone(),
-            desired: effective.twins.device.clone(),
+            tags: Map::clone(&effective.twins.tags),
+            desired: Map::clone(&effective.twins.device),
             modules: modules.collect(),
             ..ObservedDevice::default()
         }

@@ -21,6 +21,7 @@ use hemline_model::{
     document::Auth,
     id::{DeviceId, DocumentName, ModuleId},
 };
+use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,7 +29,7 @@ use crate::DesiredTwins;
 
 pub use self::configurations::{ModuleConfigurations, Target};
 use self::{
-    config::{Config, Configs},
+    config::{Chosen, Config, Configs, MergedConfig},
     layer::Layer,
     target::Targets,
 };
@@ -55,6 +56,8 @@ pub struct Resolution {
     pub configured: BTreeMap<DocumentName, Vec<Target>>,
     /// What is wrong across documents. An error means that the resolution must not be applied.
     pub findings: Vec<Finding>,
+    /// The configs that devices have, in order of the names of their deployments.
+    merged: Vec<Arc<MergedConfig>>,
 }
 
 /// What one device should be.
@@ -67,7 +70,7 @@ pub struct Effective {
     /// The base deployment, when there is one.
     pub base: Option<DocumentName>,
     /// Layers in force, lowest first.
-    pub layers: Vec<DocumentName>,
+    pub layers: Arc<[DocumentName]>,
     /// Twin configurations of the device twin, lowest first.
     pub configurations: Vec<DocumentName>,
     /// Twin configurations of its modules. Shared by all devices with the same ones.
@@ -138,38 +141,46 @@ impl Resolution {
     }
 }
 
-/// Resolves a whole fleet. What is wrong is a finding; the result is complete for every device that is not concerned.
+/// Resolves a whole fleet. What is wrong is a finding; the result is complete for every device that is not concerned. Works
+/// on all cores; the answer does not depend on how many there are.
 #[must_use]
 pub fn resolve(fleet: &Fleet, facts: &Facts) -> Resolution {
-    let layers: Vec<Layer<'_>> = fleet.deployments.values().map(Layer::new).collect();
+    resolve_knowing(fleet, facts, &Resolution::default())
+}
+
+/// The same, for a revision that has most of its documents in common with one that is resolved: what both merge from the
+/// same documents is neither merged nor held twice.
+#[must_use]
+pub fn resolve_knowing(fleet: &Fleet, facts: &Facts, known: &Resolution) -> Resolution {
+    let layers = Layer::all(fleet);
     let targets = Targets::new(&layers);
-    let mut targeted: BTreeMap<DocumentName, Vec<DeviceId>> =
-        fleet.deployments.keys().map(|name| (name.clone(), Vec::new())).collect();
+    let devices: Vec<&DeviceDoc> = fleet.devices.values().collect();
+    let matching = |device: &&DeviceDoc| match device.spec.edge {
+        true => targets.matching(device, facts),
+        false => Vec::new(),
+    };
+    let matching: Vec<Vec<usize>> = devices.par_iter().map(matching).collect();
+    let mut targeted: Vec<Vec<DeviceId>> = vec![Vec::new(); layers.len()];
     let mut findings = Findings::default();
-    let mut configs = Configs::default();
-    let mut devices = BTreeMap::new();
+    let mut chosen = Chosen::default();
     let reads_reported = |layer: &Layer<'_>| layer.deployment.spec.condition.reads_reported();
     let undecided = facts.reported.is_empty() && layers.iter().any(reads_reported);
-    for device in fleet.devices.values() {
-        if !device.spec.edge {
-            devices.insert(device.id.clone(), effective(device, &[], None));
-            continue;
-        }
-        let matching = targets.matching(device, facts);
-        for layer in &matching {
-            if let Some(list) = targeted.get_mut(&layer.deployment.name) {
-                list.push(device.id.clone());
-            }
+    for (device, matching) in devices.iter().zip(&matching).filter(|(device, _)| device.spec.edge) {
+        for place in matching {
+            targeted[*place].push(device.id.clone());
         }
         // Without a hub, a condition on reported properties may yet select it.
         if matching.is_empty() && !undecided {
             findings.on(device, Problem::device_without_base(device));
         }
-        let chosen = choose(device, &matching, &mut findings);
-        let config = configs.get(&chosen);
-        devices.insert(device.id.clone(), effective(device, &chosen, Some(&config)));
-        config.users.borrow_mut().push(device.id.clone());
+        chosen.add(device, choose(device, &layers, matching, &mut findings));
     }
+    let targeted =
+        layers.iter().zip(targeted).map(|(layer, to)| (layer.deployment.name.clone(), to)).collect();
+    let configs = Configs::merge(chosen, &layers, &known.merged);
+    let effective = |device: &&DeviceDoc| (device.id.clone(), effective(device, configs.of(device)));
+    let mut devices: BTreeMap<DeviceId, Effective> =
+        devices.par_iter().map(effective).collect::<Vec<_>>().into_iter().collect();
     check::configs(fleet, &configs, &mut findings);
     check::deployments(fleet, facts, &targeted, &mut findings);
     check::routes(fleet, &configs, &mut findings);
@@ -177,11 +188,11 @@ pub fn resolve(fleet: &Fleet, facts: &Facts) -> Resolution {
     let mut findings = findings.finish();
     let unused: Vec<Finding> = fleet.idle_ignores.iter().filter_map(|idle| idle.finding(&findings)).collect();
     findings.extend(unused);
-    Resolution { devices, targeted, configured, findings }
+    Resolution { devices, targeted, configured, findings, merged: configs.into_known() }
 }
 
-fn effective(device: &DeviceDoc, chosen: &[&Layer<'_>], config: Option<&Config>) -> Effective {
-    let mut names = chosen.iter().map(|layer| layer.deployment.name.clone());
+fn effective(device: &DeviceDoc, config: Option<&Config>) -> Effective {
+    let names = config.map(|config| config.merged.deployments.as_slice()).unwrap_or_default();
     Effective {
         name: device.name.clone(),
         identity: DesiredIdentity {
@@ -190,45 +201,49 @@ fn effective(device: &DeviceDoc, chosen: &[&Layer<'_>], config: Option<&Config>)
             parent: device.spec.parent.clone(),
             auth: device.spec.auth.clone(),
         },
-        base: names.next(),
-        layers: names.collect(),
+        base: names.first().cloned(),
+        layers: config.map(|config| Arc::clone(&config.merged.layers)).unwrap_or_default(),
         configurations: Vec::new(),
         module_configurations: Arc::default(),
         twins: DesiredTwins {
-            tags: crate::desired::without_null(&device.spec.tags),
-            device: crate::desired::without_null(&device.spec.desired),
-            modules: config.map(|config| Arc::clone(&config.modules)).unwrap_or_default(),
+            tags: Arc::clone(&device.spec.tags),
+            device: Arc::clone(&device.spec.desired),
+            modules: config.map(|config| Arc::clone(&config.merged.modules)).unwrap_or_default(),
         },
         provenance: config.map(|config| Arc::clone(&config.origins)).unwrap_or_default(),
     }
 }
 
-/// The base of a device and the layers above it, lowest first. Empty when there is no base, or when two tie.
-fn choose<'a>(device: &DeviceDoc, matching: &[&'a Layer<'a>], findings: &mut Findings) -> Vec<&'a Layer<'a>> {
-    let mut bases: Vec<_> = matching.iter().copied().filter(|layer| !layer.deployment.spec.layered).collect();
-    // Names make the order of equals the same on every run.
-    let order = |layer: &&Layer<'_>| (layer.deployment.spec.priority, layer.deployment.name.clone());
-    bases.sort_by_key(order);
-    let mut above: Vec<_> = matching.iter().copied().filter(|layer| layer.deployment.spec.layered).collect();
-    above.sort_by_key(order);
-    let Some(base) = bases.pop() else {
+/// The base of a device and the layers above it, lowest first; `matching` are places in that order. Empty when there is no
+/// base, or when two tie.
+fn choose(
+    device: &DeviceDoc,
+    layers: &[Layer<'_>],
+    matching: &[usize],
+    findings: &mut Findings,
+) -> Vec<usize> {
+    let document = |place: usize| &**layers[place].deployment;
+    let (above, mut bases): (Vec<usize>, Vec<usize>) =
+        matching.iter().partition(|place| document(**place).spec.layered);
+    let Some(place) = bases.pop() else {
         for layer in above {
-            findings.on(device, Problem::layer_without_base(layer.deployment));
+            findings.on(device, Problem::layer_without_base(document(layer)));
         }
         return Vec::new();
     };
-    if let Some(rival) = bases.pop()
-        && rival.deployment.spec.priority == base.deployment.spec.priority
+    let base = document(place);
+    if let Some(rival) = bases.pop().map(document)
+        && rival.spec.priority == base.spec.priority
     {
-        findings.on(device, Problem::tie(rival.deployment, base.deployment));
+        findings.on(device, Problem::tie(rival, base));
         return Vec::new();
     }
-    let mut chosen = vec![base];
-    for layer in above {
-        if layer.deployment.spec.priority > base.deployment.spec.priority {
-            chosen.push(layer);
+    let mut chosen = vec![place];
+    for place in above {
+        if document(place).spec.priority > base.spec.priority {
+            chosen.push(place);
         } else {
-            findings.on(device, Problem::layer_below_base(layer.deployment, base.deployment));
+            findings.on(device, Problem::layer_below_base(document(place), base));
         }
     }
     chosen

@@ -5,6 +5,7 @@ mod it {
     mod azure;
     mod configurations;
     mod idempotence;
+    mod knowing;
     mod markdown;
     mod mend;
     mod rules;

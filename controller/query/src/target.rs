@@ -15,6 +15,7 @@ use crate::twin::eval::is_true;
 use crate::twin::lexer::Kind;
 use crate::twin::names::{JOB, TWIN, near_root};
 use crate::twin::parser::Parser;
+pub use crate::twin::row::DeviceTwin;
 pub use need::Need;
 
 /// A parsed condition. Its `Display` is the condition as text again; equality ignores how it was written.
@@ -52,6 +53,16 @@ impl TargetCondition {
         match &self.meaning {
             Meaning::All => true,
             Meaning::Where { condition, .. } => is_true(condition, twin),
+        }
+    }
+
+    /// The same for a device twin in pieces. A condition over modules selects none.
+    #[must_use]
+    pub fn matches_device(&self, twin: DeviceTwin<'_>) -> bool {
+        match &self.meaning {
+            Meaning::All => true,
+            Meaning::Where { source: Source::Devices, condition } => is_true(condition, twin),
+            Meaning::Where { .. } => false,
         }
     }
 

@@ -7,3 +7,4 @@ pub(crate) mod lexer;
 pub(crate) mod names;
 pub(crate) mod parser;
 pub(crate) mod print;
+pub(crate) mod row;

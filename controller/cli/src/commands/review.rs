@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hemline_model::{Finding, Fleet, id::DeviceId};
+use hemline_model::{Finding, Fleet, Known, Loaded, SourceFile, id::DeviceId};
 use hemline_plan::{
     Facts, FleetState, Forecast, Judged, Observed, Plan, Policy, Resolution, Review, Scene, SealedPlan,
-    SealedSide, Sealing, Side as Documents, StateSight, judge, plan, resolve, three_way,
+    SealedSide, Sealing, Side as Documents, StateSight, judge, judge_knowing, plan, resolve, three_way,
 };
 use hemline_sources::{Note, Snapshot};
 use reqwest::Method;
@@ -67,28 +67,26 @@ pub(crate) enum Outcome {
 
 /// One side of the comparison.
 struct Side {
-    given: Option<String>,
-    snapshot: Snapshot,
+    sealed: SealedSide,
+    label: String,
+    /// Gone when they were read: documents keep their own text.
+    files: Vec<SourceFile>,
+    notes: Vec<Note>,
 }
 
 impl Side {
-    fn sealed(&self) -> SealedSide {
-        SealedSide {
-            given: self.given.clone(),
-            revision: self.snapshot.revision.to_string(),
-            digest: hemline_sources::contents(&self.snapshot.files),
-        }
-    }
-
-    fn label(&self) -> String {
-        self.snapshot.revision.short().to_owned()
+    fn new(given: Option<String>, snapshot: Snapshot) -> Self {
+        let Snapshot { revision, files, notes, .. } = snapshot;
+        let digest = hemline_sources::contents(&files);
+        let label = revision.short().to_owned();
+        Self { sealed: SealedSide { given, revision: revision.to_string(), digest }, label, files, notes }
     }
 }
 
 /// Does it all.
 pub(crate) async fn review(args: &Args, request: &Request<'_>) -> Result<Outcome, CommandError> {
     let state = state(args, request).await?;
-    let (before, after) = match request.base {
+    let (mut before, mut after) = match request.base {
         Some(base) => {
             let (before, after) = revisions(request, base)?;
             (Some(before), after)
@@ -97,18 +95,17 @@ pub(crate) async fn review(args: &Args, request: &Request<'_>) -> Result<Outcome
         None if state.is_some() => (None, head(request)?),
         None => (in_force(args), head(request)?),
     };
-    let base = before.as_ref().map(|side| resolved(&side.snapshot, &Facts::default()).unwrap_or_default());
+    let base = before.as_mut().map(|side| resolved(side, &Facts::default()).unwrap_or_default());
     let facts = state.as_ref().map(reported).unwrap_or_default();
-    let (resolved, findings) = judged(&after, &facts);
+    let (resolved, findings) = judged(&mut after, base.as_ref(), &facts);
     let Some((fleet, head)) = resolved else { return Ok(Outcome::Broken(findings)) };
 
-    let base_resolution = base.as_ref().map(|(_, resolution)| resolution);
+    let base_resolution = base.as_ref().map(|base| &base.resolution);
     let mut notes = Vec::new();
     let (planned, observed) = match &state {
         Some(state) => {
             let hints: Vec<&Resolution> = base_resolution.into_iter().chain([&head]).collect();
-            let digest = hemline_sources::contents(&after.snapshot.files);
-            let waits = state.waiting.as_ref().is_some_and(|waiting| waiting.digest == digest);
+            let waits = state.waiting.as_ref().is_some_and(|waiting| waiting.digest == after.sealed.digest);
             let sight = if waits { state.sight_of_waiting(&hints) } else { state.sight(&hints) };
             notes = said_of(state, &sight, before.as_ref());
             (three_way(&head, base_resolution, &sight, &times(state)), Some(sight.observed))
@@ -116,32 +113,34 @@ pub(crate) async fn review(args: &Args, request: &Request<'_>) -> Result<Outcome
         None => (plan(&head, base_resolution, None), None),
     };
     let base_label = match (&before, &state) {
-        (Some(side), _) => Some(side.label()),
+        (Some(side), _) => Some(side.label.clone()),
         (None, Some(state)) => state.applied.as_ref().map(|applied| short(&applied.revision)),
         (None, None) => None,
     };
     // A reader wants to see what moved between deployments, also where only the applied revision's name is known.
-    let planned = planned.between(base_label, Some(after.label()));
-    let sides = (base.as_ref(), &fleet, &head);
+    let planned = planned.between(base_label, Some(after.label.clone()));
+    let sides = (base.as_ref().map(|base| (&base.fleet, &base.resolution)), &fleet, &head);
     let review = finish(planned, sides, observed.as_ref(), (findings, notes), &request.policy);
-    let base_side = before.as_ref().map(Side::sealed).or_else(|| {
+    let base_side = before.as_ref().map(|side| side.sealed.clone()).or_else(|| {
         let applied = state.as_ref()?.applied.as_ref()?;
         Some(SealedSide { given: None, revision: applied.revision.clone(), digest: applied.digest.clone() })
     });
     let sealed = SealedPlan::new(&Sealing {
         folder: request.folder.display().to_string(),
         base: base_side,
-        head: after.sealed(),
+        head: after.sealed.clone(),
         state: state.as_ref(),
         review: &review,
     });
     let applied = state.and_then(|state| state.applied);
+    // The process ends with its command; to take a large fleet apart piece by piece would only keep somebody waiting.
+    std::mem::forget((base, fleet, head));
     Ok(Outcome::Plan(Box::new(Reviewed { review, sealed, applied })))
 }
 
 fn finish(
     plan: Plan,
-    (base, fleet, head): (Option<&(Fleet, Resolution)>, &Fleet, &Resolution),
+    (base, fleet, head): (Option<(&Fleet, &Resolution)>, &Fleet, &Resolution),
     observed: Option<&Observed>,
     (findings, notes): (Vec<Finding>, Vec<String>),
     policy: &Policy,
@@ -160,10 +159,10 @@ fn said_of(state: &FleetState, sight: &StateSight, before: Option<&Side>) -> Vec
     let mut notes = Vec::new();
     match (&state.applied, before) {
         (None, _) => notes.push("the hub was not brought to any documents completely yet".to_owned()),
-        (Some(applied), Some(base)) if applied.digest != base.sealed().digest => notes.push(format!(
+        (Some(applied), Some(base)) if applied.digest != base.sealed.digest => notes.push(format!(
             "the hub was last brought to {}, not to the base {}",
             short(&applied.revision),
-            base.label()
+            base.label
         )),
         (Some(_), _) => {}
     }
@@ -181,7 +180,7 @@ fn said_of(state: &FleetState, sight: &StateSight, before: Option<&Side>) -> Vec
 /// What a hub with this data directory works towards.
 fn in_force(args: &Args) -> Option<Side> {
     let snapshot = hemline_reconcile::documents_in_force(&args.data_dir.join("last-good"))?;
-    Some(Side { given: None, snapshot })
+    Some(Side::new(None, snapshot))
 }
 
 fn head(request: &Request<'_>) -> Result<Side, CommandError> {
@@ -193,7 +192,7 @@ fn head(request: &Request<'_>) -> Result<Side, CommandError> {
 fn on_disk(folder: &Path) -> Result<Side, CommandError> {
     let (files, notes) = documents::read_noted(&[PathBuf::from(folder)])?;
     let revision = hemline_sources::digest(&files);
-    Ok(Side { given: None, snapshot: Snapshot { revision, files, message: None, notes } })
+    Ok(Side::new(None, Snapshot { revision, files, message: None, notes }))
 }
 
 fn revisions(request: &Request<'_>, base: &str) -> Result<(Side, Side), CommandError> {
@@ -210,7 +209,7 @@ fn revisions(request: &Request<'_>, base: &str) -> Result<(Side, Side), CommandE
 
 fn at(place: &hemline_sources::Located, revision: &str, given: &str) -> Result<Side, CommandError> {
     let snapshot = hemline_sources::read_revision(&place.repository, revision, &place.folder).map_err(git)?;
-    Ok(Side { given: Some(given.to_owned()), snapshot })
+    Ok(Side::new(Some(given.to_owned()), snapshot))
 }
 
 fn git(error: hemline_sources::SourceError) -> CommandError {
@@ -218,19 +217,41 @@ fn git(error: hemline_sources::SourceError) -> CommandError {
 }
 
 /// Shows findings and returns them; no resolution when one is an error.
-fn judged(side: &Side, facts: &Facts) -> (Option<(Fleet, Resolution)>, Vec<Finding>) {
-    let Judged { usable, findings: judged } = judge(hemline_model::load(&side.snapshot.files), facts);
-    let mut findings: Vec<Finding> = side.snapshot.notes.iter().map(Note::finding).collect();
+fn judged(
+    side: &mut Side,
+    base: Option<&Base>,
+    facts: &Facts,
+) -> (Option<(Fleet, Resolution)>, Vec<Finding>) {
+    let files = std::mem::take(&mut side.files);
+    let judged = match base {
+        Some(Base { fleet, findings, resolution }) => {
+            let known = Known::of(fleet, findings);
+            judge_knowing(hemline_model::load_knowing(&files, &known), facts, resolution)
+        }
+        None => judge(hemline_model::load(&files), facts),
+    };
+    let Judged { usable, findings: judged } = judged;
+    let mut findings: Vec<Finding> = side.notes.iter().map(Note::finding).collect();
     findings.extend(judged);
     documents::show(&findings);
     (usable, findings)
 }
 
+/// The documents that a change starts from.
+#[derive(Default)]
+struct Base {
+    fleet: Fleet,
+    /// About its documents, one by one.
+    findings: Vec<Finding>,
+    resolution: Resolution,
+}
+
 /// What is wrong with the base is history: its errors only mean that everything counts as new.
-fn resolved(snapshot: &Snapshot, facts: &Facts) -> Option<(Fleet, Resolution)> {
-    let fleet = hemline_model::load(&snapshot.files).fleet?;
+fn resolved(side: &mut Side, facts: &Facts) -> Option<Base> {
+    let Loaded { fleet, findings, .. } = hemline_model::load(&std::mem::take(&mut side.files));
+    let fleet = fleet?;
     let resolution = resolve(&fleet, facts);
-    Some((fleet, resolution))
+    Some(Base { fleet, findings, resolution })
 }
 
 async fn state(args: &Args, request: &Request<'_>) -> Result<Option<FleetState>, CommandError> {

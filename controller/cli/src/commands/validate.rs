@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
     let mut findings: Vec<Finding> = notes.iter().map(Note::finding).collect();
     let Judged { usable, findings: more } = judge(hemline_model::load(&files), &Facts::default());
     findings.extend(more);
-    let summary = usable.map(|(fleet, _)| {
+    let summary = usable.as_ref().map(|(fleet, _)| {
         let configurations = fleet.configurations.len();
         let mut parts = vec![
             documents::plural(fleet.devices.len(), "device"),
@@ -45,6 +45,8 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
         let files = documents::plural(files.len(), "file");
         format!("{} and {last} in {files}: nothing wrong\n", parts.join(", "))
     });
+    // The process ends with its command; to take a large fleet apart piece by piece would only keep somebody waiting.
+    std::mem::forget((usable, files));
     if typed.strict {
         findings = findings.into_iter().map(Finding::strictly).collect();
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -137,6 +138,23 @@ impl Located {
         if let Some(Lent { from, .. }) = &self.0.lent {
             from.rest();
         }
+    }
+
+    /// The text of the document; `None` when what it says does not stand there alone: another file lends a part of it, or
+    /// an annotation silences rules.
+    pub(crate) fn plain_text(&self) -> Option<&str> {
+        let Inner { source, piece, ignored, lent, .. } = &*self.0;
+        let plain = lent.is_none() && ignored.is_empty() && source.is_as_written();
+        plain.then(|| source.piece(*piece))
+    }
+
+    pub(super) fn text_piece(&self) -> (&SourceText, Piece) {
+        (&self.0.source, self.0.piece)
+    }
+
+    /// The lines of the document, from 1; the end is the line behind the last one.
+    pub(crate) fn lines(&self) -> Range<u32> {
+        self.0.piece.first..self.0.piece.end
     }
 
     /// A finding about the document as a whole, without working out positions.

@@ -42,9 +42,8 @@ pub(super) struct Problem {
 
 /// Reads a piece without places: nearly always the quick way.
 pub(super) fn read(source: &SourceText, piece: Piece, limits: Limits) -> Outcome {
-    let text = source.text().get(source.start_of(piece.first)..source.start_of(piece.end));
-    let odd = |text: &str| source.yaml().1 || (is_json(source) && may_hold_comments(text));
-    match text.filter(|text| !odd(text)).and_then(|text| quick::read(text, limits)) {
+    let odd = |text: &&str| source.yaml().1 || (is_json(source) && may_hold_comments(text));
+    match Some(source.piece(piece)).filter(|text| !odd(text)).and_then(|text| quick::read(text, limits)) {
         Some(value) => Outcome { value: Some(value), problems: Vec::new(), copied: 0 },
         None => read_whole(source, piece, limits),
     }

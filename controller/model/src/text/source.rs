@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     fill::{self, Shift},
     marks::Stretch,
+    split::Piece,
 };
 
 /// A file as text. Lines end with LF, CR LF or CR, as in YAML.
@@ -105,6 +106,11 @@ impl SourceText {
     pub(super) fn start_of(&self, line: u32) -> usize {
         let index = line.saturating_sub(1) as usize;
         self.starts.get(index).map_or(self.text.len(), |start| *start as usize)
+    }
+
+    /// The lines of one document.
+    pub(super) fn piece(&self, piece: Piece) -> &str {
+        self.text.get(self.start_of(piece.first)..self.start_of(piece.end)).unwrap_or_default()
     }
 
     /// A line (from 1) without its end.

@@ -1,38 +1,41 @@
 //! What only several documents together can show: names used twice, parents, modules of other layers.
 
 use std::{
-    collections::{BTreeSet, HashMap, btree_map, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map},
     sync::Arc,
 };
 
 use hemline_query::near;
+use rayon::prelude::*;
 
 use super::{
-    Context, DeploymentDoc, DeviceDoc, Fleet, Origin, TwinConfigurationDoc, configuration, deployment,
-    device,
-    draft::{Draft, ModuleNames, Part},
+    Context, DeploymentDoc, DeviceDoc, Fleet, Origin, TwinConfigurationDoc,
+    beside::AllModules,
+    configuration, deployment, device,
+    draft::{Draft, Entry, ModuleNames, Part, draft},
+    known::Known,
 };
 use crate::{
     document::{Device, EdgeDeployment, TwinConfiguration},
     finding::{Finding, Severity},
     id::{DeviceId, DocumentName},
-    text::Located,
+    text::{self, Located},
 };
 
 /// All documents of a revision, by kind, in the order in which they were read.
 #[derive(Default)]
-pub(super) struct Drafts {
-    devices: Vec<Part<Device>>,
-    deployments: Vec<Part<EdgeDeployment>>,
-    configurations: Vec<Part<TwinConfiguration>>,
+pub(super) struct Drafts<'a> {
+    devices: Vec<Entry<'a, Device, DeviceDoc>>,
+    deployments: Vec<Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>>,
+    configurations: Vec<Entry<'a, TwinConfiguration, TwinConfigurationDoc>>,
 }
 
-impl Drafts {
-    pub(super) fn add(&mut self, draft: Option<Draft>) {
+impl<'a> Drafts<'a> {
+    pub(super) fn add(&mut self, draft: Option<Draft<'a>>) {
         match draft {
-            Some(Draft::Device(part)) => self.devices.push(*part),
-            Some(Draft::Deployment(part)) => self.deployments.push(*part),
-            Some(Draft::Configuration(part)) => self.configurations.push(*part),
+            Some(Draft::Device(entry)) => self.devices.push(entry),
+            Some(Draft::Deployment(entry)) => self.deployments.push(entry),
+            Some(Draft::Configuration(entry)) => self.configurations.push(entry),
             None => {}
         }
     }
@@ -45,11 +48,14 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    fn of(parts: &[Part<Device>]) -> Self {
-        let known = parts.iter().filter_map(|part| {
-            let document = part.document.as_ref()?;
-            let id = document.spec.device_id.as_deref().unwrap_or(&document.metadata.name);
-            Some((document.metadata.name.clone(), (DeviceId::new(id).ok()?, document.spec.edge)))
+    fn of(entries: &[Entry<'_, Device, DeviceDoc>]) -> Self {
+        let known = entries.iter().filter_map(|entry| match entry {
+            Entry::New(part) => {
+                let document = part.document.as_ref()?;
+                let id = document.spec.device_id.as_deref().unwrap_or(&document.metadata.name);
+                Some((document.metadata.name.clone(), (DeviceId::new(id).ok()?, document.spec.edge)))
+            }
+            Entry::Same(doc, _) => Some((doc.name.to_string(), (doc.id.clone(), doc.spec.edge))),
         });
         let mut known: Vec<(String, (DeviceId, bool))> = known.collect();
         // Where a name or an id stands twice, it is always the same one that counts.
@@ -72,78 +78,179 @@ impl Devices {
     }
 }
 
-/// Names of modules, for routes: those of all layers, and those of all deployments.
-struct AllModules {
-    in_layers: BTreeSet<String>,
-    anywhere: BTreeSet<String>,
-}
-
-impl AllModules {
-    fn of(deployments: &[Part<EdgeDeployment>]) -> Self {
-        let mut names = Self { in_layers: BTreeSet::new(), anywhere: BTreeSet::new() };
-        for ModuleNames { layered, names: own } in deployments.iter().map(|part| &part.modules) {
-            names.anywhere.extend(own.iter().cloned());
-            if *layered {
-                names.in_layers.extend(own.iter().cloned());
-            }
-        }
-        names
-    }
-
-    /// The modules that may be on a device together with those of a deployment, its own included.
-    fn beside<'a>(&'a self, own: &'a ModuleNames) -> BTreeSet<&'a str> {
-        if own.layered {
-            self.anywhere.iter().map(String::as_str).collect()
-        } else {
-            self.in_layers.iter().chain(&own.names).map(String::as_str).collect()
-        }
-    }
-}
-
 /// Judges all documents together. The fleet is complete only when no finding is an error.
-pub(super) fn fleet(drafts: Drafts, findings: &mut Vec<Finding>) -> Fleet {
-    let mut fleet = Fleet::default();
-    let devices = Devices::of(&drafts.devices);
-    let mut names = HashMap::new();
-    for part in drafts.devices {
-        let Part { document: Some(document), located, dropped, .. } = part else { continue };
-        let Some(name) = name(&located, &document.metadata.name, &mut names, findings) else { continue };
-        let mut context = Context { located: &located, dropped: &dropped, findings };
-        let Some((id, spec)) = device::check(document, &devices, &mut context) else { continue };
-        let origin = Origin { position: located.start(), document: name.clone() };
-        let doc = DeviceDoc { id: id.clone(), name, spec, origin, located };
-        match fleet.devices.entry(id) {
-            btree_map::Entry::Vacant(entry) => {
-                entry.insert(doc);
+pub(super) fn fleet(drafts: Drafts<'_>, known: &Known<'_>, findings: &mut Vec<Finding>) -> Fleet {
+    let Drafts { devices, mut deployments, configurations } = drafts;
+    let ids = Devices::of(&devices);
+    let names = |document: &Device| document.metadata.name.clone();
+    let devices = named(devices, names, |doc| &doc.name, findings);
+    let devices = judged(devices, findings, |new, name, origin, context| {
+        let (id, spec) = device::check(new.document, &ids, context)?;
+        Some(DeviceDoc { id, name, spec, origin, located: context.located.clone() })
+    });
+    let mut fleet = Fleet { devices: by_id(devices, findings), ..Fleet::default() };
+    parent_cycles(&fleet, findings);
+
+    let modules = AllModules::of(deployments.iter().map(Entry::modules).collect::<Vec<_>>().iter());
+    if !modules.cover(&known.modules) {
+        // What was fine may now name a module that is gone.
+        deployments = deployments.into_iter().map(|entry| read_again(entry, findings)).collect();
+    }
+    let names = |document: &EdgeDeployment| document.metadata.name.clone();
+    let deployments = named(deployments, names, |doc| &doc.name, findings);
+    let deployments = judged(deployments, findings, |new, name, origin, context| {
+        let spec = deployment::check(new.document.spec, &modules.beside(&new.modules), context)?;
+        let spec = Arc::new(spec);
+        Some(Arc::new(DeploymentDoc { name, spec, origin, located: context.located.clone() }))
+    });
+    fleet.deployments = deployments.into_iter().map(|doc| (doc.name.clone(), doc)).collect();
+
+    let names = |document: &TwinConfiguration| document.metadata.name.clone();
+    let configurations = named(configurations, names, |doc| &doc.name, findings);
+    let configurations = judged(configurations, findings, |new, name, origin, context| {
+        let spec = configuration::check(new.document.spec, context)?;
+        Some(TwinConfigurationDoc { name, spec, origin, located: context.located.clone() })
+    });
+    fleet.configurations = configurations.into_iter().map(|doc| (doc.name.clone(), doc)).collect();
+    fleet
+}
+
+/// A document that could be read, with a name that no other one of its kind has.
+struct Named<'a, T, D> {
+    name: DocumentName,
+    located: Located,
+    dropped: BTreeSet<String>,
+    said: Said<'a, T, D>,
+}
+
+enum Said<'a, T, D> {
+    New(New<T>),
+    Same(&'a D),
+}
+
+struct New<T> {
+    document: T,
+    modules: ModuleNames,
+}
+
+/// Those documents that have a name of their own, in the order in which they were read.
+fn named<'a, T, D>(
+    entries: Vec<Entry<'a, T, D>>,
+    written: fn(&T) -> String,
+    known: fn(&D) -> &DocumentName,
+    findings: &mut Vec<Finding>,
+) -> Vec<Named<'a, T, D>> {
+    let mut taken = HashMap::new();
+    let mut all = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let (text, located, dropped, said) = match entry {
+            Entry::New(part) => {
+                let Part { document, modules, located, dropped } = *part;
+                let Some(document) = document else { continue };
+                (written(&document), located, dropped, Said::New(New { document, modules }))
             }
-            btree_map::Entry::Occupied(entry) => findings.push(same_device(&doc, entry.get())),
+            Entry::Same(doc, located) => (known(doc).to_string(), located, BTreeSet::new(), Said::Same(doc)),
+        };
+        let Some(name) = name(&located, &text, &mut taken, findings) else { continue };
+        all.push(Named { name, located, dropped, said });
+    }
+    all
+}
+
+/// Judges the meaning of each document alone, on all cores. The order stays.
+fn judged<T: Send, D: Moved + Send + Sync>(
+    named: Vec<Named<'_, T, D>>,
+    findings: &mut Vec<Finding>,
+    judge: impl Fn(New<T>, DocumentName, Origin, &mut Context<'_>) -> Option<D> + Sync,
+) -> Vec<D> {
+    let one = |Named { name, located, dropped, said }: Named<'_, T, D>| {
+        let origin = Origin { position: located.start(), document: name.clone() };
+        let mut told = Vec::new();
+        let judged = match said {
+            Said::Same(doc) => Some(doc.moved(origin, located)),
+            Said::New(new) => {
+                let mut context = Context { located: &located, dropped: &dropped, findings: &mut told };
+                let judged = judge(new, name, origin, &mut context);
+                located.rest();
+                judged
+            }
+        };
+        (judged, told)
+    };
+    let judged: Vec<(Option<D>, Vec<Finding>)> = named.into_par_iter().map(one).collect();
+    let mut all = Vec::with_capacity(judged.len());
+    for (judged, told) in judged {
+        findings.extend(told);
+        all.extend(judged);
+    }
+    all
+}
+
+/// A document of an earlier revision in its place of this one.
+trait Moved {
+    fn moved(&self, origin: Origin, located: Located) -> Self;
+}
+
+impl Moved for DeviceDoc {
+    fn moved(&self, origin: Origin, located: Located) -> Self {
+        Self { id: self.id.clone(), name: self.name.clone(), spec: self.spec.clone(), origin, located }
+    }
+}
+
+impl Moved for Arc<DeploymentDoc> {
+    fn moved(&self, origin: Origin, located: Located) -> Self {
+        Self::new(DeploymentDoc { name: self.name.clone(), spec: Arc::clone(&self.spec), origin, located })
+    }
+}
+
+impl Moved for TwinConfigurationDoc {
+    fn moved(&self, origin: Origin, located: Located) -> Self {
+        Self { name: self.name.clone(), spec: self.spec.clone(), origin, located }
+    }
+}
+
+impl Entry<'_, EdgeDeployment, Arc<DeploymentDoc>> {
+    fn modules(&self) -> ModuleNames {
+        match self {
+            Self::New(part) => part.modules.clone(),
+            Self::Same(doc, _) => ModuleNames::of(doc),
         }
     }
-    parent_cycles(&fleet, findings);
-    let modules = AllModules::of(&drafts.deployments);
-    let mut names = HashMap::new();
-    for part in drafts.deployments {
-        let Part { document: Some(document), located, dropped, modules: own } = part else { continue };
-        let Some(name) = name(&located, &document.metadata.name, &mut names, findings) else { continue };
-        let mut context = Context { located: &located, dropped: &dropped, findings };
-        let Some(spec) = deployment::check(document.spec, &modules.beside(&own), &mut context) else {
+}
+
+fn read_again<'a>(
+    entry: Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>,
+    findings: &mut Vec<Finding>,
+) -> Entry<'a, EdgeDeployment, Arc<DeploymentDoc>> {
+    let Entry::Same(_, located) = &entry else { return entry };
+    match text::read_again(located).and_then(|raw| draft(raw, findings)) {
+        Some(Draft::Deployment(new)) => new,
+        Some(Draft::Device(_) | Draft::Configuration(_)) | None => entry,
+    }
+}
+
+/// The devices by their ids; of those with the same id, the one that was read first.
+fn by_id(mut devices: Vec<DeviceDoc>, findings: &mut Vec<Finding>) -> BTreeMap<DeviceId, DeviceDoc> {
+    devices.sort_by(|one, other| one.id.cmp(&other.id));
+    let mut first: Option<DeviceDoc> = None;
+    let mut desired = HashSet::new();
+    let mut kept = Vec::with_capacity(devices.len());
+    for mut doc in devices {
+        if let Some(first) = first.as_ref().filter(|first| first.id == doc.id) {
+            findings.push(same_device(&doc, first));
             continue;
-        };
-        let origin = Origin { position: located.start(), document: name.clone() };
-        let document = Arc::new(DeploymentDoc { name: name.clone(), spec, origin, located });
-        fleet.deployments.entry(name).or_insert(document);
+        }
+        // Most devices of a fleet are told the same: held once, they take half the memory.
+        if let Some(same) = desired.get(&doc.spec.desired) {
+            doc.spec.desired = Arc::clone(same);
+        } else {
+            desired.insert(Arc::clone(&doc.spec.desired));
+        }
+        kept.extend(first.replace(doc));
     }
-    let mut names = HashMap::new();
-    for part in drafts.configurations {
-        let Part { document: Some(document), located, dropped, .. } = part else { continue };
-        let Some(name) = name(&located, &document.metadata.name, &mut names, findings) else { continue };
-        let mut context = Context { located: &located, dropped: &dropped, findings };
-        let Some(spec) = configuration::check(document.spec, &mut context) else { continue };
-        let origin = Origin { position: located.start(), document: name.clone() };
-        let doc = TwinConfigurationDoc { name: name.clone(), spec, origin, located };
-        fleet.configurations.entry(name).or_insert(doc);
-    }
-    fleet
+    kept.extend(first);
+    // From a sorted list, a map has no gaps.
+    kept.into_iter().map(|doc| (doc.id.clone(), doc)).collect()
 }
 
 /// Checks `metadata.name`, and that no document of the same kind has it.
@@ -168,11 +275,11 @@ fn name(
         return None;
     }
     match taken.entry(name.clone()) {
-        Entry::Vacant(entry) => {
+        hash_map::Entry::Vacant(entry) => {
             entry.insert(located.clone());
             Some(name)
         }
-        Entry::Occupied(entry) => {
+        hash_map::Entry::Occupied(entry) => {
             let message = format!("another document of this kind is called {text:?} already");
             let finding = located.finding(Severity::Error, "duplicate-name", POINTER, message);
             let first = entry.get().position(POINTER);

@@ -1,6 +1,6 @@
 //! Meaning inside one `EdgeDeployment`: target condition, routes, durations. Its modules: `module.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hemline_query::{
     near,
@@ -9,7 +9,7 @@ use hemline_query::{
     target::TargetCondition,
 };
 
-use super::{Context, EdgeDeploymentSpec, RouteSettings, duration, escape, idle, module};
+use super::{Context, EdgeDeploymentSpec, RouteSettings, beside::Beside, duration, escape, idle, module};
 use crate::{document, finding::Severity, text::InText};
 
 /// Most modules of a deployment (reference edge-runtime §1.1).
@@ -19,7 +19,7 @@ const MODULES: usize = 50;
 /// `None` when its target condition is not known.
 pub(super) fn check(
     spec: document::EdgeDeploymentSpec,
-    beside: &BTreeSet<&str>,
+    beside: &Beside<'_>,
     context: &mut Context<'_>,
 ) -> Option<EdgeDeploymentSpec> {
     let condition = target(&spec.target_condition, "/spec/targetCondition", context);
@@ -105,7 +105,7 @@ fn span(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<u64> {
 fn route(
     name: &str,
     written: &document::Route,
-    beside: &BTreeSet<&str>,
+    beside: &Beside<'_>,
     context: &mut Context<'_>,
 ) -> Option<(Route, RouteSettings)> {
     let at = format!("/spec/routes/{}", escape(name));
@@ -142,7 +142,7 @@ fn route(
 fn known_modules(
     route: &Route,
     (pointer, text): (&str, &str),
-    beside: &BTreeSet<&str>,
+    beside: &Beside<'_>,
     context: &mut Context<'_>,
 ) {
     let sink = match route.sink() {
@@ -156,16 +156,17 @@ fn known_modules(
         }
         let message = format!("no deployment that could be on the same device has a module {module:?}");
         let place = InText { pointer, text, start: span.start, end: span.end };
-        let near = near(module, beside.iter().copied());
+        let names = beside.names();
+        let near = near(module, names.iter().copied());
         let fix = near.and_then(|near| context.located.fix_within(place, near));
         let finding = context.error_in("route-unknown-module", place, message);
         finding.hint = near.map(|near| format!("did you mean {near:?}?"));
         finding.fix = fix;
-        let names: Vec<&str> = beside.iter().copied().take(12).collect();
-        let more = if beside.len() > names.len() { ", …" } else { "" };
-        finding.notes.push(match names.as_slice() {
+        let some: Vec<&str> = names.iter().copied().take(12).collect();
+        let more = if names.len() > some.len() { ", …" } else { "" };
+        finding.notes.push(match some.as_slice() {
             [] => "there are no modules".to_owned(),
-            _ => format!("modules there: {}{more}", names.join(", ")),
+            _ => format!("modules there: {}{more}", some.join(", ")),
         });
     }
 }

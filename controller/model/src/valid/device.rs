@@ -1,5 +1,7 @@
 //! Meaning inside one `Device`.
 
+use std::sync::Arc;
+
 use super::{Context, DeviceSpec, across::Devices};
 use crate::{
     document::{Auth, AuthType, Device},
@@ -34,9 +36,9 @@ pub(super) fn check(
         edge: spec.edge,
         enabled: spec.enabled,
         parent,
-        tags: spec.tags,
+        tags: Arc::new(spec.tags),
         auth: spec.auth,
-        desired: spec.desired,
+        desired: Arc::new(spec.desired),
     };
     Some((id, spec))
 }

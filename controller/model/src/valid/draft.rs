@@ -1,13 +1,20 @@
 //! One document between text and meaning: its shape is checked, and what deviates is taken out of a copy, so that the
 //! rest can still be judged.
 
-use std::{collections::BTreeSet, sync::OnceLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 
 use hemline_query::near;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::shape::{Deviation, Shape, What};
+use super::{
+    DeploymentDoc, DeviceDoc, TwinConfigurationDoc,
+    known::Same,
+    shape::{Deviation, Shape, What},
+};
 use crate::{
     document::{API_VERSION, Device, EdgeDeployment, TwinConfiguration},
     finding::{Finding, Severity},
@@ -21,10 +28,16 @@ const KINDS: [&str; 3] = ["Device", "EdgeDeployment", "TwinConfiguration"];
 const LATER: [&str; 4] = ["MessageEndpoint", "MessageRoute", "FleetJob", "GitSource"];
 
 /// A document whose kind is known.
-pub(super) enum Draft {
-    Device(Box<Part<Device>>),
-    Deployment(Box<Part<EdgeDeployment>>),
-    Configuration(Box<Part<TwinConfiguration>>),
+pub(super) enum Draft<'a> {
+    Device(Entry<'a, Device, DeviceDoc>),
+    Deployment(Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>),
+    Configuration(Entry<'a, TwinConfiguration, TwinConfigurationDoc>),
+}
+
+/// A document of one kind: its shape, or what was made of the same text before.
+pub(super) enum Entry<'a, T, D> {
+    New(Box<Part<T>>),
+    Same(&'a D, Located),
 }
 
 /// A document of one kind.
@@ -38,29 +51,40 @@ pub(super) struct Part<T> {
     pub(super) dropped: BTreeSet<String>,
 }
 
+impl<'a> Draft<'a> {
+    pub(super) fn same(same: Same<'a>, located: Located) -> Self {
+        match same {
+            Same::Device(doc) => Self::Device(Entry::Same(doc, located)),
+            Same::Deployment(doc) => Self::Deployment(Entry::Same(doc, located)),
+            Same::Configuration(doc) => Self::Configuration(Entry::Same(doc, located)),
+        }
+    }
+}
+
 /// Names of the modules of a deployment; none for other kinds.
+#[derive(Debug, Clone)]
 pub(super) struct ModuleNames {
     pub(super) layered: bool,
     pub(super) names: Vec<String>,
 }
 
 /// Checks kind and shape. `None` for documents of other programs and unknown kinds.
-pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Draft> {
+pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Draft<'static>> {
     static DEVICE: OnceLock<Shape> = OnceLock::new();
     static DEPLOYMENT: OnceLock<Shape> = OnceLock::new();
     static CONFIGURATION: OnceLock<Shape> = OnceLock::new();
     match kind(&raw, findings)? {
         "Device" => {
             let shape = DEVICE.get_or_init(|| Shape::compile(&schema::inline::<Device>()));
-            Some(Draft::Device(Box::new(part(raw, shape, findings))))
+            Some(Draft::Device(Entry::New(Box::new(part(raw, shape, findings)))))
         }
         "EdgeDeployment" => {
             let shape = DEPLOYMENT.get_or_init(|| Shape::compile(&schema::inline::<EdgeDeployment>()));
-            Some(Draft::Deployment(Box::new(part(raw, shape, findings))))
+            Some(Draft::Deployment(Entry::New(Box::new(part(raw, shape, findings)))))
         }
         "TwinConfiguration" => {
             let shape = CONFIGURATION.get_or_init(|| Shape::compile(&schema::inline::<TwinConfiguration>()));
-            Some(Draft::Configuration(Box::new(part(raw, shape, findings))))
+            Some(Draft::Configuration(Entry::New(Box::new(part(raw, shape, findings)))))
         }
         _ => None,
     }
@@ -149,6 +173,13 @@ fn part<T: DeserializeOwned>(raw: RawDocument, shape: &Shape, findings: &mut Vec
         }
     };
     Part { document, modules, located, dropped }
+}
+
+impl ModuleNames {
+    /// Those of a document that was judged already.
+    pub(super) fn of(doc: &DeploymentDoc) -> Self {
+        Self { layered: doc.spec.layered, names: doc.spec.modules.keys().map(ToString::to_string).collect() }
+    }
 }
 
 fn module_names(document: &Value) -> ModuleNames {

@@ -28,7 +28,7 @@ pub(super) struct Manifests<'a> {
     files: &'a [SourceFile],
     /// The manifests by path, and where each says that it is one.
     known: BTreeMap<&'a str, Option<Located>>,
-    used: BTreeSet<String>,
+    used: BTreeSet<&'a str>,
 }
 
 impl<'a> Manifests<'a> {
@@ -42,23 +42,29 @@ impl<'a> Manifests<'a> {
         self.known.contains_key(&*file.path)
     }
 
-    /// Gives a document the content of the manifest that it names.
-    pub(super) fn adopt(&mut self, raw: RawDocument, findings: &mut Vec<Finding>) -> RawDocument {
+    /// Gives a document the content of the manifest that it names, and says which one that was.
+    pub(super) fn adopt(
+        &self,
+        raw: RawDocument,
+        findings: &mut Vec<Finding>,
+    ) -> (RawDocument, Option<&'a str>) {
         let named = raw.value.pointer("/spec/manifest").and_then(Value::as_str);
         let (Some(named), Some("EdgeDeployment")) = (named, raw.value.get("kind").and_then(Value::as_str))
         else {
-            return raw;
+            return (raw, None);
         };
         match self.find(named, &raw.located) {
-            Ok(file) => {
-                self.used.insert(file.path.to_string());
-                adopted(raw, file, findings)
-            }
+            Ok(file) => (adopted(raw, file, findings), Some(&file.path)),
             Err(finding) => {
                 findings.push(*finding);
-                raw
+                (raw, None)
             }
         }
+    }
+
+    /// Remembers that a document takes its content from there.
+    pub(super) fn note(&mut self, used: Option<&'a str>) {
+        self.used.extend(used);
     }
 
     /// The file that a document names.
@@ -100,7 +106,7 @@ impl<'a> Manifests<'a> {
 
     /// What no document has asked for.
     pub(super) fn unused(self, findings: &mut Vec<Finding>) {
-        for (path, located) in self.known.into_iter().filter(|(path, _)| !self.used.contains(*path)) {
+        for (path, located) in self.known.into_iter().filter(|(path, _)| !self.used.contains(path)) {
             let message = "an Azure manifest that no document uses".to_owned();
             let finding = match located {
                 Some(located) => located.finding_at_key(Severity::Note, "manifest-not-used", "", message),

@@ -120,5 +120,5 @@ fn selects(selector: &str, id: &DeviceId, scene: &Scene<'_>) -> bool {
     // Validation has refused what does not parse.
     let Ok(condition) = TargetCondition::parse(selector) else { return false };
     let facts = Facts::default();
-    scene.after.fleet.devices.get(id).is_some_and(|device| condition.matches(&twin_of(device, &facts)))
+    scene.after.fleet.devices.get(id).is_some_and(|device| condition.matches_device(twin_of(device, &facts)))
 }

@@ -1,16 +1,13 @@
 //! The modules of one device, compared. Devices with the same modules on both sides get the same answer, so each pair of
 //! configs is compared once, and its actions and patches are shared.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use hemline_model::id::{DeviceId, ModuleId};
 use serde_json::{Map, Value};
 
 use super::{Action, Planned, Reason, Step, edge, patch, side::Side};
-use crate::{Effective, change::changes};
+use crate::{Effective, ModuleTwins, change::changes};
 
 /// What happens to the modules of a device.
 #[derive(Debug, Default)]
@@ -45,7 +42,7 @@ impl ModulePart {
 }
 
 /// The modules of a set of deployments by their place in memory, which does not change while a plan is made.
-type ModulesAt = *const BTreeMap<ModuleId, Map<String, Value>>;
+type ModulesAt = *const ModuleTwins;
 
 /// Answers by what was compared: modules before, modules wanted, and whether the device runs modules at all.
 #[derive(Debug, Default)]
@@ -67,7 +64,12 @@ impl Pairs {
             // What a hub holds is a device's own.
             (_, _) => return Arc::new(compare(effective, there, said)),
         };
-        let key = (before, Arc::as_ptr(&effective.twins.modules), effective.identity.edge);
+        let wanted = Arc::as_ptr(&effective.twins.modules);
+        // Two revisions share what both say: there is nothing to compare, and nothing to make for it.
+        if before == Some(wanted) {
+            return Arc::default();
+        }
+        let key = (before, wanted, effective.identity.edge);
         Arc::clone(self.0.entry(key).or_insert_with(|| Arc::new(compare(effective, there, said))))
     }
 }

@@ -78,9 +78,7 @@ impl<'a> Side<'a> {
                 });
                 ours.map(|(module, _)| module).collect()
             }
-            Self::Documents(device) => {
-                device.twins.modules.keys().filter(|module| !module.is_system()).collect()
-            }
+            Self::Documents(device) => device.twins.modules.names().collect(),
         }
     }
 }

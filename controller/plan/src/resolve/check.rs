@@ -2,7 +2,10 @@
 //!
 //! Not here: what a merged config breaks (`clash.rs`, `limits.rs`), routes into nothing (`routing.rs`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hemline_model::{
     DeploymentDoc, Fleet, Severity,
@@ -19,39 +22,40 @@ use super::{
 };
 
 /// Checks every merged config once, whatever the number of its devices.
-pub(super) fn configs(fleet: &Fleet, configs: &Configs, findings: &mut Findings) {
+pub(super) fn configs(fleet: &Fleet, configs: &Configs<'_>, findings: &mut Findings) {
     let parents: BTreeSet<&DeviceId> =
         fleet.devices.values().filter_map(|device| device.spec.parent.as_ref()).collect();
     for config in configs.all() {
-        let users = config.users.borrow();
-        let document = |place: usize| config.deployments.get(place).and_then(|name| configs.document(name));
-        for conflict in &config.conflicts {
+        let users = &config.users;
+        let named = |name: &DocumentName| fleet.deployments.get(name).map(Arc::as_ref);
+        let document = |place: usize| config.merged.deployments.get(place).and_then(named);
+        for conflict in &config.merged.conflicts {
             if let (Some(one), Some(other)) = (document(conflict.one), document(conflict.other)) {
-                findings.on_all(&users, disagreement(one, other, &conflict.path));
+                findings.on_all(users, disagreement(one, other, &conflict.path));
             }
         }
-        for incomplete in &config.incomplete {
+        for incomplete in &config.merged.incomplete {
             let path = ["modules".to_owned(), incomplete.module.to_string()];
             let says = |deployment: &&DeploymentDoc| deployment.spec.modules.contains_key(&incomplete.module);
-            let Some(layer) = config.deployments.iter().filter_map(|name| configs.document(name)).find(says)
-            else {
+            let Some(layer) = config.merged.deployments.iter().filter_map(named).find(says) else {
                 continue;
             };
             let missing = incomplete.missing;
             let message = format!("no deployment gives module {} its {missing}", incomplete.module);
             let finding = layer.finding(Severity::Error, "module-incomplete", &pointer(&path), message);
-            let whole = |module: &&ModuleId| config.incomplete.iter().all(|other| other.module != **module);
-            let others = config.modules.keys().filter(|module| !module.is_system()).filter(whole);
+            let whole =
+                |module: &&ModuleId| config.merged.incomplete.iter().all(|other| other.module != **module);
+            let others = config.merged.modules.names().filter(whole);
             let hint = match near(incomplete.module.as_str(), others.map(ModuleId::as_str)) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => format!("add {missing}, or the module to the base"),
             };
-            findings.on_all(&users, Problem(finding.with_hint(hint)));
+            findings.on_all(users, Problem(finding.with_hint(hint)));
         }
-        for fault in &config.faults {
+        for fault in &config.merged.faults {
             let concerned: Vec<DeviceId> =
                 users.iter().filter(|user| !fault.on_parents || parents.contains(user)).cloned().collect();
-            if let Some(problem) = told(fault, config, configs).filter(|_| !concerned.is_empty()) {
+            if let Some(problem) = told(fault, config, fleet).filter(|_| !concerned.is_empty()) {
                 findings.on_all(&concerned, problem);
             }
         }
@@ -76,8 +80,8 @@ fn disagreement(one: &DeploymentDoc, other: &DeploymentDoc, path: &[String]) -> 
 }
 
 /// A fault at its place in its document.
-fn told(fault: &Fault, config: &Config, configs: &Configs) -> Option<Problem> {
-    let document = |place: &Place| configs.document(config.deployments.get(place.layer)?);
+fn told(fault: &Fault, config: &Config, fleet: &Fleet) -> Option<Problem> {
+    let document = |place: &Place| fleet.deployments.get(config.merged.deployments.get(place.layer)?);
     let finding =
         document(&fault.at)?.finding(fault.severity, fault.rule, &fault.at.pointer, fault.message.clone());
     let finding = finding.with_hint_if(fault.hint.clone());
@@ -112,10 +116,10 @@ pub(super) fn deployments(
 }
 
 /// Routes that name a module which no device of the deployment has.
-pub(super) fn routes(fleet: &Fleet, configs: &Configs, findings: &mut Findings) {
+pub(super) fn routes(fleet: &Fleet, configs: &Configs<'_>, findings: &mut Findings) {
     let mut with: BTreeMap<&DocumentName, Vec<&Config>> = BTreeMap::new();
     for config in configs.all() {
-        for name in &config.deployments {
+        for name in &config.merged.deployments {
             with.entry(name).or_default().push(config);
         }
     }
@@ -124,8 +128,8 @@ pub(super) fn routes(fleet: &Fleet, configs: &Configs, findings: &mut Findings) 
         let mut modules: BTreeSet<&ModuleId> = BTreeSet::new();
         let mut devices = 0;
         for config in configs {
-            modules.extend(config.modules.keys().filter(|module| !module.is_system()));
-            devices += config.users.borrow().len();
+            modules.extend(config.merged.modules.names());
+            devices += config.users.len();
         }
         if devices == 0 {
             continue;
@@ -134,17 +138,18 @@ pub(super) fn routes(fleet: &Fleet, configs: &Configs, findings: &mut Findings) 
             findings.add(problem.0);
         }
         for config in configs {
-            let users = config.users.borrow();
+            let users = &config.users;
             if users.len() == devices {
                 continue;
             }
-            let has = |module: &str| config.modules.contains_key(module);
+            let has = |module: &str| config.merged.modules.names().any(|name| name.as_str() == module);
             // A layer above may have another route of this name.
             let in_force = |route: &str| {
-                config.routes.get(route).and_then(|place| config.deployments.get(*place)) == Some(name)
+                config.merged.routes.get(route).and_then(|place| config.merged.deployments.get(*place))
+                    == Some(name)
             };
             for problem in routing::partly(deployment, &modules, has, in_force) {
-                findings.on_all(&users, problem);
+                findings.on_all(users, problem);
             }
         }
     }

@@ -1,11 +1,17 @@
 //! Merged configs, one per distinct list of deployments: a thousand devices with the same base and layers share one.
 
-use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use hemline_model::{
-    DeploymentDoc,
+    DeviceDoc,
     id::{DeviceId, DocumentName, ModuleId},
+    valid::EdgeDeploymentSpec,
 };
+use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::{
@@ -16,61 +22,109 @@ use super::{
     origins::Origins,
     tree::{Node, Tree},
 };
-use crate::desired::{self, Incomplete};
+use crate::{
+    ModuleTwins,
+    desired::{self, Incomplete},
+};
 
-/// One merged config.
+/// A merged config and who has it.
 #[derive(Debug)]
 pub(super) struct Config {
+    pub(super) merged: Arc<MergedConfig>,
+    pub(super) origins: Arc<Origins>,
+    /// Devices that have it.
+    pub(super) users: Vec<DeviceId>,
+}
+
+/// One list of deployments, merged. Says nothing about places in files, so that revisions may share it.
+#[derive(Debug)]
+pub(crate) struct MergedConfig {
     /// Base first.
-    pub(super) deployments: Vec<DeploymentDocRef>,
-    pub(super) modules: Arc<BTreeMap<ModuleId, Map<String, Value>>>,
+    pub(super) deployments: Vec<DocumentName>,
+    /// Those above the base.
+    pub(super) layers: Arc<[DocumentName]>,
+    /// What they say.
+    specs: Vec<Arc<EdgeDeploymentSpec>>,
+    pub(super) modules: Arc<ModuleTwins>,
     /// The layer of each route.
     pub(super) routes: BTreeMap<String, usize>,
-    pub(super) origins: Arc<Origins>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) incomplete: Vec<Incomplete>,
     /// What else is wrong with it.
     pub(super) faults: Vec<Fault>,
-    /// Devices that have it. Filled while the fleet is walked.
-    pub(super) users: RefCell<Vec<DeviceId>>,
 }
 
-/// The name of a deployment; the document is looked up when there is something to say.
-pub(super) type DeploymentDocRef = DocumentName;
-
-/// All merged configs by their list of deployments.
+/// Which devices have which deployments: places of layers, base first.
 #[derive(Debug, Default)]
-pub(super) struct Configs {
-    by_names: BTreeMap<Vec<DocumentName>, Rc<Config>>,
-    documents: BTreeMap<DocumentName, Arc<DeploymentDoc>>,
+pub(super) struct Chosen<'d> {
+    lists: HashMap<Vec<usize>, Vec<&'d DeviceId>>,
 }
 
-impl Configs {
-    pub(super) fn get(&mut self, chosen: &[&Layer<'_>]) -> Rc<Config> {
-        let names: Vec<DocumentName> = chosen.iter().map(|layer| layer.deployment.name.clone()).collect();
-        if let Some(config) = self.by_names.get(&names) {
-            return Rc::clone(config);
-        }
-        let config = Rc::new(merge(chosen, names.clone()));
-        for layer in chosen {
-            let document = || Arc::clone(layer.deployment);
-            self.documents.entry(layer.deployment.name.clone()).or_insert_with(document);
-        }
-        self.by_names.insert(names, Rc::clone(&config));
-        config
+impl<'d> Chosen<'d> {
+    pub(super) fn add(&mut self, device: &'d DeviceDoc, places: Vec<usize>) {
+        self.lists.entry(places).or_default().push(&device.id);
+    }
+}
+
+/// All merged configs.
+#[derive(Debug)]
+pub(super) struct Configs<'d> {
+    /// In order of the names of their deployments.
+    all: Vec<Config>,
+    of: HashMap<&'d DeviceId, usize>,
+}
+
+impl<'d> Configs<'d> {
+    /// Merges each list of deployments once. What `known` ones have merged from the same deployments stays as it is.
+    pub(super) fn merge(chosen: Chosen<'d>, layers: &[Layer<'_>], known: &[Arc<MergedConfig>]) -> Self {
+        let named = |(places, users): (Vec<usize>, Vec<&'d DeviceId>)| {
+            let chosen: Vec<&Layer<'_>> = places.iter().filter_map(|place| layers.get(*place)).collect();
+            let names: Vec<DocumentName> = chosen.iter().map(|layer| layer.deployment.name.clone()).collect();
+            (names, chosen, users)
+        };
+        let mut lists: Vec<_> = chosen.lists.into_iter().map(named).collect();
+        // The same order on every run, whatever the order of the map.
+        lists.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        let places = lists.iter().enumerate();
+        let of = places.flat_map(|(place, (_, _, users))| users.iter().map(move |id| (*id, place))).collect();
+        let all = lists
+            .into_par_iter()
+            .map(|(names, chosen, users)| {
+                let same = known.binary_search_by(|one| one.deployments.cmp(&names)).ok();
+                let same = same.and_then(|place| known.get(place)).filter(|one| one.is_of(&chosen));
+                let merged = same.cloned().unwrap_or_else(|| Arc::new(merge(&chosen, names)));
+                let documents = chosen.iter().map(|layer| Arc::clone(layer.deployment)).collect();
+                let origins = Arc::new(Origins::new(documents));
+                Config { merged, origins, users: users.into_iter().cloned().collect() }
+            })
+            .collect();
+        Self { all, of }
+    }
+
+    /// For a later revision: in order of the names of their deployments.
+    pub(super) fn into_known(self) -> Vec<Arc<MergedConfig>> {
+        self.all.into_iter().map(|config| config.merged).collect()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Config> {
-        self.by_names.values().map(Rc::as_ref)
+        self.all.iter()
     }
 
-    /// The document of a deployment that some config uses.
-    pub(super) fn document(&self, name: &DocumentName) -> Option<&DeploymentDoc> {
-        self.documents.get(name).map(Arc::as_ref)
+    /// The config of a device; `None` for one that runs nothing.
+    pub(super) fn of(&self, device: &DeviceDoc) -> Option<&Config> {
+        self.all.get(*self.of.get(&device.id)?)
     }
 }
 
-fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> Config {
+impl MergedConfig {
+    /// Is it made of these very deployments?
+    fn is_of(&self, chosen: &[&Layer<'_>]) -> bool {
+        self.specs.len() == chosen.len()
+            && self.specs.iter().zip(chosen).all(|(spec, layer)| Arc::ptr_eq(spec, &layer.deployment.spec))
+    }
+}
+
+fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> MergedConfig {
     let tree = Tree::of(chosen);
     let modules: Vec<(&str, Cow<'_, Map<String, Value>>)> =
         tree.section("modules").filter_map(|(name, node)| Some((name, node.object()?))).collect();
@@ -81,17 +135,14 @@ fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> Config {
     for (name, module) in &modules {
         let Ok(id) = ModuleId::new(name) else { continue };
         let made = alone(name).and_then(|layer| layer.ready(name));
-        let made = match made {
-            Some(made) => made.as_ref().map(Cow::Borrowed).map_err(|missing| *missing),
-            None => desired::ready(module).map(Cow::Owned),
-        };
-        match made {
+        match made.unwrap_or_else(|| desired::ready(module).map(Arc::new)) {
             Ok(made) => ready.push((id, made)),
             Err(missing) => incomplete.push(Incomplete { module: id, missing }),
         }
     }
     let within = desired::surely_within(ready.iter().map(|(id, ready)| (id, &**ready)));
-    let twins = desired::twins(ready.into_iter(), &tree.map(|section| section != "modules"));
+    let hub = desired::hub_twin(&tree.map(|section| section != "modules"));
+    let twins = ModuleTwins::new(ready, hub.clone());
     let mixed: Vec<Option<Taken>> = modules
         .iter()
         .map(|(name, module)| alone(name).map_or_else(|| Taken::by(module), |_| None))
@@ -101,16 +152,16 @@ fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> Config {
         Some(Container { name, taken: taken? })
     });
     let mut faults = clash::find(&tree, &containers.collect::<Vec<_>>());
-    faults.extend(limits::find(&tree, &twins, within));
+    faults.extend(limits::find(&tree, &twins, &hub, within));
     let route = |(name, node): (&str, &Node<'_>)| Some((name.to_owned(), node.only_layer()?));
-    Config {
+    MergedConfig {
+        layers: deployments.get(1..).unwrap_or_default().into(),
         deployments,
+        specs: chosen.iter().map(|layer| Arc::clone(&layer.deployment.spec)).collect(),
         modules: Arc::new(twins),
         routes: tree.section("routes").filter_map(route).collect(),
-        origins: Arc::new(Origins::new(chosen.iter().map(|layer| Arc::clone(layer.deployment)).collect())),
         conflicts: tree.conflicts,
         incomplete,
         faults,
-        users: RefCell::default(),
     }
 }

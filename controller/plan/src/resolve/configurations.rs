@@ -23,7 +23,7 @@ use super::{
     layer::{Merged, Path, Said, flatten, pointer},
     target,
 };
-use crate::desired::{object, without_null};
+use crate::desired::{ModuleTwins, object, without_null};
 
 /// One twin that a configuration selects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,8 +36,6 @@ pub struct Target {
 
 /// Which configurations each module of a device gets, lowest first.
 pub type ModuleConfigurations = BTreeMap<ModuleId, Vec<DocumentName>>;
-
-type Modules = BTreeMap<ModuleId, Map<String, Value>>;
 
 /// One configuration, flattened once for all its twins.
 struct Layer<'a> {
@@ -143,7 +141,7 @@ fn device_twin(
             .into_iter()
             .for_each(|problem| findings.on(device, problem));
     }
-    effective.twins.device = desired;
+    effective.twins.device = Arc::new(desired);
     effective.configurations = matching.iter().map(|layer| layer.doc.name.clone()).collect();
 }
 
@@ -155,7 +153,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct Made {
-    modules: Arc<Modules>,
+    modules: Arc<ModuleTwins>,
     configurations: Arc<ModuleConfigurations>,
     problems: Vec<Finding>,
 }
@@ -174,7 +172,7 @@ impl Shared {
                 (module.clone(), layers.iter().map(|layer| layer.doc.name.clone()).collect())
             })
             .collect();
-        let deployments = effective.base.iter().chain(&effective.layers).cloned().collect();
+        let deployments = effective.base.iter().chain(effective.layers.iter()).cloned().collect();
         let made = self
             .made
             .entry((deployments, names))
@@ -188,11 +186,11 @@ impl Shared {
 }
 
 fn make(
-    modules: &Modules,
+    modules: &ModuleTwins,
     names: &ModuleConfigurations,
     chosen: &BTreeMap<ModuleId, Vec<&Layer<'_>>>,
 ) -> Made {
-    let (mut modules, mut problems) = (modules.clone(), Vec::new());
+    let (mut modules, mut problems) = (BTreeMap::clone(modules), Vec::new());
     for (module, layers) in chosen {
         let base = modules.get(module).map(leaves_of).unwrap_or_default();
         let first = Said { priority: None, leaves: &base };
@@ -206,7 +204,7 @@ fn make(
         }
         modules.insert(module.clone(), desired);
     }
-    Made { modules: Arc::new(modules), configurations: Arc::new(names.clone()), problems }
+    Made { modules: Arc::new(modules.into()), configurations: Arc::new(names.clone()), problems }
 }
 
 /// Disagreements that nobody with a higher word has settled. `first` is the place of the lowest configuration.

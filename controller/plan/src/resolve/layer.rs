@@ -4,11 +4,14 @@
 //! The rules are those of IoT Edge (reference edge-runtime §1.7), but Git has no time of creation: two layers of the same
 //! priority that disagree on a path are reported, never decided.
 
-use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use hemline_model::{
-    DeploymentDoc,
-    valid::{ModuleSpec, RouteSettings},
+    DeploymentDoc, Fleet,
+    valid::{EdgeDeploymentSpec, ModuleSpec, RouteSettings},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -23,13 +26,11 @@ pub(crate) type Path = Vec<String>;
 #[derive(Debug)]
 pub(crate) struct Layer<'a> {
     pub(crate) deployment: &'a Arc<DeploymentDoc>,
-    /// What it says, section by section.
-    pub(crate) tree: Map<String, Value>,
-    /// Is there a `null` in it, which takes something away?
-    pub(crate) has_null: bool,
-    leaves: OnceCell<BTreeMap<Path, Value>>,
-    taken: OnceCell<BTreeMap<String, Option<Taken>>>,
-    ready: OnceCell<BTreeMap<String, Result<ReadyModule, &'static str>>>,
+    tree: OnceLock<Map<String, Value>>,
+    has_null: OnceLock<bool>,
+    leaves: OnceLock<BTreeMap<Path, Value>>,
+    taken: OnceLock<BTreeMap<String, Option<Taken>>>,
+    ready: OnceLock<BTreeMap<String, Result<Arc<ReadyModule>, &'static str>>>,
 }
 
 /// Several layers merged: each leaf and the place of its layer in the list.
@@ -60,51 +61,49 @@ pub(crate) struct Conflict {
 }
 
 impl<'a> Layer<'a> {
+    /// Those of a fleet, the lowest first.
+    pub(crate) fn all(fleet: &'a Fleet) -> Vec<Self> {
+        let mut layers: Vec<Self> = fleet.deployments.values().map(Self::new).collect();
+        // They come in order of their names, which makes the order of equals the same on every run.
+        layers.sort_by_key(|layer| layer.deployment.spec.priority);
+        layers
+    }
+
     pub(crate) fn new(deployment: &'a Arc<DeploymentDoc>) -> Self {
-        let spec = &deployment.spec;
-        let modules = spec.modules.iter();
-        let modules = modules.map(|(name, module)| (name.to_string(), Value::Object(module_object(module))));
-        let routes = spec.routes.iter().map(|(name, (_, route))| (name.clone(), route_value(route)));
-        let mut tree = Map::new();
-        let mut section = |name: &str, members: Map<String, Value>| {
-            if !members.is_empty() {
-                tree.insert(name.to_owned(), Value::Object(members));
-            }
-        };
-        section("modules", modules.collect());
-        section("routes", routes.collect());
-        if let Some(seconds) = spec.store_and_forward_secs {
-            section("storeAndForward", Map::from_iter([("timeToLiveSecs".to_owned(), json!(seconds))]));
-        }
-        if !spec.broker_authorizations.is_empty() {
-            let list = spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
-            section("broker", Map::from_iter([("authorizations".to_owned(), Value::Array(list))]));
-        }
-        let has_null = tree.values().any(super::tree::has_null);
         Self {
             deployment,
-            tree,
-            has_null,
-            leaves: OnceCell::new(),
-            taken: OnceCell::new(),
-            ready: OnceCell::new(),
+            tree: OnceLock::new(),
+            has_null: OnceLock::new(),
+            leaves: OnceLock::new(),
+            taken: OnceLock::new(),
+            ready: OnceLock::new(),
         }
     }
 
+    /// What it says, section by section.
+    pub(crate) fn tree(&self) -> &Map<String, Value> {
+        self.tree.get_or_init(|| tree_of(&self.deployment.spec))
+    }
+
+    /// Is there a `null` in it, which takes something away?
+    pub(crate) fn has_null(&self) -> bool {
+        *self.has_null.get_or_init(|| self.tree().values().any(super::tree::has_null))
+    }
+
     /// A module of it as it is when no other layer speaks of the module.
-    pub(crate) fn ready(&self, module: &str) -> Option<&Result<ReadyModule, &'static str>> {
+    pub(crate) fn ready(&self, module: &str) -> Option<Result<Arc<ReadyModule>, &'static str>> {
         let all = self.ready.get_or_init(|| {
-            let modules = desired::object(&self.tree, "modules").iter();
+            let modules = desired::object(self.tree(), "modules").iter();
             let objects = modules.filter_map(|(name, module)| Some((name, module.as_object()?)));
-            objects.map(|(name, module)| (name.clone(), desired::ready(module))).collect()
+            objects.map(|(name, module)| (name.clone(), desired::ready(module).map(Arc::new))).collect()
         });
-        all.get(module)
+        all.get(module).cloned()
     }
 
     /// What a module of it takes of its host when no other layer speaks of the module.
     pub(crate) fn taken(&self, module: &str) -> Option<&Taken> {
         let all = self.taken.get_or_init(|| {
-            let modules = desired::object(&self.tree, "modules").iter();
+            let modules = desired::object(self.tree(), "modules").iter();
             let objects = modules.filter_map(|(name, module)| Some((name, module.as_object()?)));
             objects.map(|(name, module)| (name.clone(), Taken::by(module))).collect()
         });
@@ -115,7 +114,7 @@ impl<'a> Layer<'a> {
     fn leaves(&self) -> &BTreeMap<Path, Value> {
         self.leaves.get_or_init(|| {
             let mut leaves = BTreeMap::new();
-            for (section, members) in &self.tree {
+            for (section, members) in self.tree() {
                 for (name, value) in members.as_object().into_iter().flatten() {
                     let path = vec![section.clone(), name.clone()];
                     if section == "routes" {
@@ -128,6 +127,28 @@ impl<'a> Layer<'a> {
             leaves
         })
     }
+}
+
+fn tree_of(spec: &EdgeDeploymentSpec) -> Map<String, Value> {
+    let modules = spec.modules.iter();
+    let modules = modules.map(|(name, module)| (name.to_string(), Value::Object(module_object(module))));
+    let routes = spec.routes.iter().map(|(name, (_, route))| (name.clone(), route_value(route)));
+    let mut tree = Map::new();
+    let mut section = |name: &str, members: Map<String, Value>| {
+        if !members.is_empty() {
+            tree.insert(name.to_owned(), Value::Object(members));
+        }
+    };
+    section("modules", modules.collect());
+    section("routes", routes.collect());
+    if let Some(seconds) = spec.store_and_forward_secs {
+        section("storeAndForward", Map::from_iter([("timeToLiveSecs".to_owned(), json!(seconds))]));
+    }
+    if !spec.broker_authorizations.is_empty() {
+        let list = spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
+        section("broker", Map::from_iter([("authorizations".to_owned(), Value::Array(list))]));
+    }
+    tree
 }
 
 /// What one document says.

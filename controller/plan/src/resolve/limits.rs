@@ -1,7 +1,5 @@
 //! Limits that a device's twins keep only if the layers together keep them: number of modules, size and depth.
 
-use std::collections::BTreeMap;
-
 use hemline_model::{
     id::ModuleId,
     twin::{
@@ -16,6 +14,7 @@ use super::{
     layer::Path,
     tree::Tree,
 };
+use crate::ModuleTwins;
 
 /// User modules that IoT Hub allows on one device, the two system modules not counted.
 const MODULES_AT_MOST: usize = 50;
@@ -23,20 +22,24 @@ const MODULES_AT_MOST: usize = 50;
 const TOLD: usize = 5;
 
 /// All limits that a merged config breaks; `twins` are the module twins made of it. Where the modules are surely `within`
-/// theirs, only the routes are looked at.
+/// theirs, only that of `$edgeHub` is looked at, and the others are not made.
 pub(super) fn find(
     tree: &Tree<'_>,
-    twins: &BTreeMap<ModuleId, Map<String, Value>>,
+    twins: &ModuleTwins,
+    hub: &Map<String, Value>,
     within: bool,
 ) -> Vec<Fault> {
     let mut found = Vec::new();
-    let count = twins.keys().filter(|module| !module.is_system()).count();
+    let count = twins.names().count();
     if count > MODULES_AT_MOST {
         let message =
             format!("{count} modules on one device after layering, at most {MODULES_AT_MOST} are allowed");
         found.push(fault(tree, "too-many-modules", &vec!["modules".to_owned()], message));
     }
-    for (module, desired) in twins.iter().filter(|(module, _)| !within || **module == ModuleId::edge_hub()) {
+    let edge_hub = ModuleId::edge_hub();
+    let looked_at: Vec<(&ModuleId, &Map<String, Value>)> =
+        if within { vec![(&edge_hub, hub)] } else { twins.iter().collect() };
+    for (module, desired) in looked_at {
         for limit in violations(desired, Which::Desired).into_iter().take(TOLD) {
             let message = format!("desired properties of {module} after layering: {limit}");
             found.push(fault(tree, "twin-limit", &path(module, &limit), message));

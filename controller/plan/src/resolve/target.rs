@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use hemline_model::{DeviceDoc, id::ModuleId};
-use hemline_query::target::TargetCondition;
+use hemline_query::target::{DeviceTwin, TargetCondition};
 use serde_json::{Map, Value, json};
 
 use super::{Facts, layer::Layer};
@@ -58,8 +58,8 @@ impl<'a> Targets<'a> {
         &mut self.by_tag[place].1
     }
 
-    /// The deployments whose condition selects the device, in the order of the layers.
-    pub(super) fn matching(&self, device: &DeviceDoc, facts: &Facts) -> Vec<&'a Layer<'a>> {
+    /// Places of the deployments whose condition selects the device, in order.
+    pub(super) fn matching(&self, device: &DeviceDoc, facts: &Facts) -> Vec<usize> {
         let mut candidates: Vec<Candidate> =
             self.others.iter().map(|place| Candidate { place: *place, sure: false }).collect();
         candidates.extend(self.by_id.get(device.id.as_str()).into_iter().flatten());
@@ -69,17 +69,15 @@ impl<'a> Targets<'a> {
             }
         }
         candidates.sort_unstable();
-        // The twin is a copy of the tags: only made when somebody reads it.
-        let mut twin = None;
-        let layers = candidates.into_iter().filter_map(|candidate| {
-            let layer = self.layers.get(candidate.place)?;
-            let condition = &layer.deployment.spec.condition;
-            let selected = candidate.sure
-                || condition.is_all()
-                || condition.matches(twin.get_or_insert_with(|| twin_of(device, facts)));
-            selected.then_some(layer)
+        let twin = twin_of(device, facts);
+        candidates.retain(|candidate| {
+            candidate.sure
+                || self
+                    .layers
+                    .get(candidate.place)
+                    .is_some_and(|layer| layer.deployment.spec.condition.matches_device(twin))
         });
-        layers.collect()
+        candidates.into_iter().map(|candidate| candidate.place).collect()
     }
 }
 
@@ -95,13 +93,8 @@ pub(super) fn selecting<'a, T>(
     all: &'a [T],
     condition: impl Fn(&T) -> &TargetCondition,
 ) -> Vec<&'a T> {
-    let mut twin = None;
-    all.iter()
-        .filter(|one| {
-            let condition = condition(one);
-            condition.is_all() || condition.matches(twin.get_or_insert_with(|| twin_of(device, facts)))
-        })
-        .collect()
+    let twin = twin_of(device, facts);
+    all.iter().filter(|one| condition(one).matches_device(twin)).collect()
 }
 
 /// The twin of a module as a target condition sees it. Documents give it no tags.
@@ -120,15 +113,13 @@ pub(super) fn module_twin_of(
 }
 
 /// The device twin as a target condition sees it. Tags are those of the document: what it says is what will be there.
-pub(crate) fn twin_of(device: &DeviceDoc, facts: &Facts) -> Value {
-    let reported = facts.reported.get(&device.id).cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    let mut twin = json!({
-        "deviceId": device.id.as_str(),
-        "status": if device.spec.enabled { "enabled" } else { "disabled" },
-        "capabilities": {"iotEdge": device.spec.edge},
-        "properties": {"reported": reported},
-    });
-    twin["tags"] = Value::Object(device.spec.tags.clone());
-    twin["properties"]["desired"] = Value::Object(device.spec.desired.clone());
-    twin
+pub(crate) fn twin_of<'a>(device: &'a DeviceDoc, facts: &'a Facts) -> DeviceTwin<'a> {
+    DeviceTwin {
+        device_id: device.id.as_str(),
+        enabled: device.spec.enabled,
+        edge: device.spec.edge,
+        tags: &device.spec.tags,
+        desired: &device.spec.desired,
+        reported: facts.reported.get(&device.id),
+    }
 }

@@ -35,7 +35,7 @@ impl<'a> Tree<'a> {
         let mut merge = Merge { layers, place: 0, path: Vec::new(), conflicts: Vec::new() };
         for (place, layer) in layers.iter().enumerate() {
             merge.place = place;
-            for (section, said) in &layer.tree {
+            for (section, said) in layer.tree() {
                 let members = tree.sections.entry(section).or_default();
                 merge.path.push(section.clone());
                 for (key, value) in said.as_object().into_iter().flatten() {
@@ -241,7 +241,7 @@ struct Merge<'a, 'l> {
 
 impl<'a> Merge<'a, '_> {
     fn may_have_null(&self) -> bool {
-        self.layers.get(self.place).is_some_and(|layer| layer.has_null)
+        self.layers.get(self.place).is_some_and(|layer| layer.has_null())
     }
 
     fn member(&mut self, members: &mut BTreeMap<&'a str, Node<'a>>, key: &'a str, value: &'a Value) {

@@ -61,7 +61,7 @@ proptest! {
         let merged = |all: &mut dyn Iterator<Item = &Map<String, Value>>| {
             all.fold(Map::new(), |mut merged, next| { twin::merge(&mut merged, next); merged })
         };
-        prop_assert_eq!(&effective.twins.device, &merged(&mut of_devices.iter().chain([&own])));
+        prop_assert_eq!(&*effective.twins.device, &merged(&mut of_devices.iter().chain([&own])));
         prop_assert_eq!(&effective.twins.modules["m"], &merged(&mut std::iter::once(&module).chain(&of_modules)));
 
         // Every opinion is named once, the higher before the lower, and says what its document says.

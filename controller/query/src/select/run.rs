@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Aggregate, Clauses, Column, Item};
 use crate::twin::ast::Path;
-use crate::twin::eval::{json, look_up};
+use crate::twin::{eval::json, row::look_up};
 use crate::value::json_number;
 
 /// The running state of one group.

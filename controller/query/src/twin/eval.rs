@@ -3,13 +3,16 @@
 
 use serde_json::Value;
 
-use super::ast::{Connective, Expr, Membership, Path, Step};
+use super::{
+    ast::{Connective, Expr, Membership},
+    row::Row,
+};
 use crate::function::{Function, joined};
 use crate::scratch::Scratch;
 use crate::value::{Arithmetic, Comparison, Datum};
 
 /// Whether `expr` is exactly true for one row.
-pub(crate) fn is_true(expr: &Expr, row: &Value) -> bool {
+pub(crate) fn is_true<'a>(expr: &'a Expr, row: impl Row<'a>) -> bool {
     evaluate(expr, row, &mut Scratch::default()).is_true()
 }
 
@@ -19,17 +22,9 @@ pub(crate) fn json(expr: &Expr, row: &Value) -> Option<Value> {
     evaluate(expr, row, &mut scratch).into_json(&scratch)
 }
 
-/// The JSON value that a path leads to.
-pub(crate) fn look_up<'a>(path: &Path, row: &'a Value) -> Option<&'a Value> {
-    path.resolved.iter().try_fold(row, |value, step| match step {
-        Step::Name(name) => value.as_object()?.get(name.as_str()),
-        Step::Index(index) => value.as_array()?.get(*index),
-    })
-}
-
 // ---------------------------------------------------------------------------------------------------------------
 
-fn evaluate<'a>(expr: &'a Expr, row: &'a Value, scratch: &mut Scratch) -> Datum<'a> {
+fn evaluate<'a>(expr: &'a Expr, row: impl Row<'a>, scratch: &mut Scratch) -> Datum<'a> {
     let mark = scratch.mark();
     let value = value(expr, row, scratch);
     if !matches!(value, Datum::Made(_)) {
@@ -38,11 +33,11 @@ fn evaluate<'a>(expr: &'a Expr, row: &'a Value, scratch: &mut Scratch) -> Datum<
     value
 }
 
-fn value<'a>(expr: &'a Expr, row: &'a Value, scratch: &mut Scratch) -> Datum<'a> {
+fn value<'a>(expr: &'a Expr, row: impl Row<'a>, scratch: &mut Scratch) -> Datum<'a> {
     match expr {
         Expr::Constant(constant) => constant.into(),
         Expr::Array(elements) => Datum::Array(elements),
-        Expr::Path(path) => look_up(path, row).map_or(Datum::Undefined, Datum::from),
+        Expr::Path(path) => row.datum(path),
         Expr::Call { function, arguments } => call(*function, arguments, row, scratch),
         Expr::Negate(operand) => match evaluate(operand, row, scratch) {
             Datum::Number(number) => Datum::Number(-number),
@@ -113,7 +108,7 @@ fn arithmetic<'a>(operator: Arithmetic, left: &Datum<'_>, right: &Datum<'_>) -> 
 fn logic<'a>(
     connective: Connective,
     operands: &'a [Expr],
-    row: &'a Value,
+    row: impl Row<'a>,
     scratch: &mut Scratch,
 ) -> Datum<'a> {
     let Some((first, rest)) = operands.split_first() else { return Datum::Undefined };
@@ -128,7 +123,12 @@ fn logic<'a>(
     result
 }
 
-fn call<'a>(function: Function, arguments: &'a [Expr], row: &'a Value, scratch: &mut Scratch) -> Datum<'a> {
+fn call<'a>(
+    function: Function,
+    arguments: &'a [Expr],
+    row: impl Row<'a>,
+    scratch: &mut Scratch,
+) -> Datum<'a> {
     if function == Function::Concat {
         return joined(arguments.iter(), scratch, |argument, scratch| evaluate(argument, row, scratch));
     }

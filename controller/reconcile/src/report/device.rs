@@ -65,7 +65,7 @@ fn status(
         revision: there.and(scene.revision).map(str::to_owned),
         connected,
         base: effective.base.clone(),
-        layers: effective.layers.clone(),
+        layers: effective.layers.to_vec(),
         modules,
         conditions: verdict.conditions(conditions_before, scene.at),
     }

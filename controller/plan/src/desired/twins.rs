@@ -1,0 +1,80 @@
+//! The module twins of a merged config, made when somebody looks at them: a reviewer looks at those of the devices that
+//! change, and a fleet has many more.
+
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
+
+use hemline_model::{
+    edge::{AgentDesired, Runtime},
+    id::ModuleId,
+};
+use serde_json::{Map, Value};
+
+use super::{ReadyModule, without_null};
+
+/// Desired properties of the module twins of a device by module, `$edgeAgent` and `$edgeHub` included. Empty for a device that
+/// is no edge device. Reads like the map that it stands for.
+#[derive(Debug, Clone, Default)]
+pub struct ModuleTwins {
+    of: Option<Parts>,
+    made: OnceLock<BTreeMap<ModuleId, Map<String, Value>>>,
+}
+
+/// What twins are made of.
+#[derive(Debug, Clone)]
+struct Parts {
+    modules: Vec<(ModuleId, Arc<ReadyModule>)>,
+    hub: Map<String, Value>,
+}
+
+impl ModuleTwins {
+    /// Those of modules that are ready, and of `$edgeHub`.
+    pub(crate) fn new(modules: Vec<(ModuleId, Arc<ReadyModule>)>, hub: Map<String, Value>) -> Self {
+        Self { of: Some(Parts { modules, hub }), made: OnceLock::new() }
+    }
+
+    /// The user modules, in order; makes nothing.
+    pub fn names(&self) -> impl Iterator<Item = &ModuleId> {
+        let parts = self.of.iter().flat_map(|of| of.modules.iter().map(|(module, _)| module));
+        let made = self.made.get().filter(|_| self.of.is_none()).into_iter().flat_map(BTreeMap::keys);
+        parts.chain(made).filter(|module| !module.is_system())
+    }
+
+    fn make(Parts { modules, hub }: &Parts) -> BTreeMap<ModuleId, Map<String, Value>> {
+        let desired = AgentDesired {
+            schema_version: "1.1".to_owned(),
+            runtime: Runtime::default(),
+            system_modules: BTreeMap::new(),
+            modules: BTreeMap::new(),
+        };
+        let mut agent = without_null(&desired.to_map());
+        let agents = modules.iter().map(|(module, ready)| (module.to_string(), ready.agent.clone()));
+        agent.insert("modules".to_owned(), Value::Object(agents.collect()));
+        let twins = modules.iter().map(|(module, ready)| (module.clone(), ready.desired.clone()));
+        let system = [(ModuleId::edge_agent(), agent), (ModuleId::edge_hub(), hub.clone())];
+        twins.chain(system).collect()
+    }
+}
+
+impl Deref for ModuleTwins {
+    type Target = BTreeMap<ModuleId, Map<String, Value>>;
+
+    fn deref(&self) -> &Self::Target {
+        self.made.get_or_init(|| self.of.as_ref().map(Self::make).unwrap_or_default())
+    }
+}
+
+impl From<BTreeMap<ModuleId, Map<String, Value>>> for ModuleTwins {
+    fn from(made: BTreeMap<ModuleId, Map<String, Value>>) -> Self {
+        Self { of: None, made: OnceLock::from(made) }
+    }
+}
+
+impl PartialEq for ModuleTwins {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
