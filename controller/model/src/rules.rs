@@ -12,6 +12,7 @@ mod fleet;
 mod manifest;
 mod page;
 
+use page::visible;
 pub use page::{page, uri};
 
 use crate::finding::{RuleId, Severity};
@@ -47,7 +48,7 @@ impl Rule {
     #[must_use]
     pub fn explain(&self) -> String {
         let Self { id, severity, summary, why, fix, wrong, right } = self;
-        let (wrong, right) = (indented(wrong), indented(right));
+        let (wrong, right) = (indented(&visible(wrong)), indented(&visible(right)));
         format!(
             "{severity}[{id}]: {summary}\n\nWhy: {why}\nFix: {fix}\n\nWrong:\n\n{wrong}\nRight:\n\n{right}"
         )

@@ -41,5 +41,10 @@ fn entry(rule: &Rule) -> String {
 }
 
 fn fenced(piece: &str) -> String {
-    format!("```yaml\n{piece}\n```")
+    format!("```yaml\n{}\n```", visible(piece))
+}
+
+/// An example as people may see it: a NUL, which one of them is about, would make a file that no tool takes for text.
+pub(super) fn visible(example: &str) -> String {
+    example.replace('\0', "␀")
 }
