@@ -5,9 +5,12 @@
 //! Not here: carrying the actions out (`reconcile/execute.rs`).
 
 mod chain;
+mod gate;
+pub mod health;
 pub mod memory;
 pub mod restart;
 pub mod spec_hash;
+pub mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +19,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::module::{EngineStatus, Health, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen};
+use crate::module::{EngineStatus, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen};
 use chain::{
     CLEAR, CLEAR_AND_RUN, Chain, MAKE, MAKE_AND_RUN, REMAKE, REMAKE_AND_RUN, TAKE_AWAY, TAKE_AWAY_STOPPED,
 };
@@ -25,9 +28,6 @@ pub use restart::RestartPolicy;
 
 /// A module that has run that long gets its restart count cleared (reference edge-runtime §3.4).
 const HEALTHY_AFTER: SignedDuration = SignedDuration::from_mins(10);
-
-/// A health check that is still undecided after that long no longer holds up later startup orders.
-const GATE_AT_MOST: SignedDuration = SignedDuration::from_mins(5);
 
 /// The part of a desired module that a decision depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub struct Situation<'a> {
     pub images: &'a Images,
     /// The instant of the decision.
     pub now: Timestamp,
+    /// Since when this configuration is kept up by this agent: the bounds of `startupOrder` count from then.
+    pub since: Timestamp,
     /// When the machine booted, if known: what stopped before that did not stop by itself.
     pub booted: Option<Timestamp>,
 }
@@ -325,7 +327,7 @@ fn should_run(
     decision: &mut Decision,
 ) -> (RuntimeStatus, Change) {
     let remembered = situation.memory.of(&wanted.key);
-    let restarts = remembered.map_or(0, |remembered| remembered.restarts);
+    let restarts = situation.memory.restarts(&wanted.key);
     if !seen.status.is_up() && matches!(seen.status, EngineStatus::Stopped | EngineStatus::Failed) {
         let start = if remembered.is_some_and(|remembered| remembered.held) {
             Some(Reason::DesiredRunning)
@@ -343,28 +345,20 @@ fn should_run(
         }
     }
     let status = restart::compute(seen.status, wanted.policy, restarts);
-    match status {
-        RuntimeStatus::Backoff => {
-            let due = restart::due(restarts, seen.exited, situation.now);
-            if due > situation.now {
-                decision.wait(&wanted.key, Some(due), WaitingFor::RestartPause);
-                return (status, None);
-            }
-            (status, Some((&[Step::Restart], Reason::Policy { restart: restarts + 1 })))
+    if restart::owed(seen.status, wanted.policy) {
+        let due = restart::due(restarts, seen.exited, situation.now);
+        if due > situation.now {
+            decision.wait(&wanted.key, Some(due), WaitingFor::RestartPause);
+            return (status, None);
         }
-        RuntimeStatus::Running => {
-            let long = seen.started.is_some_and(|at| situation.now.duration_since(at) > HEALTHY_AFTER);
-            if long && remembered.is_some_and(Remembered::counts) {
-                decision.healthy.push(wanted.key.clone());
-            }
-            (status, None)
-        }
-        RuntimeStatus::Unknown
-        | RuntimeStatus::Unhealthy
-        | RuntimeStatus::Stopped
-        | RuntimeStatus::Failed
-        | RuntimeStatus::Dead => (status, None),
+        let restart = restarts.saturating_add(1);
+        return (status, Some((&[Step::Restart], Reason::Policy { restart })));
     }
+    let long = || seen.started.is_some_and(|at| situation.now.duration_since(at) > HEALTHY_AFTER);
+    if status == RuntimeStatus::Running && remembered.is_some_and(Remembered::counts) && long() {
+        decision.healthy.push(wanted.key.clone());
+    }
+    (status, None)
 }
 
 fn went_down_with_machine(situation: &Situation<'_>, seen: &Seen) -> bool {
@@ -375,18 +369,20 @@ fn went_down_with_machine(situation: &Situation<'_>, seen: &Seen) -> bool {
 
 fn emit(situation: &Situation<'_>, chains: Vec<Chain>, decision: &mut Decision) {
     decision.pulls_outstanding = fetch(situation, &chains, decision);
-    let (mut ready, later): (Vec<Chain>, Vec<Chain>) =
-        chains.into_iter().partition(|chain| !(decision.pulls_outstanding && chain.waits_for_images()));
+    let outstanding = decision.pulls_outstanding;
+    let waits =
+        |chain: &Chain| chain.needs_image(situation.images) || (outstanding && chain.waits_for_images());
+    let (later, mut ready): (Vec<Chain>, Vec<Chain>) = chains.into_iter().partition(waits);
     for chain in later {
         decision.wait(&chain.key, None, WaitingFor::Images);
     }
     ready.sort_by(|a, b| (a.order, &a.key).cmp(&(b.order, &b.key)));
-    let gate = undecided_order(situation);
+    let gate = gate::lowest(situation);
     let mut started: Option<u32> = None;
     for chain in ready {
         if let Some(order) = chain.order.filter(|_| chain.starts_something()) {
-            if gate.is_some_and(|gate| gate < order) {
-                decision.wait(&chain.key, None, WaitingFor::EarlierModules);
+            if let Some(gate) = gate.as_ref().filter(|gate| gate.order < order) {
+                decision.wait(&chain.key, Some(gate.until), WaitingFor::EarlierModules);
                 continue;
             }
             // One startup order per pass, so that the next pass sees how the earlier modules are.
@@ -402,27 +398,14 @@ fn emit(situation: &Situation<'_>, chains: Vec<Chain>, decision: &mut Decision) 
     }
 }
 
-/// Asks for missing images; true while any is on its way.
+/// Asks for missing images; true while any is on its way for the first time. After a failure only its own module waits.
 fn fetch(situation: &Situation<'_>, chains: &[Chain], decision: &mut Decision) -> bool {
     let mut outstanding = false;
     for chain in chains.iter().filter(|chain| chain.needs_image(situation.images)) {
-        outstanding = true;
+        outstanding |= situation.memory.retry_at(&chain.key, &chain.attempt).is_none();
         if !situation.images.pulling.contains(&chain.hash) {
             decision.actions.push(chain.action(Step::Pull));
         }
     }
     outstanding
-}
-
-/// The lowest startup order that holds a running module whose health check is still undecided.
-fn undecided_order(situation: &Situation<'_>) -> Option<u32> {
-    let undecided = |seen: &&Seen| {
-        seen.health == Health::Starting
-            && seen.started.is_none_or(|at| situation.now.duration_since(at) < GATE_AT_MOST)
-    };
-    let orders = situation.seen.iter().filter(undecided).filter_map(|seen| {
-        let wanted = situation.wanted.iter().find(|wanted| wanted.key == seen.key)?;
-        (wanted.goal == Goal::Running).then_some(wanted.order)
-    });
-    orders.min()
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-pub use hemline_model::edge::{ProcessLimits as Limits, RuntimeStatus};
+pub use hemline_model::edge::{HealthCheck, Probe, ProcessLimits as Limits, RuntimeStatus};
 use hemline_model::secret::Secret;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub struct ModuleSpec {
     pub hash: String,
     /// Environment, injected variables last.
     pub env: Vec<(String, String)>,
+    /// The health check that its documents ask for; the engine's own one counts without it.
+    pub health: Option<HealthCheck>,
     /// The part that differs per runtime.
     pub body: SpecBody,
 }

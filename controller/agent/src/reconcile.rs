@@ -3,6 +3,7 @@
 //! Passes are caused by the desired configuration, identities, events of a runtime, images that arrived, and time. Pulls
 //! run beside the loop, so a slow registry never holds up a restart. Not here: what to do (`decide.rs`).
 
+mod course;
 pub mod execute;
 pub mod report;
 pub mod store;
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use hemline_model::edge::{AgentDesired, DesiredStatus, EdgeError};
+use hemline_model::edge::{AgentDesired, DesiredStatus, HemlineReported};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::{
@@ -24,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentStatus, ModuleState},
-    decide::{self, Decision, Images, Memory, Situation, Wanted},
+    decide::{self, Decision, Images, Memory, Situation, Wanted, trial::Course},
+    health::Checks,
     module::{Identities, ModuleKey, ModuleKind, ModuleSpec, RuntimeStatus, Seen},
     runtime::{Runtime, RuntimeError, RuntimeEvent},
     spec::{self, Site},
@@ -81,13 +83,23 @@ pub struct Reconciler {
     saved: Memory,
     images: Images,
     pulls: JoinSet<Fetched>,
+    checks: Checks,
     /// The configuration that is being kept up.
     in_force: Option<InForce>,
-    /// A newer one that cannot be read.
+    /// What became of the newest configuration that could be read.
+    course: Option<Course>,
+    /// The last good one.
+    good: Option<Arc<DesiredDocument>>,
+    kept_good: Option<Arc<DesiredDocument>>,
+    /// Since when the deadline of a trial runs.
+    clock: Timestamp,
+    /// A newer one that cannot be read, or was given up.
     refused: Option<(u64, DesiredStatus)>,
     /// `lastDesiredVersion` and `lastDesiredStatus` as last reported.
     outcome: (u64, DesiredStatus),
     started: Timestamp,
+    /// Since when the configuration in force is kept up by this agent.
+    since: Timestamp,
 }
 
 /// A configuration that could be read.
@@ -122,6 +134,8 @@ pub fn prepare(
     ends: ReconcileEnds,
 ) -> Reconciler {
     let memory = store.load_memory();
+    let (course, good) = store.load_course();
+    let good = good.map(Arc::new);
     Reconciler {
         site,
         runtimes,
@@ -131,10 +145,16 @@ pub fn prepare(
         memory,
         images: Images::default(),
         pulls: JoinSet::new(),
+        checks: Checks::default(),
         in_force: None,
+        course: course.map(Course::restarted),
+        kept_good: good.clone(),
+        good,
+        clock: Timestamp::now(),
         refused: None,
         outcome: (0, DesiredStatus::default()),
         started: Timestamp::now(),
+        since: Timestamp::now(),
         store,
     }
 }
@@ -175,37 +195,9 @@ impl Reconciler {
                 self.take_pull(fetched);
                 true
             }
+            () = self.checks.changed() => true,
             () = tokio::time::sleep(next) => true,
             () = stop.cancelled() => false,
-        }
-    }
-
-    fn take_desired(&mut self) {
-        let Some(document) = self.ends.desired.borrow_and_update().clone() else {
-            return;
-        };
-        match AgentDesired::parse(&document.properties) {
-            Ok(desired) => {
-                let version = document.version;
-                let changed = self
-                    .in_force
-                    .as_ref()
-                    .is_none_or(|have| have.version != version || have.desired != desired);
-                if changed {
-                    tracing::info!(version, modules = desired.modules.len(), "configuration is in force");
-                }
-                self.in_force = Some(InForce { version, desired });
-                self.refused = None;
-                self.store.save_config(&document);
-            }
-            // Nothing has ever been deployed: that is no fault of a configuration.
-            Err(error @ EdgeError::Empty) if self.in_force.is_none() => {
-                self.refused = Some((document.version, status_of(&error)));
-            }
-            Err(error) => {
-                tracing::warn!(version = document.version, %error, "configuration cannot be used; the last good one stays");
-                self.refused = Some((document.version, status_of(&error)));
-            }
         }
     }
 
@@ -218,7 +210,12 @@ impl Reconciler {
     /// One pass. Returns how long there is nothing to do without a reason.
     async fn pass(&mut self) -> Duration {
         let mut view = self.look().await;
+        self.notice_images(&view);
         let decision = self.decide(&view);
+        if decision.pulls_outstanding {
+            // Nothing has begun to change yet.
+            self.since = Timestamp::now();
+        }
         self.prepare_sockets(&view);
         let acted = self.execute(&view, &decision).await;
         for key in &decision.healthy {
@@ -230,8 +227,12 @@ impl Reconciler {
         }
         let after = self.decide(&view);
         self.forget(&view);
+        let went_back = self.judge_trial(&view, &after);
         self.report(&view, &after);
         self.save_memory();
+        if went_back {
+            return BREATH;
+        }
         if acted || decision.again {
             return BREATH;
         }
@@ -284,7 +285,15 @@ impl Reconciler {
                 }
             }
         }
+        self.checks.follow(&self.runtimes, &view.specs, &view.seen);
+        self.checks.judge(&view.specs, &mut view.seen);
         view
+    }
+
+    /// A container proves that its image is here: one that is removed by hand comes back without asking a registry.
+    fn notice_images(&mut self, view: &View) {
+        let containers = view.seen.iter().filter(|seen| seen.key.kind == ModuleKind::Docker);
+        self.images.ready.extend(containers.filter_map(|seen| seen.hash.clone()));
     }
 
     fn decide(&self, view: &View) -> Decision {
@@ -303,6 +312,7 @@ impl Reconciler {
             memory: &self.memory,
             images: &self.images,
             now: Timestamp::now(),
+            since: self.since,
             // Asked every time: it moves with the clock, as the times of modules do.
             booted: store::boot_time(),
         })
@@ -362,6 +372,7 @@ impl Reconciler {
                 in_force,
                 &self.outcome,
                 &modules,
+                HemlineReported { config: self.config_reported() },
             );
             publish(&self.ends.report, Some(document));
         } else if self.refused.is_some() {
@@ -399,6 +410,7 @@ impl Reconciler {
 
     async fn finish(mut self, stop_modules: bool) {
         self.pulls.shutdown().await;
+        self.checks.close().await;
         if stop_modules && tokio::time::timeout(STOP_DEADLINE, self.stop_all()).await.is_err() {
             tracing::warn!("some modules did not stop in time");
         }
@@ -419,10 +431,6 @@ impl Reconciler {
         });
         self.workload.close().await;
     }
-}
-
-fn status_of(error: &EdgeError) -> DesiredStatus {
-    DesiredStatus { code: error.code(), description: error.to_string() }
 }
 
 /// Wakes readers on a real change only.

@@ -88,7 +88,9 @@ pub fn build(
     };
     let env = environment(site, name, module, identity, &workload);
     let body = body(site, desired, module, pull, socket);
-    (wanted, ModuleSpec { key, hash, env, body })
+    // Configurations whose checks are not sound are refused when they are read.
+    let health = module.health.as_ref().and_then(|health| health.check().ok());
+    (wanted, ModuleSpec { key, hash, env, health, body })
 }
 
 fn body(
@@ -115,8 +117,9 @@ fn body(
     }
 }
 
-/// Everything whose change means that the module has to be made anew (reference edge-runtime §3.3): all of its settings
-/// but `status`, and what it was told about its identity and its hub.
+/// Everything whose change means that the module has to be made anew: what it runs and with which environment, and what
+/// it was told about its identity and its hub. What only the agent acts on (`status`, `restartPolicy`, `startupOrder`,
+/// `imagePullPolicy`, `health`) changes live, as plans say; IoT Edge recreates for most of it (reference edge-runtime §3.3).
 fn hash(site: &Site, name: &str, module: &AgentModule, identity: &Identity, socket: &Path) -> String {
     let settings = match &module.settings {
         ModuleSettings::Docker(docker) => json!({
@@ -133,9 +136,6 @@ fn hash(site: &Site, name: &str, module: &AgentModule, identity: &Identity, sock
         "name": name,
         "version": module.version.as_deref().unwrap_or_default(),
         "settings": settings,
-        "restartPolicy": module.restart_policy,
-        "imagePullPolicy": module.image_pull_policy,
-        "startupOrder": module.startup_order,
         "env": env,
         "generationId": identity.generation_id,
         "hub": site.hub,
@@ -242,15 +242,17 @@ mod tests {
         let one = built(&docker(r#"{"A":1,"B":{"C":2,"D":3}}"#), "g1").0.hash;
         let same = built(&docker(r#" {"B":{"D":3,"C":2},"A":1} "#), "g1").0.hash;
         assert_eq!(one, same);
-        let mut stopped = docker(r#"{"A":1,"B":{"C":2,"D":3}}"#);
-        stopped["status"] = json!("stopped");
-        assert_eq!(one, built(&stopped, "g1").0.hash);
         for (member, value) in [
-            ("version", json!("2")),
+            ("status", json!("stopped")),
             ("restartPolicy", json!("never")),
             ("startupOrder", json!(1)),
-            ("env", json!({})),
+            ("imagePullPolicy", json!("never")),
         ] {
+            let mut live = docker(r#"{"A":1,"B":{"C":2,"D":3}}"#);
+            live[member] = value;
+            assert_eq!(one, built(&live, "g1").0.hash, "{member}");
+        }
+        for (member, value) in [("version", json!("2")), ("env", json!({}))] {
             let mut other = docker(r#"{"A":1,"B":{"C":2,"D":3}}"#);
             other[member] = value;
             assert_ne!(one, built(&other, "g1").0.hash, "{member}");

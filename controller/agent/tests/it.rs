@@ -8,6 +8,9 @@ mod it {
     mod decide_tables;
     mod docker;
     mod fake_hub;
+    mod health;
     mod process;
+    mod rollback;
+    mod trial_tables;
     mod workload;
 }

@@ -11,7 +11,7 @@ mod create_options;
 mod deployment;
 mod device;
 mod draft;
-pub mod duration;
+mod health;
 mod idle;
 mod ignoring;
 mod image;
@@ -25,13 +25,14 @@ use hemline_query::{route::Route, target::TargetCondition};
 
 use crate::pointer::escape;
 use crate::{
-    document::{Auth, Drift, Object, Rollout},
+    document::{Auth, Drift, Health, Object, Rollout},
     finding::{Finding, Position, RuleId, Severity},
     id::{DeviceId, DocumentName, ModuleId},
     text::RawDocument,
 };
 pub use crate::{
     document::{AuthType, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy},
+    duration,
     text::{InText, Located, SourceFile},
 };
 use context::{Context, name_of, unescape, words};
@@ -185,6 +186,8 @@ pub struct ModuleSpec {
     pub startup_order: Option<u32>,
     /// Default [`ImagePullPolicy::OnCreate`].
     pub image_pull_policy: Option<ImagePullPolicy>,
+    /// How the agent asks whether it does its work; of a layer, perhaps a piece.
+    pub health: Option<Health>,
     /// Desired properties of the module twin.
     pub desired: Option<Object>,
     /// Program and arguments, for process.

@@ -5,8 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
     edge::{
-        AgentDesired, AgentModule, DockerSettings, EnvEntry, HubDesired, HubRoute, ModuleSettings,
-        ModuleType, ProcessSettings, Runtime, StoreAndForward,
+        AgentDesired, AgentModule, DockerSettings, Drift, DriftRules, EnvEntry, HemlineDesired, HubDesired,
+        HubRoute, ModuleSettings, ModuleType, ProcessSettings, Runtime, StoreAndForward,
     },
     id::ModuleId,
     twin::{Which, limits::measure},
@@ -87,6 +87,7 @@ pub(crate) fn twins<'m>(
         runtime: Runtime::default(),
         system_modules: BTreeMap::new(),
         modules: BTreeMap::new(),
+        hemline: hemline(rest),
     };
     let mut desired = without_null(&desired.to_map());
     desired.insert("modules".to_owned(), Value::Object(agents));
@@ -123,9 +124,24 @@ fn agent_module(module: &Map<String, Value>) -> Result<AgentModule, &'static str
         restart_policy: read(module, "restartPolicy").unwrap_or_default(),
         startup_order: read(module, "startupOrder"),
         image_pull_policy: read(module, "imagePullPolicy").unwrap_or_default(),
+        health: read(module, "health"),
         env: env.map(|(key, value)| (key.clone(), EnvEntry { value: value.clone() })).collect(),
         settings,
     })
+}
+
+/// What only Hemline's agent acts on; nothing when no document says anything about it.
+fn hemline(merged: &Map<String, Value>) -> Option<HemlineDesired> {
+    let drift = object(merged, "drift");
+    let hemline = HemlineDesired {
+        deadline: read(object(merged, "rollout"), "deadline"),
+        drift: (!drift.is_empty())
+            .then(|| read::<Drift>(merged, "drift"))
+            .flatten()
+            .filter(|drift| *drift != Drift::default())
+            .map(DriftRules::from),
+    };
+    (hemline != HemlineDesired::default()).then_some(hemline)
 }
 
 fn edge_hub(merged: &Map<String, Value>) -> HubDesired {

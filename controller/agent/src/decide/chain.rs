@@ -57,6 +57,8 @@ impl Chain {
     }
 
     /// Must it wait until every image is there? Everything that stops or replaces something must.
+    ///
+    /// An image whose fetch failed is waited for by its own module only, so one bad image holds up nobody else.
     pub(super) fn waits_for_images(&self) -> bool {
         match self.reason {
             Reason::Added

@@ -63,6 +63,12 @@ impl Memory {
         self.modules.get(key)
     }
 
+    /// Restarts of a module by policy since the last reset.
+    #[must_use]
+    pub fn restarts(&self, key: &ModuleKey) -> u32 {
+        self.of(key).map_or(0, |remembered| remembered.restarts)
+    }
+
     /// All modules.
     pub fn iter(&self) -> impl Iterator<Item = (&ModuleKey, &Remembered)> {
         self.modules.iter()

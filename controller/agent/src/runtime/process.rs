@@ -9,6 +9,7 @@ mod watch;
 
 use std::{
     fs, io,
+    net::Ipv4Addr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Child,
@@ -25,9 +26,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped};
+use super::{
+    LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped, Verdict, probe,
+};
 use crate::{
-    module::{EngineStatus, Health, ModuleKey, ModuleKind, ModuleSpec, ProcessSpec, Seen, SpecBody},
+    module::{EngineStatus, Health, ModuleKey, ModuleKind, ModuleSpec, Probe, ProcessSpec, Seen, SpecBody},
     shim::records::{ModuleDir, RunRecord, ShimSpec},
 };
 
@@ -168,6 +171,28 @@ impl Runtime for ProcessRuntime {
                 Ok(()) => Ok(Removed::Now),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removed::Already),
                 Err(error) => Err(files("remove", name)(error)),
+            }
+        })
+    }
+
+    fn probe<'a>(
+        &'a self,
+        spec: &'a ModuleSpec,
+        probe: &'a Probe,
+    ) -> BoxFuture<'a, Result<Verdict, RuntimeError>> {
+        Box::pin(async move {
+            let name = &spec.key.name;
+            match probe {
+                Probe::Tcp { port } => Ok(probe::tcp((Ipv4Addr::LOCALHOST, *port).into()).await),
+                Probe::Http { port, path } => {
+                    Ok(probe::http((Ipv4Addr::LOCALHOST, *port).into(), path).await)
+                }
+                Probe::Command(command) => {
+                    // The same program, folder and environment as the module itself.
+                    let dir = self.files.existing(name)?;
+                    let told = dir.read_spec().map_err(files("check the health of", name))?;
+                    spawn::check(command, &told, &dir).await.map_err(files("check the health of", name))
+                }
             }
         })
     }

@@ -12,7 +12,7 @@ use super::fake_hub::{DEVICE, FakeHub, HUB, KEY};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentConfig {
+pub(crate) fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentConfig {
     AgentConfig {
         device: DeviceId::new(DEVICE).unwrap(),
         device_key: Secret::new(KEY),
@@ -30,18 +30,18 @@ fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentConfig {
     }
 }
 
-struct Running {
-    handle: AgentHandle,
+pub(crate) struct Running {
+    pub(crate) handle: AgentHandle,
     stop: CancellationToken,
 }
 
 impl Running {
-    fn start(config: AgentConfig) -> Self {
+    pub(crate) fn start(config: AgentConfig) -> Self {
         let stop = CancellationToken::new();
         Self { handle: start(config, stop.clone()).unwrap(), stop }
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         within(LIMIT, "the end of the agent", self.handle.join()).await;
     }
@@ -52,7 +52,7 @@ fn module(script: &str) -> Value {
         "settings": {"command": ["/bin/sh", "-c", script]}})
 }
 
-fn desired(modules: &Value) -> Value {
+pub(crate) fn desired(modules: &Value) -> Value {
     json!({"schemaVersion": "1.1", "runtime": {"type": "docker", "settings": {"minDockerVersion": "v1.25",
         "registryCredentials": {"r": {"username": "u", "password": "top secret", "address": "a"}}}},
         "systemModules": {}, "modules": modules})
@@ -60,11 +60,11 @@ fn desired(modules: &Value) -> Value {
 
 const FOREVER: &str = "env | grep IOTEDGE | sort; while true; do sleep 0.05; done";
 
-fn status<'a>(reported: &'a Value, module: &str) -> &'a str {
+pub(crate) fn status<'a>(reported: &'a Value, module: &str) -> &'a str {
     reported["modules"][module]["runtimeStatus"].as_str().unwrap_or_default()
 }
 
-fn code(reported: &Value) -> i64 {
+pub(crate) fn code(reported: &Value) -> i64 {
     reported["lastDesiredStatus"]["code"].as_i64().unwrap_or_default()
 }
 
@@ -210,7 +210,7 @@ async fn a_bad_configuration_leaves_the_good_one_in_force() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_start_is_reported_and_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let bad = json!({"type": "process", "status": "running", "restartPolicy": "always", "startupOrder": 0,
+    let bad = json!({"type": "process", "status": "running", "restartPolicy": "always",
         "settings": {"command": ["/no/such/program"]}});
     let docker = json!({"type": "docker", "status": "running", "settings": {"image": "a"}});
     let hub =

@@ -113,7 +113,7 @@ fn run(wanted: &[Wanted], seen: Vec<Seen>, cursed: BTreeSet<String>) -> Engine {
     let mut engine = Engine { modules, images: Images::default(), cursed };
     let mut memory = Memory::default();
     let mut now = START + SignedDuration::from_secs(1);
-    for _ in 0..30 {
+    for _ in 0..60 {
         let seen: Vec<Seen> = engine.modules.values().cloned().collect();
         let decision = decide(&Situation {
             wanted,
@@ -122,6 +122,7 @@ fn run(wanted: &[Wanted], seen: Vec<Seen>, cursed: BTreeSet<String>) -> Engine {
             memory: &memory,
             images: &engine.images,
             now,
+            since: START,
             booted: None,
         });
         let mut failed = BTreeSet::new();
@@ -188,6 +189,7 @@ proptest! {
             memory: &Memory::default(),
             images: &Images::default(),
             now: START + SignedDuration::from_hours(1),
+            since: START,
             booted: None,
         });
         prop_assert_eq!(decision.actions, vec![]);

@@ -98,6 +98,7 @@ impl Site {
             key: ModuleKey { kind: ModuleKind::Docker, name: format!("{name}-{}", self.device) },
             hash: "abc".to_owned(),
             env: vec![("GREETING".to_owned(), "hello".to_owned())],
+            health: None,
             body: SpecBody::Container(ContainerSpec {
                 image: IMAGE.to_owned(),
                 create_options,

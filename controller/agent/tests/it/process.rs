@@ -22,6 +22,7 @@ pub(crate) fn shell(name: &str, script: &str) -> ModuleSpec {
         key: ModuleKey { kind: ModuleKind::Process, name: name.to_owned() },
         hash: format!("hash of {name}"),
         env: vec![("GREETING".to_owned(), "hello".to_owned())],
+        health: None,
         body: SpecBody::Process(ProcessSpec { command, working_directory: None, limits: Limits::default() }),
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ApiVersion, Metadata, Object, is_default};
+use super::{ApiVersion, Health, Metadata, Object, is_default};
 
 /// Modules and routes for the devices that a condition selects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -119,6 +119,11 @@ pub struct Module {
     /// When the image is fetched, for `docker`; `on-create` unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
+    /// How the agent finds out whether the module does its work: exactly one of `command`, `http` and `tcp`. Without it, the
+    /// health check of the image or of the createOptions counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{"http": {"port": 8080, "path": "/healthz"}, "interval": "10s", "retries": 3}]))]
+    pub health: Option<Health>,
     /// Desired properties of the module twin; at most 32 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("examples" = [{"fps": 10}]))]

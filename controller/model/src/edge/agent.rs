@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{EdgeError, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy, chunk};
+use super::{
+    DriftRules, EdgeError, Health, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy,
+    chunk,
+};
 use crate::secret::{self, Secret};
 
 /// What a device should run.
@@ -23,6 +26,22 @@ pub struct AgentDesired {
     /// User modules by name.
     #[serde(default)]
     pub modules: BTreeMap<String, AgentModule>,
+    /// What only Hemline's agent acts on. An agent of IoT Edge passes over members that it does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hemline: Option<HemlineDesired>,
+}
+
+/// What only Hemline's agent acts on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HemlineDesired {
+    /// The modules have to be up and healthy that long after the configuration came, for example `30m`; else the device goes
+    /// back to its last good configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// What happens to what somebody changes on the device by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftRules>,
 }
 
 /// Settings of the runtime as a whole.
@@ -100,6 +119,9 @@ pub struct AgentModule {
     /// Environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvEntry>,
+    /// How to ask whether it does its work. An agent of IoT Edge passes over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// The runtime (`type`) and what it needs (`settings`).
     #[serde(flatten)]
     pub settings: ModuleSettings,
@@ -264,6 +286,15 @@ impl AgentDesired {
             {
                 return Err(EdgeError::Format(format!("module {name}: settings.command is empty")));
             }
+            if let Some(Err(faults)) = module.health.as_ref().map(Health::check) {
+                let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
+                return Err(EdgeError::Format(format!("module {name}: health: {}", faults.join("; "))));
+            }
+        }
+        if let Some(deadline) = parsed.hemline.as_ref().and_then(|hemline| hemline.deadline.as_ref())
+            && let Err(why) = crate::duration::seconds(deadline)
+        {
+            return Err(EdgeError::Format(format!("hemline.deadline: {why}")));
         }
         Ok(parsed)
     }

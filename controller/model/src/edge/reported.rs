@@ -31,6 +31,37 @@ pub struct AgentReported {
     /// User modules.
     #[serde(default)]
     pub modules: BTreeMap<String, AgentModuleReported>,
+    /// What only Hemline's agent says. Those who know the reports of IoT Edge pass over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hemline: Option<HemlineReported>,
+}
+
+/// What only Hemline's agent says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HemlineReported {
+    /// What became of the newest configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigReported>,
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConfigReported {
+    /// Its `$version`.
+    pub version: u64,
+    /// `trying` until every module has come up, then `good`; `rolledBack` when that took too long and the last good one is
+    /// in force again.
+    pub state: String,
+    /// Since when, in RFC 3339, whole seconds.
+    pub since: String,
+    /// `$version` of the last good configuration; none before there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub good_version: Option<u64>,
+    /// Why it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Version of a program.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hemline_query::near;
 
-use super::{Context, ModuleSpec, create_options, escape, idle, image};
+use super::{Context, ModuleSpec, create_options, escape, health, idle, image};
 use crate::{
     document::{EnvObject, EnvValue, Module, ModuleType},
     id::ModuleId,
@@ -54,6 +54,9 @@ pub(super) fn check(
     if let Some(image) = &module.image {
         image::check(image, &format!("{at}/image"), context);
     }
+    if let Some(asked) = &module.health {
+        health::check(asked, layer, &format!("{at}/health"), context);
+    }
     let env = environment(&module.env, &format!("{at}/env"), context);
     if let Some(desired) = &module.desired {
         context.twin(desired, Which::Desired, &format!("{at}/desired"));
@@ -67,6 +70,7 @@ pub(super) fn check(
         status: module.status,
         startup_order: module.startup_order,
         image_pull_policy: module.image_pull_policy,
+        health: module.health.clone(),
         desired: module.desired.clone(),
         command: module.command.clone(),
         working_directory: module.working_directory.clone(),
