@@ -39,6 +39,9 @@ use store::Store;
 /// Between two looks without any reason (reference edge-runtime §3.1).
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// The same while a configuration is being tried.
+const LOOK_AGAIN_AT_A_TRIAL: Duration = Duration::from_secs(1);
+
 /// A runtime that hangs must not hold up the modules of the other for longer.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -237,8 +240,10 @@ impl Reconciler {
             return BREATH;
         }
         let wake = after.wake().map(|at| at.duration_since(Timestamp::now()));
+        let trial = matches!(self.course, Some(Course::Trying(_)));
+        let at_most = if trial { LOOK_AGAIN_AT_A_TRIAL } else { LOOK_AGAIN };
         wake.and_then(|wait| Duration::try_from(wait).ok())
-            .map_or(LOOK_AGAIN, |wait| wait.clamp(BREATH, LOOK_AGAIN))
+            .map_or(at_most, |wait| wait.clamp(BREATH, at_most))
     }
 
     async fn look(&mut self) -> View {

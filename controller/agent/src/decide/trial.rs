@@ -14,6 +14,9 @@ use crate::module::{EngineStatus, Health, Seen};
 /// A module without a health check counts as up when it has run that long.
 const STEADY: SignedDuration = SignedDuration::from_secs(10);
 
+/// One whose check has passed, when it has run that long: it may have been asked right before it fell over.
+const STEADY_AND_HEALTHY: SignedDuration = SignedDuration::from_secs(1);
+
 /// Until then the modules have to be up when the documents name no deadline. It does not run while images are fetched.
 pub const DEADLINE: SignedDuration = SignedDuration::from_mins(15);
 
@@ -194,10 +197,10 @@ fn unfit(wanted: &Wanted, seen: Option<&Seen>, now: Timestamp) -> Option<String>
         (Goal::Stopped, EngineStatus::Stopped | EngineStatus::Failed) => None,
         (Goal::Stopped, _) => Some("it does not stop".to_owned()),
         (Goal::Running, EngineStatus::Running) => match seen.health {
-            Health::Healthy => None,
-            Health::None => {
-                let steady = seen.started.is_some_and(|at| now.duration_since(at) >= STEADY);
-                (!steady).then(|| format!("it has not run for {} s yet", STEADY.as_secs()))
+            Health::None | Health::Healthy => {
+                let enough = if seen.health == Health::None { STEADY } else { STEADY_AND_HEALTHY };
+                let steady = seen.started.is_some_and(|at| now.duration_since(at) >= enough);
+                (!steady).then(|| format!("it has not run for {} s yet", enough.as_secs()))
             }
             Health::Starting => Some("its health check has not passed yet".to_owned()),
             Health::Unhealthy => described(),

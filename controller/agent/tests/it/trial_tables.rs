@@ -103,7 +103,8 @@ fn a_configuration_is_good_when_every_module_is_up() {
     let table = [
         ("steady", always(), of(E::Running, Health::None, 10), true),
         ("not yet steady", always(), of(E::Running, Health::None, 9), false),
-        ("healthy at once", always(), of(E::Running, Health::Healthy, 1), true),
+        ("healthy", always(), of(E::Running, Health::Healthy, 1), true),
+        ("healthy at once", always(), of(E::Running, Health::Healthy, 0), false),
         ("undecided", always(), of(E::Running, Health::Starting, 99), false),
         ("unhealthy", always(), of(E::Unhealthy, Health::Unhealthy, 99), false),
         ("not there", always(), None, false),
