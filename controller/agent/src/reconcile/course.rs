@@ -101,7 +101,7 @@ impl Reconciler {
             wanted: &view.wanted,
             seen: &view.seen,
             memory: &self.memory,
-            paused: downloads || !view.nameless.is_empty() || view.silent.keys().any(needed),
+            paused: downloads || !view.unready.is_empty() || view.silent.keys().any(needed),
             busy: !decision.actions.is_empty() || decision.pulls_outstanding,
             clock: self.clock,
             deadline: said.unwrap_or(DEADLINE),
