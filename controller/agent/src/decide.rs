@@ -5,29 +5,33 @@
 //! Not here: carrying the actions out (`reconcile/execute.rs`).
 
 mod chain;
+pub mod drift;
+mod gate;
+pub mod health;
 pub mod memory;
 pub mod restart;
+pub mod shelf;
 pub mod spec_hash;
+pub mod trial;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
+use hemline_model::edge::DriftRules;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::module::{EngineStatus, Health, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen};
+use crate::module::{EngineStatus, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen};
 use chain::{
     CLEAR, CLEAR_AND_RUN, Chain, MAKE, MAKE_AND_RUN, REMAKE, REMAKE_AND_RUN, TAKE_AWAY, TAKE_AWAY_STOPPED,
 };
+use drift::{Cure, Difference, Order};
 pub use memory::{Failure, Memory, Remembered};
 pub use restart::RestartPolicy;
 
 /// A module that has run that long gets its restart count cleared (reference edge-runtime §3.4).
 const HEALTHY_AFTER: SignedDuration = SignedDuration::from_mins(10);
-
-/// A health check that is still undecided after that long no longer holds up later startup orders.
-const GATE_AT_MOST: SignedDuration = SignedDuration::from_mins(5);
 
 /// The part of a desired module that a decision depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +83,10 @@ pub struct Situation<'a> {
     pub images: &'a Images,
     /// The instant of the decision.
     pub now: Timestamp,
+    /// Since when this configuration is kept up by this agent: the bounds of `startupOrder` count from then.
+    pub since: Timestamp,
+    /// What happens to what somebody changed by hand.
+    pub drift: &'a DriftRules,
     /// When the machine booted, if known: what stopped before that did not stop by itself.
     pub booted: Option<Timestamp>,
 }
@@ -98,6 +106,8 @@ pub struct Decision {
     pub pulls_outstanding: bool,
     /// A later startup order waits only for this pass to end.
     pub again: bool,
+    /// What somebody changed by hand.
+    pub drift: Vec<Difference>,
 }
 
 impl Decision {
@@ -136,6 +146,8 @@ pub enum Step {
     Remove,
     /// Stop and start because its policy says so; counted.
     Restart,
+    /// Put back what somebody changed in place.
+    Mend,
 }
 
 impl fmt::Display for Step {
@@ -147,6 +159,7 @@ impl fmt::Display for Step {
             Self::Stop => "stop",
             Self::Remove => "remove",
             Self::Restart => "restart",
+            Self::Mend => "mend",
         })
     }
 }
@@ -168,6 +181,8 @@ pub enum Reason {
     NeverStarted,
     /// Stopped by this agent earlier, desired running now.
     DesiredRunning,
+    /// Somebody changed it by hand.
+    Drifted,
     /// Went down with the machine.
     MachineRestarted,
     /// Restart number n of its policy.
@@ -187,6 +202,7 @@ impl fmt::Display for Reason {
             Self::DesiredStopped => f.write_str("desired stopped"),
             Self::NeverStarted => f.write_str("created but never started"),
             Self::DesiredRunning => f.write_str("desired running again"),
+            Self::Drifted => f.write_str("somebody changed it by hand"),
             Self::MachineRestarted => f.write_str("stopped with the machine"),
             Self::Policy { restart } => write!(f, "restart {restart} by its restart policy"),
         }
@@ -222,7 +238,7 @@ pub enum WaitingFor {
 /// Decides. Calling it again with the same situation gives the same answer.
 #[must_use]
 pub fn decide(situation: &Situation<'_>) -> Decision {
-    let mut decision = Decision::default();
+    let mut decision = Decision { drift: drift::differences(situation), ..Decision::default() };
     let seen: BTreeMap<&ModuleKey, &Seen> = situation.seen.iter().map(|seen| (&seen.key, seen)).collect();
     let mut chains = removals(situation);
     for wanted in situation.wanted {
@@ -277,25 +293,30 @@ fn judge(situation: &Situation<'_>, wanted: &Wanted, seen: Option<&Seen>, decisi
         decision.wait(&wanted.key, None, WaitingFor::Runtime);
         return None;
     }
+    let order = drift::order(&decision.drift, &wanted.key);
     let Some(seen) = seen else {
+        if matches!(order, Order::LeaveAlone) {
+            decision.status.insert(name, RuntimeStatus::Stopped);
+            return None;
+        }
         let failed = situation.memory.retry_at(&wanted.key, &attempt(wanted));
         let status = if failed.is_some() { RuntimeStatus::Backoff } else { RuntimeStatus::Stopped };
         decision.status.insert(name, status);
-        return Some((if run { MAKE_AND_RUN } else { MAKE }, Reason::Added));
+        let reason = if matches!(order, Order::Put(_)) { Reason::Drifted } else { Reason::Added };
+        return Some((if run { MAKE_AND_RUN } else { MAKE }, reason));
     };
-    let (status, change) = match wanted.goal {
-        Goal::Running => should_run(situation, wanted, seen, decision),
-        Goal::Stopped => should_stand(seen),
+    let same = seen.hash.as_deref() == Some(wanted.hash.as_str());
+    let (status, change) = match (wanted.goal, order) {
+        (_, Order::Put(cure)) if same => heal(situation, wanted, seen, cure),
+        // Left as somebody put it; what died by itself while it was changed is started all the same.
+        (_, Order::LeaveAlone) if seen.by_hand || seen.paused => (RuntimeStatus::Stopped, None),
+        (Goal::Stopped, Order::LeaveAlone) if seen.status.is_up() => (RuntimeStatus::Running, None),
+        (Goal::Running, _) => should_run(situation, wanted, seen, decision),
+        (Goal::Stopped, _) => should_stand(seen),
     };
     decision.status.insert(name, status);
-    if seen.hash.as_deref() != Some(wanted.hash.as_str()) {
-        let steps = match (seen.status.is_up(), run) {
-            (true, true) => REMAKE_AND_RUN,
-            (true, false) => REMAKE,
-            (false, true) => CLEAR_AND_RUN,
-            (false, false) => CLEAR,
-        };
-        return Some((steps, Reason::SpecChanged));
+    if !same {
+        return Some((anew(seen, run), Reason::SpecChanged));
     }
     match seen.status {
         EngineStatus::Dead => Some((if run { CLEAR_AND_RUN } else { CLEAR }, Reason::Dead)),
@@ -305,6 +326,36 @@ fn judge(situation: &Situation<'_>, wanted: &Wanted, seen: Option<&Seen>, decisi
         | EngineStatus::Unhealthy
         | EngineStatus::Unknown => change,
     }
+}
+
+/// The steps that make a module anew.
+fn anew(seen: &Seen, run: bool) -> &'static [Step] {
+    match (seen.status.is_up() || seen.paused, run) {
+        (true, true) => REMAKE_AND_RUN,
+        (true, false) => REMAKE,
+        (false, true) => CLEAR_AND_RUN,
+        (false, false) => CLEAR,
+    }
+}
+
+/// Puts right what somebody changed by hand. It is no crash, so it is not counted as one, and nobody waits for it.
+fn heal(situation: &Situation<'_>, wanted: &Wanted, seen: &Seen, cure: Cure) -> (RuntimeStatus, Change) {
+    let run = wanted.goal == Goal::Running;
+    let steps: &'static [Step] = match cure {
+        Cure::Start => &[Step::Start],
+        Cure::Restart => &[Step::Stop, Step::Start],
+        Cure::Stop => &[Step::Stop],
+        Cure::Mend => &[Step::Mend],
+        Cure::Remake => anew(seen, run),
+    };
+    let status = match seen.status {
+        EngineStatus::Running => RuntimeStatus::Running,
+        EngineStatus::Unhealthy => RuntimeStatus::Unhealthy,
+        EngineStatus::Dead => RuntimeStatus::Dead,
+        EngineStatus::Stopped | EngineStatus::Failed | EngineStatus::Unknown => RuntimeStatus::Stopped,
+    };
+    let failed = situation.memory.retry_at(&wanted.key, &attempt(wanted)).is_some();
+    (if failed && run { RuntimeStatus::Backoff } else { status }, Some((steps, Reason::Drifted)))
 }
 
 fn should_stand(seen: &Seen) -> (RuntimeStatus, Change) {
@@ -325,7 +376,7 @@ fn should_run(
     decision: &mut Decision,
 ) -> (RuntimeStatus, Change) {
     let remembered = situation.memory.of(&wanted.key);
-    let restarts = remembered.map_or(0, |remembered| remembered.restarts);
+    let restarts = situation.memory.restarts(&wanted.key);
     if !seen.status.is_up() && matches!(seen.status, EngineStatus::Stopped | EngineStatus::Failed) {
         let start = if remembered.is_some_and(|remembered| remembered.held) {
             Some(Reason::DesiredRunning)
@@ -343,28 +394,20 @@ fn should_run(
         }
     }
     let status = restart::compute(seen.status, wanted.policy, restarts);
-    match status {
-        RuntimeStatus::Backoff => {
-            let due = restart::due(restarts, seen.exited, situation.now);
-            if due > situation.now {
-                decision.wait(&wanted.key, Some(due), WaitingFor::RestartPause);
-                return (status, None);
-            }
-            (status, Some((&[Step::Restart], Reason::Policy { restart: restarts + 1 })))
+    if restart::owed(seen.status, wanted.policy) {
+        let due = restart::due(restarts, seen.exited, situation.now);
+        if due > situation.now {
+            decision.wait(&wanted.key, Some(due), WaitingFor::RestartPause);
+            return (status, None);
         }
-        RuntimeStatus::Running => {
-            let long = seen.started.is_some_and(|at| situation.now.duration_since(at) > HEALTHY_AFTER);
-            if long && remembered.is_some_and(Remembered::counts) {
-                decision.healthy.push(wanted.key.clone());
-            }
-            (status, None)
-        }
-        RuntimeStatus::Unknown
-        | RuntimeStatus::Unhealthy
-        | RuntimeStatus::Stopped
-        | RuntimeStatus::Failed
-        | RuntimeStatus::Dead => (status, None),
+        let restart = restarts.saturating_add(1);
+        return (status, Some((&[Step::Restart], Reason::Policy { restart })));
     }
+    let long = || seen.started.is_some_and(|at| situation.now.duration_since(at) > HEALTHY_AFTER);
+    if status == RuntimeStatus::Running && remembered.is_some_and(Remembered::counts) && long() {
+        decision.healthy.push(wanted.key.clone());
+    }
+    (status, None)
 }
 
 fn went_down_with_machine(situation: &Situation<'_>, seen: &Seen) -> bool {
@@ -375,18 +418,20 @@ fn went_down_with_machine(situation: &Situation<'_>, seen: &Seen) -> bool {
 
 fn emit(situation: &Situation<'_>, chains: Vec<Chain>, decision: &mut Decision) {
     decision.pulls_outstanding = fetch(situation, &chains, decision);
-    let (mut ready, later): (Vec<Chain>, Vec<Chain>) =
-        chains.into_iter().partition(|chain| !(decision.pulls_outstanding && chain.waits_for_images()));
+    let outstanding = decision.pulls_outstanding;
+    let waits =
+        |chain: &Chain| chain.needs_image(situation.images) || (outstanding && chain.waits_for_images());
+    let (later, mut ready): (Vec<Chain>, Vec<Chain>) = chains.into_iter().partition(waits);
     for chain in later {
         decision.wait(&chain.key, None, WaitingFor::Images);
     }
     ready.sort_by(|a, b| (a.order, &a.key).cmp(&(b.order, &b.key)));
-    let gate = undecided_order(situation);
+    let gate = gate::lowest(situation);
     let mut started: Option<u32> = None;
     for chain in ready {
         if let Some(order) = chain.order.filter(|_| chain.starts_something()) {
-            if gate.is_some_and(|gate| gate < order) {
-                decision.wait(&chain.key, None, WaitingFor::EarlierModules);
+            if let Some(gate) = gate.as_ref().filter(|gate| gate.order < order) {
+                decision.wait(&chain.key, Some(gate.until), WaitingFor::EarlierModules);
                 continue;
             }
             // One startup order per pass, so that the next pass sees how the earlier modules are.
@@ -402,27 +447,14 @@ fn emit(situation: &Situation<'_>, chains: Vec<Chain>, decision: &mut Decision) 
     }
 }
 
-/// Asks for missing images; true while any is on its way.
+/// Asks for missing images; true while any is on its way for the first time. After a failure only its own module waits.
 fn fetch(situation: &Situation<'_>, chains: &[Chain], decision: &mut Decision) -> bool {
     let mut outstanding = false;
     for chain in chains.iter().filter(|chain| chain.needs_image(situation.images)) {
-        outstanding = true;
+        outstanding |= situation.memory.retry_at(&chain.key, &chain.attempt).is_none();
         if !situation.images.pulling.contains(&chain.hash) {
             decision.actions.push(chain.action(Step::Pull));
         }
     }
     outstanding
-}
-
-/// The lowest startup order that holds a running module whose health check is still undecided.
-fn undecided_order(situation: &Situation<'_>) -> Option<u32> {
-    let undecided = |seen: &&Seen| {
-        seen.health == Health::Starting
-            && seen.started.is_none_or(|at| situation.now.duration_since(at) < GATE_AT_MOST)
-    };
-    let orders = situation.seen.iter().filter(undecided).filter_map(|seen| {
-        let wanted = situation.wanted.iter().find(|wanted| wanted.key == seen.key)?;
-        (wanted.goal == Goal::Running).then_some(wanted.order)
-    });
-    orders.min()
 }

@@ -2,7 +2,8 @@
 //!
 //! The way of a change: [`uplink`] (desired properties arrive) → [`decide`] (what to do, pure) → [`reconcile`] (do it,
 //! report it) → [`runtime`] (engines). Beside it: [`workload`] (what modules ask the agent), [`edge_client`] (the other
-//! side of that: a module's client), [`shim`] (the supervisor of one process module). The agent and a module's client
+//! side of that: a module's client), [`shim`] (the supervisor of one process module), [`health`] (asking
+//! modules whether they do their work). The agent and a module's client
 //! talk to the hub through the same `session.rs`.
 //!
 //! Not here: the hub, documents, plans. The agent knows its hub by address only, as a remote device does.
@@ -11,10 +12,12 @@ pub mod agent;
 pub mod decide;
 pub mod demo;
 pub mod edge_client;
+pub mod health;
 pub mod methods;
 pub mod module;
 pub mod reconcile;
 pub mod runtime;
+pub mod secrets;
 mod session;
 pub mod shim;
 pub mod spec;

@@ -3,9 +3,11 @@
 //! Passes are caused by the desired configuration, identities, events of a runtime, images that arrived, and time. Pulls
 //! run beside the loop, so a slow registry never holds up a restart. Not here: what to do (`decide.rs`).
 
+mod course;
 pub mod execute;
 pub mod report;
 pub mod store;
+mod tidy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use hemline_model::edge::{AgentDesired, DesiredStatus, EdgeError};
+use hemline_model::edge::{AgentDesired, DesiredStatus, HemlineReported};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::{
@@ -24,10 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentStatus, ModuleState},
-    decide::{self, Decision, Images, Memory, Situation, Wanted},
+    decide::{self, Decision, Images, Memory, Situation, Wanted, drift, shelf::Shelf, trial::Course},
+    health::Checks,
     module::{Identities, ModuleKey, ModuleKind, ModuleSpec, RuntimeStatus, Seen},
     runtime::{Runtime, RuntimeError, RuntimeEvent},
-    spec::{self, Site},
+    secrets::Secrets,
+    spec::{self, Own, Site},
     uplink::{DesiredDocument, LinkState},
     workload::Workload,
 };
@@ -36,6 +40,9 @@ use store::Store;
 
 /// Between two looks without any reason (reference edge-runtime §3.1).
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// The same while a configuration is being tried.
+const LOOK_AGAIN_AT_A_TRIAL: Duration = Duration::from_secs(1);
 
 /// A runtime that hangs must not hold up the modules of the other for longer.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
@@ -81,13 +88,27 @@ pub struct Reconciler {
     saved: Memory,
     images: Images,
     pulls: JoinSet<Fetched>,
+    checks: Checks,
+    secrets: Secrets,
+    /// Images that this agent fetched, and when they were looked through.
+    shelf: Shelf,
+    tidied: Timestamp,
     /// The configuration that is being kept up.
     in_force: Option<InForce>,
-    /// A newer one that cannot be read.
+    /// What became of the newest configuration that could be read.
+    course: Option<Course>,
+    /// The last good one.
+    good: Option<Arc<DesiredDocument>>,
+    kept_good: Option<Arc<DesiredDocument>>,
+    /// Since when the deadline of a trial runs.
+    clock: Timestamp,
+    /// A newer one that cannot be read, or was given up.
     refused: Option<(u64, DesiredStatus)>,
     /// `lastDesiredVersion` and `lastDesiredStatus` as last reported.
     outcome: (u64, DesiredStatus),
     started: Timestamp,
+    /// Since when the configuration in force is kept up by this agent.
+    since: Timestamp,
 }
 
 /// A configuration that could be read.
@@ -104,8 +125,8 @@ pub struct View {
     pub wanted: Vec<Wanted>,
     /// How to make them.
     pub specs: BTreeMap<ModuleKey, ModuleSpec>,
-    /// Desired modules whose identity is not known.
-    pub nameless: BTreeSet<String>,
+    /// Desired modules that cannot be made yet, and why: no identity, or no secret.
+    pub unready: BTreeMap<String, String>,
     /// Modules found.
     pub seen: Vec<Seen>,
     /// Runtimes that did not answer, and why.
@@ -122,6 +143,8 @@ pub fn prepare(
     ends: ReconcileEnds,
 ) -> Reconciler {
     let memory = store.load_memory();
+    let (course, good) = store.load_course();
+    let good = good.map(Arc::new);
     Reconciler {
         site,
         runtimes,
@@ -131,10 +154,19 @@ pub fn prepare(
         memory,
         images: Images::default(),
         pulls: JoinSet::new(),
+        checks: Checks::default(),
+        secrets: store.secrets(),
+        shelf: store.load_shelf(),
+        tidied: Timestamp::now(),
         in_force: None,
+        course: course.map(Course::restarted),
+        kept_good: good.clone(),
+        good,
+        clock: Timestamp::now(),
         refused: None,
         outcome: (0, DesiredStatus::default()),
         started: Timestamp::now(),
+        since: Timestamp::now(),
         store,
     }
 }
@@ -175,37 +207,9 @@ impl Reconciler {
                 self.take_pull(fetched);
                 true
             }
+            () = self.checks.changed() => true,
             () = tokio::time::sleep(next) => true,
             () = stop.cancelled() => false,
-        }
-    }
-
-    fn take_desired(&mut self) {
-        let Some(document) = self.ends.desired.borrow_and_update().clone() else {
-            return;
-        };
-        match AgentDesired::parse(&document.properties) {
-            Ok(desired) => {
-                let version = document.version;
-                let changed = self
-                    .in_force
-                    .as_ref()
-                    .is_none_or(|have| have.version != version || have.desired != desired);
-                if changed {
-                    tracing::info!(version, modules = desired.modules.len(), "configuration is in force");
-                }
-                self.in_force = Some(InForce { version, desired });
-                self.refused = None;
-                self.store.save_config(&document);
-            }
-            // Nothing has ever been deployed: that is no fault of a configuration.
-            Err(error @ EdgeError::Empty) if self.in_force.is_none() => {
-                self.refused = Some((document.version, status_of(&error)));
-            }
-            Err(error) => {
-                tracing::warn!(version = document.version, %error, "configuration cannot be used; the last good one stays");
-                self.refused = Some((document.version, status_of(&error)));
-            }
         }
     }
 
@@ -218,7 +222,13 @@ impl Reconciler {
     /// One pass. Returns how long there is nothing to do without a reason.
     async fn pass(&mut self) -> Duration {
         let mut view = self.look().await;
+        self.notice_images(&view);
         let decision = self.decide(&view);
+        drift::note(&mut self.memory.drift, &decision.drift, Timestamp::now());
+        if decision.pulls_outstanding {
+            // Nothing has begun to change yet.
+            self.since = Timestamp::now();
+        }
         self.prepare_sockets(&view);
         let acted = self.execute(&view, &decision).await;
         for key in &decision.healthy {
@@ -230,21 +240,30 @@ impl Reconciler {
         }
         let after = self.decide(&view);
         self.forget(&view);
+        self.memory.notice(&view.wanted, &view.seen);
+        drift::note(&mut self.memory.drift, &after.drift, Timestamp::now());
+        self.tidy(&view).await;
+        let went_back = self.judge_trial(&view, &after);
         self.report(&view, &after);
         self.save_memory();
+        if went_back {
+            return BREATH;
+        }
         if acted || decision.again {
             return BREATH;
         }
         let wake = after.wake().map(|at| at.duration_since(Timestamp::now()));
+        let trial = matches!(self.course, Some(Course::Trying(_)));
+        let at_most = if trial { LOOK_AGAIN_AT_A_TRIAL } else { LOOK_AGAIN };
         wake.and_then(|wait| Duration::try_from(wait).ok())
-            .map_or(LOOK_AGAIN, |wait| wait.clamp(BREATH, LOOK_AGAIN))
+            .map_or(at_most, |wait| wait.clamp(BREATH, at_most))
     }
 
     async fn look(&mut self) -> View {
         let mut view = View {
             wanted: Vec::new(),
             specs: BTreeMap::new(),
-            nameless: BTreeSet::new(),
+            unready: BTreeMap::new(),
             seen: Vec::new(),
             silent: BTreeMap::new(),
         };
@@ -256,12 +275,26 @@ impl Reconciler {
         if let Some(in_force) = &self.in_force {
             for (name, module) in &in_force.desired.modules {
                 let Some(identity) = identities.get(name) else {
-                    view.nameless.insert(name.clone());
+                    let why = format!("module {name:?} has no identity yet; it is asked for again");
+                    view.unready.insert(name.clone(), why);
                     continue;
                 };
+                let secrets = match self.secrets.of(module) {
+                    Ok(secrets) => secrets,
+                    Err(error) => {
+                        view.unready
+                            .insert(name.clone(), format!("module {name:?}: {}", crate::causes(&error)));
+                        continue;
+                    }
+                };
                 let socket = self.workload.socket(name);
-                let (wanted, spec) =
-                    spec::build(&self.site, &in_force.desired, name, module, identity, &socket);
+                let own = Own { identity, socket: &socket, secrets: &secrets };
+                let (wanted, mut spec) = spec::build(&self.site, &in_force.desired, name, module, own);
+                if let Some(made) =
+                    self.memory.of(&wanted.key).and_then(|remembered| remembered.made.as_ref())
+                {
+                    spec.traits.clone_from(&made.traits);
+                }
                 view.specs.insert(wanted.key.clone(), spec);
                 view.wanted.push(wanted);
             }
@@ -284,7 +317,15 @@ impl Reconciler {
                 }
             }
         }
+        self.checks.follow(&self.runtimes, &view.specs, &view.seen);
+        self.checks.judge(&view.specs, &mut view.seen);
         view
+    }
+
+    /// A container proves that its image is here: one that is removed by hand comes back without asking a registry.
+    fn notice_images(&mut self, view: &View) {
+        let containers = view.seen.iter().filter(|seen| seen.key.kind == ModuleKind::Docker);
+        self.images.ready.extend(containers.filter_map(|seen| seen.hash.clone()));
     }
 
     fn decide(&self, view: &View) -> Decision {
@@ -292,10 +333,12 @@ impl Reconciler {
             // Without any configuration nothing is known to be wrong.
             return Decision::default();
         }
+        let hemline = self.in_force.as_ref().and_then(|in_force| in_force.desired.hemline.as_ref());
+        let rules = hemline.and_then(|hemline| hemline.drift.clone()).unwrap_or_default();
         let silent: BTreeSet<ModuleKind> = view.silent.keys().copied().collect();
-        // A desired module without identity is neither made nor taken away.
+        // A desired module without identity or secret is neither made nor taken away.
         let seen: Vec<Seen> =
-            view.seen.iter().filter(|seen| !view.nameless.contains(&seen.key.name)).cloned().collect();
+            view.seen.iter().filter(|seen| !view.unready.contains_key(&seen.key.name)).cloned().collect();
         decide::decide(&Situation {
             wanted: &view.wanted,
             seen: &seen,
@@ -303,6 +346,8 @@ impl Reconciler {
             memory: &self.memory,
             images: &self.images,
             now: Timestamp::now(),
+            since: self.since,
+            drift: &rules,
             // Asked every time: it moves with the clock, as the times of modules do.
             booted: store::boot_time(),
         })
@@ -321,7 +366,7 @@ impl Reconciler {
         if self.in_force.is_some() {
             let seen = |name: &str| view.seen.iter().any(|seen| seen.key.name == name);
             let wanted = |name: &str| view.wanted.iter().any(|wanted| wanted.key.name == name);
-            self.workload.retain(|name| wanted(name) || seen(name) || view.nameless.contains(name));
+            self.workload.retain(|name| wanted(name) || seen(name) || view.unready.contains_key(name));
         }
     }
 
@@ -333,7 +378,7 @@ impl Reconciler {
         let keys: BTreeSet<&ModuleKey> =
             view.specs.keys().chain(view.seen.iter().map(|seen| &seen.key)).collect();
         let hashes: BTreeSet<&str> = view.specs.values().map(|spec| spec.hash.as_str()).collect();
-        if view.nameless.is_empty() {
+        if view.unready.is_empty() {
             self.memory.retain(|key| keys.contains(key));
         }
         self.images.ready.retain(|hash| hashes.contains(hash.as_str()));
@@ -362,6 +407,7 @@ impl Reconciler {
                 in_force,
                 &self.outcome,
                 &modules,
+                HemlineReported { config: self.config_reported(), drift: drift::reported(&self.memory) },
             );
             publish(&self.ends.report, Some(document));
         } else if self.refused.is_some() {
@@ -399,6 +445,7 @@ impl Reconciler {
 
     async fn finish(mut self, stop_modules: bool) {
         self.pulls.shutdown().await;
+        self.checks.close().await;
         if stop_modules && tokio::time::timeout(STOP_DEADLINE, self.stop_all()).await.is_err() {
             tracing::warn!("some modules did not stop in time");
         }
@@ -419,10 +466,6 @@ impl Reconciler {
         });
         self.workload.close().await;
     }
-}
-
-fn status_of(error: &EdgeError) -> DesiredStatus {
-    DesiredStatus { code: error.code(), description: error.to_string() }
 }
 
 /// Wakes readers on a real change only.

@@ -1,9 +1,10 @@
-//! The one trait between the agent and whatever runs modules; eight operations, typed outcomes, no engine type in sight.
+//! The one trait between the agent and whatever runs modules; ten operations, typed outcomes, no engine type in sight.
 //!
 //! Implementations: `runtime/docker.rs` (Docker-compatible engines) and `runtime/process.rs` (supervised host processes).
 //! Not here: when to call what (`decide.rs`).
 
 pub mod docker;
+mod probe;
 pub mod process;
 
 use futures_util::future::BoxFuture;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::module::{ModuleKey, ModuleKind, ModuleSpec, Seen};
+use crate::module::{ModuleKey, ModuleKind, ModuleSpec, Probe, Seen};
 
 /// Something that runs modules. Every operation is idempotent and has its own deadline.
 pub trait Runtime: Send + Sync + 'static {
@@ -27,6 +28,14 @@ pub trait Runtime: Send + Sync + 'static {
     fn stop<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Stopped, RuntimeError>>;
     /// Takes it away, running or not; its data volumes stay.
     fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Removed, RuntimeError>>;
+    /// Asks a running module whether it does its work; whoever asks ends the wait by dropping it.
+    fn probe<'a>(
+        &'a self,
+        spec: &'a ModuleSpec,
+        probe: &'a Probe,
+    ) -> BoxFuture<'a, Result<Verdict, RuntimeError>>;
+    /// Takes an image away that nothing uses.
+    fn discard<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Discarded, RuntimeError>>;
     /// The newest lines of its output, oldest first.
     fn logs<'a>(
         &'a self,
@@ -41,15 +50,29 @@ pub trait Runtime: Send + Sync + 'static {
 /// What a pull did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulled {
-    /// The image was fetched, or checked against its registry.
-    Fetched,
-    /// The image is here; the registry was not needed.
+    /// An image was fetched that was not on the device before.
+    Fetched {
+        /// What the engine calls it.
+        id: String,
+    },
+    /// The image is here: the registry has no other, or was not needed.
     AlreadyThere,
     /// The registry could not be asked, and the image that is here will do.
     KeptLocal {
         /// Why the registry could not be asked.
         because: String,
     },
+}
+
+/// What became of an image that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discarded {
+    /// It is gone now.
+    Now,
+    /// It was not there.
+    Already,
+    /// Somebody else uses it, or has given it a name.
+    InUse,
 }
 
 /// What a start did.
@@ -77,6 +100,15 @@ pub enum Removed {
     Now,
     /// It was not there.
     Already,
+}
+
+/// What a module answered to a health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does its work.
+    Passed,
+    /// It does not, for that reason.
+    Failed(String),
 }
 
 /// Which lines of a log.

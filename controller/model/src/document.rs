@@ -6,6 +6,7 @@
 mod configuration;
 mod deployment;
 mod device;
+mod health;
 
 pub use configuration::{TwinConfiguration, TwinConfigurationKind, TwinConfigurationSpec};
 pub use deployment::{
@@ -15,6 +16,7 @@ pub use deployment::{
     StoreAndForward, Wave,
 };
 pub use device::{Auth, AuthType, Device, DeviceKind, DeviceSpec};
+pub use health::{Health, HealthCheck, HealthFault, HttpCheck, Probe, TcpCheck};
 
 use std::collections::BTreeMap;
 

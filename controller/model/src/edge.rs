@@ -6,19 +6,25 @@
 pub mod chunk;
 
 mod agent;
+mod drift;
 mod hub;
 mod reported;
 
 pub use agent::{
-    AgentDesired, AgentModule, DockerSettings, EnvEntry, ModuleSettings, ProcessSettings, RegistryCredential,
-    Runtime, RuntimeSettings,
+    AgentDesired, AgentModule, DockerSettings, EnvEntry, HemlineDesired, ModuleSettings, ProcessSettings,
+    RegistryCredential, Runtime, RuntimeSettings,
 };
+pub use drift::{DriftRules, PathRule};
 pub use hub::{HubDesired, HubReported, HubRoute, StoreAndForward, StoreLimits};
 pub use reported::{
-    AgentModuleReported, AgentReported, DesiredStatus, Platform, RuntimeReported, RuntimeStatus, Version,
+    AgentModuleReported, AgentReported, ConfigReported, DesiredStatus, DriftReported, HemlineReported,
+    Platform, RuntimeReported, RuntimeStatus, Version,
 };
 
-pub use crate::document::{ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy};
+pub use crate::document::{
+    Drift, DriftMode, Health, HealthCheck, ImagePullPolicy, ModuleStatus, ModuleType, Probe, ProcessLimits,
+    RestartPolicy, SecretKeyRef,
+};
 
 /// Why a desired section cannot be used. The code goes into `lastDesiredStatus` (reference edge-runtime §1.5, §2.2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,6 +10,7 @@
 
 pub mod azure;
 pub mod document;
+pub mod duration;
 pub mod edge;
 pub mod engine;
 pub mod finding;

@@ -12,7 +12,7 @@ mod create_options;
 mod deployment;
 mod device;
 mod draft;
-pub mod duration;
+mod health;
 mod idle;
 mod ignoring;
 mod image;
@@ -28,13 +28,14 @@ use hemline_query::{route::Route, target::TargetCondition};
 
 use crate::pointer::escape;
 use crate::{
-    document::{Auth, Drift, Object, Rollout},
+    document::{Auth, Drift, Health, Object, Rollout, SecretKeyRef},
     finding::{Finding, Position, RuleId, Severity},
     id::{DeviceId, DocumentName, ModuleId},
     text::RawDocument,
 };
 pub use crate::{
     document::{AuthType, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy},
+    duration,
     text::{InText, Located, SourceFile},
 };
 use context::{Context, name_of, unescape, words};
@@ -180,7 +181,7 @@ pub struct ModuleSpec {
     /// Body of the container-create call, for docker; the text form is parsed already.
     pub create_options: Option<Object>,
     /// Environment; numbers and truth values are texts already.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvSetting>,
     /// Default [`RestartPolicy::Always`].
     pub restart_policy: Option<RestartPolicy>,
     /// Default [`ModuleStatus::Running`].
@@ -189,6 +190,8 @@ pub struct ModuleSpec {
     pub startup_order: Option<u32>,
     /// Default [`ImagePullPolicy::OnCreate`].
     pub image_pull_policy: Option<ImagePullPolicy>,
+    /// How the agent asks whether it does its work; of a layer, perhaps a piece.
+    pub health: Option<Health>,
     /// Desired properties of the module twin.
     pub desired: Option<Object>,
     /// Program and arguments, for process.
@@ -197,6 +200,20 @@ pub struct ModuleSpec {
     pub working_directory: Option<String>,
     /// What the program may use at most, for process.
     pub limits: Option<ProcessLimits>,
+}
+
+/// What a variable is set to, in the form in which it is merged and sent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub enum EnvSetting {
+    /// A text.
+    Text(String),
+    /// A value that only the device knows.
+    #[serde(rename_all = "camelCase")]
+    Secret {
+        /// Which.
+        secret_ref: SecretKeyRef,
+    },
 }
 
 /// The text of a route as it goes on the wire, and its settings.

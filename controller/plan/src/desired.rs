@@ -3,12 +3,12 @@
 
 mod twins;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
     edge::{
-        AgentModule, DockerSettings, EnvEntry, HubDesired, HubRoute, ModuleSettings, ModuleType,
-        ProcessSettings, StoreAndForward,
+        AgentDesired, AgentModule, DockerSettings, Drift, DriftRules, EnvEntry, HemlineDesired, HubDesired,
+        HubRoute, ModuleSettings, ModuleType, ProcessSettings, Runtime, StoreAndForward,
     },
     id::ModuleId,
     twin::{Which, limits::measure},
@@ -74,6 +74,18 @@ pub(crate) fn ready(module: &Map<String, Value>) -> Result<ReadyModule, &'static
     Ok(ReadyModule { agent: agent.unwrap_or_default(), desired, agent_bytes, keeps_limits })
 }
 
+/// What `$edgeAgent` should hold besides the modules: `rest` is what a merged config says besides them.
+pub(crate) fn agent_twin(rest: &Map<String, Value>) -> Map<String, Value> {
+    let desired = AgentDesired {
+        schema_version: "1.1".to_owned(),
+        runtime: Runtime::default(),
+        system_modules: BTreeMap::new(),
+        modules: BTreeMap::new(),
+        hemline: hemline(rest),
+    };
+    without_null(&desired.to_map())
+}
+
 /// What `$edgeHub` should hold: `rest` is what a merged config says besides its modules.
 pub(crate) fn hub_twin(rest: &Map<String, Value>) -> Map<String, Value> {
     without_null(&edge_hub(rest).to_map())
@@ -107,9 +119,24 @@ fn agent_module(module: &Map<String, Value>) -> Result<AgentModule, &'static str
         restart_policy: read(module, "restartPolicy").unwrap_or_default(),
         startup_order: read(module, "startupOrder"),
         image_pull_policy: read(module, "imagePullPolicy").unwrap_or_default(),
-        env: env.map(|(key, value)| (key.clone(), EnvEntry { value: value.clone() })).collect(),
+        health: read(module, "health"),
+        env: env.map(|(key, value)| (key.clone(), EnvEntry::merged(value))).collect(),
         settings,
     })
+}
+
+/// What only Hemline's agent acts on; nothing when no document says anything about it.
+fn hemline(merged: &Map<String, Value>) -> Option<HemlineDesired> {
+    let drift = object(merged, "drift");
+    let hemline = HemlineDesired {
+        deadline: read(object(merged, "rollout"), "deadline"),
+        drift: (!drift.is_empty())
+            .then(|| read::<Drift>(merged, "drift"))
+            .flatten()
+            .filter(|drift| *drift != Drift::default())
+            .map(DriftRules::from),
+    };
+    (hemline != HemlineDesired::default()).then_some(hemline)
 }
 
 fn edge_hub(merged: &Map<String, Value>) -> HubDesired {

@@ -55,11 +55,21 @@ pub fn export(device: &Effective) -> Exported {
             let mut desired = desired.clone();
             if *id == ModuleId::edge_agent() {
                 desired.insert("systemModules".to_owned(), system_modules());
+                only_azure(&mut desired);
             }
             (id.to_string(), json!({"properties.desired": desired}))
         })
         .collect();
     Exported { manifest: Some(json!({"modulesContent": content})), findings }
+}
+
+/// Azure's tools refuse members that their schema does not know.
+fn only_azure(agent: &mut Map<String, Value>) {
+    agent.remove("hemline");
+    let modules = agent.get_mut("modules").and_then(Value::as_object_mut);
+    for module in modules.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+        module.remove("health");
+    }
 }
 
 fn process_module(device: &Effective, name: &str) -> Finding {

@@ -57,6 +57,8 @@ impl Chain {
     }
 
     /// Must it wait until every image is there? Everything that stops or replaces something must.
+    ///
+    /// An image whose fetch failed is waited for by its own module only, so one bad image holds up nobody else.
     pub(super) fn waits_for_images(&self) -> bool {
         match self.reason {
             Reason::Added
@@ -65,6 +67,7 @@ impl Chain {
             | Reason::NotDesired
             | Reason::DesiredStopped => true,
             Reason::NeverStarted
+            | Reason::Drifted
             | Reason::DesiredRunning
             | Reason::MachineRestarted
             | Reason::Policy { .. } => false,
@@ -74,7 +77,7 @@ impl Chain {
     pub(super) fn starts_something(&self) -> bool {
         self.steps.iter().any(|step| match step {
             Step::Start | Step::Restart => true,
-            Step::Pull | Step::Create | Step::Stop | Step::Remove => false,
+            Step::Pull | Step::Create | Step::Stop | Step::Remove | Step::Mend => false,
         })
     }
 

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::module::{EngineStatus, RuntimeStatus};
 
-/// Restarts after which a module counts as failed until a new deployment (reference edge-runtime §3.1, MaxRestartCount).
+/// Restarts after which a module is reported as failed (reference edge-runtime §3.1, MaxRestartCount). It is restarted all
+/// the same, at the longest pause: on a device without hands nobody else would.
 pub const MAX_RESTARTS: u32 = 20;
 
 /// First pause in seconds (reference edge-runtime §3.1, CoolOffTimeUnitInSeconds).
@@ -38,24 +39,29 @@ impl From<hemline_model::edge::RestartPolicy> for RestartPolicy {
     }
 }
 
-/// What a module with desired status `running` is reported as; `Backoff` means that a restart is owed.
+/// Does the policy want a restart of a module with desired status `running`?
+#[must_use]
+pub fn owed(status: EngineStatus, policy: RestartPolicy) -> bool {
+    match status {
+        EngineStatus::Running | EngineStatus::Dead | EngineStatus::Unknown => false,
+        EngineStatus::Stopped => policy >= RestartPolicy::Always,
+        // on-failure is listed with on-unhealthy in the table: an unhealthy module is a failing one.
+        EngineStatus::Failed | EngineStatus::Unhealthy => policy >= RestartPolicy::OnFailure,
+    }
+}
+
+/// What a module with desired status `running` is reported as.
 #[must_use]
 pub fn compute(status: EngineStatus, policy: RestartPolicy, restarts: u32) -> RuntimeStatus {
-    let (from, otherwise) = match status {
-        EngineStatus::Running => return RuntimeStatus::Running,
-        EngineStatus::Dead => return RuntimeStatus::Dead,
-        EngineStatus::Unknown => return RuntimeStatus::Unknown,
-        EngineStatus::Stopped => (RestartPolicy::Always, RuntimeStatus::Stopped),
-        EngineStatus::Failed => (RestartPolicy::OnFailure, RuntimeStatus::Failed),
-        // on-failure is listed with on-unhealthy in the table: an unhealthy module is a failing one.
-        EngineStatus::Unhealthy => (RestartPolicy::OnFailure, RuntimeStatus::Unhealthy),
-    };
-    if policy < from {
-        otherwise
-    } else if restarts >= MAX_RESTARTS {
-        RuntimeStatus::Failed
-    } else {
-        RuntimeStatus::Backoff
+    match (status, owed(status, policy)) {
+        (_, true) if restarts >= MAX_RESTARTS => RuntimeStatus::Failed,
+        (_, true) => RuntimeStatus::Backoff,
+        (EngineStatus::Running, false) => RuntimeStatus::Running,
+        (EngineStatus::Dead, false) => RuntimeStatus::Dead,
+        (EngineStatus::Unknown, false) => RuntimeStatus::Unknown,
+        (EngineStatus::Stopped, false) => RuntimeStatus::Stopped,
+        (EngineStatus::Failed, false) => RuntimeStatus::Failed,
+        (EngineStatus::Unhealthy, false) => RuntimeStatus::Unhealthy,
     }
 }
 
@@ -68,11 +74,12 @@ pub fn pause(n: u32) -> SignedDuration {
 
 /// When the restart after `restarts` earlier ones is due, counted from the module's last exit.
 ///
-/// An exit in the future (the clock was moved) or an unknown one means now.
+/// The first one is due at once: a module that ran well and was killed is back within a second. From the second one on
+/// the pauses are those of IoT Edge. An exit in the future (the clock was moved) or an unknown one means now.
 #[must_use]
 pub fn due(restarts: u32, exited: Option<Timestamp>, now: Timestamp) -> Timestamp {
     match exited {
-        Some(exited) if exited < now => exited.saturating_add(pause(restarts)).unwrap_or(now),
+        Some(exited) if restarts > 0 && exited < now => exited.saturating_add(pause(restarts)).unwrap_or(now),
         Some(_) | None => now,
     }
 }

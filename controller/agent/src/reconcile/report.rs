@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use hemline_model::{
     edge::{
-        AgentModule, AgentModuleReported, AgentReported, DesiredStatus, ModuleSettings, ModuleStatus,
-        ModuleType, Platform, RuntimeReported, Version,
+        AgentModule, AgentModuleReported, AgentReported, DesiredStatus, HemlineReported, ModuleSettings,
+        ModuleStatus, ModuleType, Platform, RuntimeReported, Version,
     },
     twin::dotnet_time,
 };
@@ -82,9 +82,7 @@ pub(super) fn failures(memory: &Memory, view: &View) -> Vec<String> {
             found.push(format!("the {kind} runtime is not available: {reason}"));
         }
     }
-    for name in &view.nameless {
-        found.push(format!("module {name:?} has no identity yet; it is asked for again"));
-    }
+    found.extend(view.unready.values().cloned());
     found
 }
 
@@ -157,6 +155,7 @@ pub(super) fn document(
     in_force: &InForce,
     outcome: &(u64, DesiredStatus),
     modules: &BTreeMap<String, Module>,
+    hemline: HemlineReported,
 ) -> Map<String, Value> {
     let settings = &in_force.desired.runtime.settings;
     let settings = json!({
@@ -181,6 +180,7 @@ pub(super) fn document(
         runtime: Some(runtime),
         system_modules: system_modules(agent),
         modules: modules.iter().map(|(name, module)| (name.clone(), module.reported.clone())).collect(),
+        hemline: Some(hemline),
     };
     reported.to_map()
 }
@@ -254,7 +254,7 @@ fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(|| NEVER.to_owned(), |at| dotnet_time(at).trim_end_matches('Z').to_owned())
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.char_indices()
         .nth(LONGEST_TEXT)
         .map_or_else(|| text.to_owned(), |(end, _)| format!("{}…", &text[..end]))

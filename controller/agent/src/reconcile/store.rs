@@ -1,4 +1,4 @@
-//! What the agent keeps in its data folder: the last good configuration, module identities, restart counts.
+//! What the agent keeps in its data folder: the newest and the last good configuration, module identities, restart counts.
 //!
 //! Files are replaced as a whole and readable by the agent's user only: configuration and identities hold secrets. A file
 //! that cannot be read is as good as none, and a file that cannot be written is logged: the fleet goes on without.
@@ -11,13 +11,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    decide::{Memory, Remembered},
+    decide::{Memory, Remembered, shelf::Shelf, trial::Course},
     module::{Identities, Identity, ModuleKey, ModuleKind},
+    secrets::Secrets,
     shim::records::write,
     uplink::DesiredDocument,
 };
 
 const CONFIG: &str = "config.json";
+const DRIFT: &str = "drift.json";
+const COURSE: &str = "course.json";
+const SHELF: &str = "images.json";
 const IDENTITIES: &str = "identities.json";
 const MEMORY: &str = "memory.json";
 
@@ -30,6 +34,12 @@ pub struct Store {
 struct SavedConfig {
     version: u64,
     properties: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedCourse {
+    course: Course,
+    good: Option<SavedConfig>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,7 +65,13 @@ impl Store {
         Self { folder }
     }
 
-    /// The last good configuration.
+    /// Where secrets of this device are looked for.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        Secrets::beside(&self.folder)
+    }
+
+    /// The newest configuration that could be read.
     #[must_use]
     pub fn load_config(&self) -> Option<DesiredDocument> {
         let SavedConfig { version, properties } = self.read(CONFIG)?;
@@ -68,6 +84,34 @@ impl Store {
             let saved = SavedConfig { version: document.version, properties: document.properties.clone() };
             self.write(CONFIG, &saved);
         }
+    }
+
+    /// What became of the newest configuration, and the last good one.
+    #[must_use]
+    pub fn load_course(&self) -> (Option<Course>, Option<DesiredDocument>) {
+        let Some(SavedCourse { course, good }) = self.read(COURSE) else { return (None, None) };
+        let good = good.map(|SavedConfig { version, properties }| DesiredDocument { version, properties });
+        (Some(course), good)
+    }
+
+    /// Keeps both.
+    pub fn save_course(&self, course: &Course, good: Option<&DesiredDocument>) {
+        let good = good.map(|DesiredDocument { version, properties }| SavedConfig {
+            version: *version,
+            properties: properties.clone(),
+        });
+        self.write(COURSE, &SavedCourse { course: course.clone(), good });
+    }
+
+    /// The images that this agent fetched.
+    #[must_use]
+    pub fn load_shelf(&self) -> Shelf {
+        self.read(SHELF).unwrap_or_default()
+    }
+
+    /// Keeps them.
+    pub fn save_shelf(&self, shelf: &Shelf) {
+        self.write(SHELF, shelf);
     }
 
     /// The last known identities.
@@ -92,7 +136,7 @@ impl Store {
         }
     }
 
-    /// Restart counts and held modules.
+    /// Restart counts, held modules, what was made, and the ledger of drift.
     #[must_use]
     pub fn load_memory(&self) -> Memory {
         let saved: Vec<SavedMemory> = self.read(MEMORY).unwrap_or_default();
@@ -100,6 +144,7 @@ impl Store {
         for SavedMemory { kind, name, remembered } in saved {
             memory.restore(ModuleKey { kind, name }, remembered);
         }
+        memory.drift = self.read(DRIFT).unwrap_or_default();
         memory
     }
 
@@ -114,6 +159,7 @@ impl Store {
             })
             .collect();
         self.write(MEMORY, &saved);
+        self.write(DRIFT, &memory.drift);
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {

@@ -4,10 +4,13 @@
 //! what an author wrote in createOptions, and would refuse states that another engine invents.
 
 mod body;
+mod hands;
 mod image;
 mod inspect;
 mod logs;
+mod mend;
 mod network;
+mod probe;
 mod socket;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
@@ -20,13 +23,22 @@ use bollard::{
     },
 };
 use futures_util::{StreamExt as _, future::BoxFuture};
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::{
+    sync::{OnceCell, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped};
+use super::{
+    Discarded, LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped,
+    Verdict,
+};
+use hands::Hands;
+
 use crate::{
-    module::{ContainerSpec, ModuleKey, ModuleKind, ModuleSpec, Seen, SpecBody},
+    module::{ContainerSpec, ModuleKey, ModuleKind, ModuleSpec, Probe, Seen, SpecBody},
     unix_http::{UnixHttp, encode, message},
 };
 
@@ -36,8 +48,8 @@ const GRACE_SECONDS: i32 = 10;
 /// For one request to the engine; engines under load take long to start a container.
 const DEADLINE_SECONDS: u64 = 120;
 
-/// Between attempts to follow the engine's events.
-const EVENTS_AGAIN: Duration = Duration::from_secs(2);
+/// Between attempts to follow the engine's events: doubling from the first to the second while it does not last.
+const EVENTS_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// Whose containers these are. Several agents may share one engine.
 #[derive(Debug, Clone)]
@@ -72,7 +84,9 @@ pub async fn bridge_address(socket: Option<&str>) -> Option<IpAddr> {
 pub struct DockerRuntime {
     owner: Owner,
     configured: Option<String>,
-    /// Found when first needed: the engine may be started after the agent.
+    hands: Hands,
+    /// Found when first needed: the engine may be started after the agent. What is known of it then (version, bridge, log
+    /// driver) holds until the agent starts again.
     connection: OnceCell<Connection>,
 }
 
@@ -82,13 +96,15 @@ struct Connection {
     engine: Arc<UnixHttp>,
     /// What a container's hosts file needs to reach this host.
     host: String,
+    /// Does the engine write container logs to files without end?
+    unbounded_logs: bool,
 }
 
 impl DockerRuntime {
     /// Names the engine's socket (`/path` or `unix:///path`); none means to look in the usual places.
     #[must_use]
     pub fn new(owner: Owner, socket: Option<String>) -> Self {
-        Self { owner, configured: socket, connection: OnceCell::new() }
+        Self { owner, configured: socket, hands: Hands::default(), connection: OnceCell::new() }
     }
 
     async fn connection(&self) -> Result<&Connection, RuntimeError> {
@@ -108,7 +124,8 @@ impl DockerRuntime {
         tracing::info!(socket = %text, "container engine found");
         let engine = Arc::new(UnixHttp::new(path.clone()));
         let host = network::host_for_containers(&engine).await.map_err(unavailable)?;
-        Ok(Connection { docker, engine, host })
+        let unbounded_logs = logs::unbounded(&engine).await.map_err(unavailable)?;
+        Ok(Connection { docker, engine, host, unbounded_logs })
     }
 
     async fn ids(&self, module: Option<&str>) -> Result<Vec<String>, RuntimeError> {
@@ -133,7 +150,7 @@ impl DockerRuntime {
                 self.connection().await?.engine.request("GET", &format!("/containers/{id}/json"), None).await;
             let (status, found) = answer.map_err(unavailable)?;
             match status {
-                200 => seen.extend(inspect::seen(&found)),
+                200 => seen.extend(inspect::seen(&found).map(|seen| self.hands.judge(seen))),
                 // Removed between the two questions.
                 404 => {}
                 other => {
@@ -151,6 +168,9 @@ impl DockerRuntime {
         let name = spec.key.name.as_str();
         let container = container(spec)?;
         let connection = self.connection().await?;
+        if let Some(id) = self.ids(Some(name)).await?.first() {
+            return mend::mend(&connection.engine, id, spec).await;
+        }
         let network = if body::needs_network(&container.create_options) {
             Some(
                 network::ensure(&connection.engine)
@@ -164,7 +184,8 @@ impl DockerRuntime {
         let fallback = format!("{name}.{}", body::container_name(&self.owner.device));
         for candidate in [name, &fallback] {
             let (network, host) = (network.as_deref(), connection.host.as_str());
-            let place = body::Place { owner: &self.owner, name: candidate, network, host };
+            let unbounded_logs = connection.unbounded_logs;
+            let place = body::Place { owner: &self.owner, name: candidate, network, host, unbounded_logs };
             let body = body::create_body(spec, container, &place);
             let path = format!("/containers/create?name={}", encode(candidate));
             let (status, answer) =
@@ -202,6 +223,7 @@ impl DockerRuntime {
         if !is_running(&connection.engine, &id).await.map_err(unavailable)? {
             return Ok(Stopped::Already);
         }
+        let _ours = self.hands.ours(&id);
         let options = StopContainerOptionsBuilder::default().t(GRACE_SECONDS).build();
         let stopped = connection.docker.stop_container(&id, Some(options)).await;
         stopped.map_err(|error| translate("stop", name, &error))?;
@@ -211,6 +233,7 @@ impl DockerRuntime {
     async fn remove_module(&self, name: &str) -> Result<Removed, RuntimeError> {
         let mut removed = Removed::Already;
         for id in self.ids(Some(name)).await? {
+            let _ours = self.hands.ours(&id);
             let options = RemoveContainerOptionsBuilder::default().force(true).build();
             match self.connection().await?.docker.remove_container(&id, Some(options)).await {
                 Ok(()) => removed = Removed::Now,
@@ -223,27 +246,54 @@ impl DockerRuntime {
         Ok(removed)
     }
 
-    async fn follow(&self, sender: &mpsc::Sender<RuntimeEvent>) -> Result<(), RuntimeError> {
-        let connection = self.connection().await?;
+    /// Tells of everything that happens until the engine ends the stream.
+    async fn follow(&self, sender: &mpsc::Sender<RuntimeEvent>) {
+        let Ok(connection) = self.connection().await else { return };
+        // What happened while nobody followed is found by the look that this event causes; what happens between that look
+        // and the beginning of the stream is told again by the engine.
+        let since = Timestamp::now().as_second().saturating_sub(1).to_string();
+        drop(sender.try_send(RuntimeEvent { kind: ModuleKind::Docker, module: None }));
         let mut filters = HashMap::new();
         filters.insert("type", vec!["container".to_owned()]);
         filters.insert("label", self.owner.labels());
-        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let options = EventsOptionsBuilder::default().since(&since).filters(&filters).build();
         let mut events = Box::pin(connection.docker.events(Some(options)));
-        while let Some(event) = events.next().await {
-            let event = event.map_err(|error| unavailable(error.to_string()))?;
+        while let Some(Ok(event)) = events.next().await {
             let action = event.action.unwrap_or_default();
-            let of_interest =
-                ["create", "start", "die", "stop", "kill", "oom", "pause", "unpause", "destroy"];
-            if of_interest.contains(&action.as_str()) || action.starts_with("health_status") {
-                let name = event.actor.and_then(|actor| actor.attributes?.get(body::MODULE_LABEL).cloned());
+            let word = action.split(':').next().unwrap_or_default();
+            if OF_INTEREST.contains(&word) {
+                let actor = event.actor.unwrap_or_default();
+                let attributes = actor.attributes.unwrap_or_default();
+                let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
+                if let Some(id) = &actor.id {
+                    let signal = attributes.get("signal").map(String::as_str);
+                    self.hands.told(id, word, signal, at.unwrap_or_else(Timestamp::now));
+                }
+                let name = attributes.get(body::MODULE_LABEL).cloned();
                 let module = name.map(|name| ModuleKey { kind: ModuleKind::Docker, name });
                 drop(sender.try_send(RuntimeEvent { kind: ModuleKind::Docker, module }));
             }
         }
-        Ok(())
     }
 }
+
+/// Events after which a container may differ from what it should be: `died` and `remove` are Podman's words.
+const OF_INTEREST: &[&str] = &[
+    "create",
+    "start",
+    "die",
+    "died",
+    "stop",
+    "kill",
+    "oom",
+    "pause",
+    "unpause",
+    "destroy",
+    "remove",
+    "rename",
+    "update",
+    "health_status",
+];
 
 impl Runtime for DockerRuntime {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Seen>, RuntimeError>> {
@@ -273,6 +323,22 @@ impl Runtime for DockerRuntime {
         Box::pin(self.remove_module(name))
     }
 
+    fn probe<'a>(
+        &'a self,
+        spec: &'a ModuleSpec,
+        probe: &'a Probe,
+    ) -> BoxFuture<'a, Result<Verdict, RuntimeError>> {
+        Box::pin(async move {
+            let name = &spec.key.name;
+            let id = self.id(name).await?;
+            probe::probe(self.connection().await?, &id, name, probe).await
+        })
+    }
+
+    fn discard<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Discarded, RuntimeError>> {
+        Box::pin(async move { image::discard(&self.connection().await?.engine, image).await })
+    }
+
     fn logs<'a>(
         &'a self,
         name: &'a str,
@@ -286,14 +352,18 @@ impl Runtime for DockerRuntime {
 
     fn events(&self, sender: mpsc::Sender<RuntimeEvent>, stop: CancellationToken) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            let mut pause = EVENTS_AGAIN.0;
             loop {
                 // Both arms only wait; events missed in between are found by the next look at everything.
+                let began = Instant::now();
                 tokio::select! {
-                    _ = self.follow(&sender) => {}
+                    () = self.follow(&sender) => {}
                     () = stop.cancelled() => return,
                 }
+                let lasted = began.elapsed() > EVENTS_AGAIN.1;
+                pause = if lasted { EVENTS_AGAIN.0 } else { (pause * 2).min(EVENTS_AGAIN.1) };
                 tokio::select! {
-                    () = tokio::time::sleep(EVENTS_AGAIN) => {}
+                    () = tokio::time::sleep(pause) => {}
                     () = stop.cancelled() => return,
                 }
             }

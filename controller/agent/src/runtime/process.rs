@@ -8,7 +8,9 @@ mod spawn;
 mod watch;
 
 use std::{
+    collections::BTreeMap,
     fs, io,
+    net::Ipv4Addr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Child,
@@ -25,9 +27,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped};
+use super::{
+    Discarded, LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped,
+    Verdict, probe,
+};
 use crate::{
-    module::{EngineStatus, Health, ModuleKey, ModuleKind, ModuleSpec, ProcessSpec, Seen, SpecBody},
+    module::{EngineStatus, Health, ModuleKey, ModuleKind, ModuleSpec, Probe, ProcessSpec, Seen, SpecBody},
     shim::records::{ModuleDir, RunRecord, ShimSpec},
 };
 
@@ -126,7 +131,7 @@ impl ProcessRuntime {
             name: spec.key.name.clone(),
             hash: spec.hash.clone(),
             command: process.command.clone(),
-            env: spawn::environment(self.search_path.as_deref(), &spec.env),
+            env: spawn::environment(self.search_path.as_deref(), &spec.whole_env()),
             working_directory: process.working_directory.clone(),
             limits: process.limits,
             log: crate::shim::records::LogLimits::default(),
@@ -170,6 +175,32 @@ impl Runtime for ProcessRuntime {
                 Err(error) => Err(files("remove", name)(error)),
             }
         })
+    }
+
+    fn probe<'a>(
+        &'a self,
+        spec: &'a ModuleSpec,
+        probe: &'a Probe,
+    ) -> BoxFuture<'a, Result<Verdict, RuntimeError>> {
+        Box::pin(async move {
+            let name = &spec.key.name;
+            match probe {
+                Probe::Tcp { port } => Ok(probe::tcp((Ipv4Addr::LOCALHOST, *port).into()).await),
+                Probe::Http { port, path } => {
+                    Ok(probe::http((Ipv4Addr::LOCALHOST, *port).into(), path).await)
+                }
+                Probe::Command(command) => {
+                    // The same program, folder and environment as the module itself.
+                    let dir = self.files.existing(name)?;
+                    let told = dir.read_spec().map_err(files("check the health of", name))?;
+                    spawn::check(command, &told, &dir).await.map_err(files("check the health of", name))
+                }
+            }
+        })
+    }
+
+    fn discard<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Discarded, RuntimeError>> {
+        Box::pin(async { Ok(Discarded::Already) })
     }
 
     fn logs<'a>(
@@ -247,6 +278,10 @@ impl Files {
 fn look(dir: &ModuleDir, name: String) -> Seen {
     let mut seen = Seen {
         key: ModuleKey { kind: ModuleKind::Process, name },
+        id: None,
+        traits: BTreeMap::new(),
+        by_hand: false,
+        paused: false,
         hash: None,
         status: EngineStatus::Stopped,
         health: Health::None,

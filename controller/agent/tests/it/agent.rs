@@ -12,11 +12,11 @@ use super::fake_hub::{DEVICE, FakeHub, HUB, KEY};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentConfig {
+pub(crate) fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentConfig {
     AgentConfig {
         device: DeviceId::new(DEVICE).unwrap(),
         device_key: Secret::new(KEY),
-        hub_name: HUB.to_owned(),
+        hub_name: HUB.clone(),
         gateway: "127.0.0.1".to_owned(),
         container_gateway: None,
         mqtt_port: hub.mqtt_port,
@@ -30,18 +30,18 @@ fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentConfig {
     }
 }
 
-struct Running {
-    handle: AgentHandle,
+pub(crate) struct Running {
+    pub(crate) handle: AgentHandle,
     stop: CancellationToken,
 }
 
 impl Running {
-    fn start(config: AgentConfig) -> Self {
+    pub(crate) fn start(config: AgentConfig) -> Self {
         let stop = CancellationToken::new();
         Self { handle: start(config, stop.clone()).unwrap(), stop }
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         within(LIMIT, "the end of the agent", self.handle.join()).await;
     }
@@ -52,7 +52,7 @@ fn module(script: &str) -> Value {
         "settings": {"command": ["/bin/sh", "-c", script]}})
 }
 
-fn desired(modules: &Value) -> Value {
+pub(crate) fn desired(modules: &Value) -> Value {
     json!({"schemaVersion": "1.1", "runtime": {"type": "docker", "settings": {"minDockerVersion": "v1.25",
         "registryCredentials": {"r": {"username": "u", "password": "top secret", "address": "a"}}}},
         "systemModules": {}, "modules": modules})
@@ -60,11 +60,11 @@ fn desired(modules: &Value) -> Value {
 
 const FOREVER: &str = "env | grep IOTEDGE | sort; while true; do sleep 0.05; done";
 
-fn status<'a>(reported: &'a Value, module: &str) -> &'a str {
+pub(crate) fn status<'a>(reported: &'a Value, module: &str) -> &'a str {
     reported["modules"][module]["runtimeStatus"].as_str().unwrap_or_default()
 }
 
-fn code(reported: &Value) -> i64 {
+pub(crate) fn code(reported: &Value) -> i64 {
     reported["lastDesiredStatus"]["code"].as_i64().unwrap_or_default()
 }
 
@@ -210,7 +210,7 @@ async fn a_bad_configuration_leaves_the_good_one_in_force() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_start_is_reported_and_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let bad = json!({"type": "process", "status": "running", "restartPolicy": "always", "startupOrder": 0,
+    let bad = json!({"type": "process", "status": "running", "restartPolicy": "always",
         "settings": {"command": ["/no/such/program"]}});
     let docker = json!({"type": "docker", "status": "running", "settings": {"image": "a"}});
     let hub =
@@ -254,6 +254,45 @@ async fn identities_that_come_late_or_change_are_taken_up() {
     .await;
     assert_ne!(pid(folder.path(), "one"), before);
     agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_come_from_the_device_and_stay_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut one =
+        module("test \"$TOKEN\" = 'very secret' && echo it is there; while true; do sleep 0.05; done");
+    one["env"] = json!({"TOKEN": {"secretRef": {"name": "cam", "key": "token"}}});
+    let hub = FakeHub::start(desired(&json!({"one": one, "two": module(FOREVER)}))).await;
+    hub.identity("one", "g");
+    hub.identity("two", "g");
+    let agent = Running::start(config(&hub, folder.path(), true));
+    let lacking = hub
+        .until("the lack is told, and two runs", |reported| {
+            code(reported) == 500 && status(reported, "two") == "running"
+        })
+        .await;
+    let why = lacking["lastDesiredStatus"]["description"].as_str().unwrap();
+    assert!(why.contains("secret cam/token") && why.contains("HEM_SECRET_CAM_TOKEN"), "{why}");
+
+    std::fs::create_dir_all(folder.path().join("secrets/cam")).unwrap();
+    std::fs::write(folder.path().join("secrets/cam/token"), "very secret\n").unwrap();
+    hub.until("one runs", |reported| status(reported, "one") == "running" && code(reported) == 200).await;
+    let logs = || async {
+        let (_, logs) =
+            hub.method("GetModuleLogs", json!({"schemaVersion": "1.0", "items": {"id": "one"}})).await;
+        logs[0]["payload"].as_str().filter(|text| text.contains("it is there")).map(str::to_owned)
+    };
+    hemline_testkit::eventually(LIMIT, "the module has it", logs).await;
+    let before = pid(folder.path(), "one");
+    std::fs::write(folder.path().join("secrets/cam/token"), "another").unwrap();
+    let again = || async { pid(folder.path(), "one").filter(|now| Some(*now) != before) };
+    hemline_testkit::eventually(LIMIT, "another value means another module", again).await;
+    agent.end().await;
+    let said = hub.known.lock().unwrap().patches.iter().map(ToString::to_string).collect::<String>();
+    assert!(
+        said.contains("secretRef") && !said.contains("very secret") && !said.contains("another"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use hemline_agent::{
     decide::{Goal, Images, Memory, RestartPolicy, Situation, Step, Wanted, decide},
     module::{EngineStatus, Health, ModuleKey, ModuleKind, PullPolicy, Seen},
 };
+use hemline_model::edge::DriftRules;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
@@ -24,6 +25,7 @@ impl Engine {
             return Err("cursed".to_owned());
         }
         match step {
+            Step::Mend => {}
             Step::Pull => {
                 self.images.ready.insert(hash.to_owned());
             }
@@ -55,6 +57,10 @@ impl Engine {
 fn module(key: ModuleKey, hash: String, status: EngineStatus) -> Seen {
     Seen {
         key,
+        id: None,
+        traits: BTreeMap::new(),
+        by_hand: false,
+        paused: false,
         hash: Some(hash),
         status,
         health: Health::None,
@@ -113,7 +119,7 @@ fn run(wanted: &[Wanted], seen: Vec<Seen>, cursed: BTreeSet<String>) -> Engine {
     let mut engine = Engine { modules, images: Images::default(), cursed };
     let mut memory = Memory::default();
     let mut now = START + SignedDuration::from_secs(1);
-    for _ in 0..30 {
+    for _ in 0..60 {
         let seen: Vec<Seen> = engine.modules.values().cloned().collect();
         let decision = decide(&Situation {
             wanted,
@@ -122,6 +128,8 @@ fn run(wanted: &[Wanted], seen: Vec<Seen>, cursed: BTreeSet<String>) -> Engine {
             memory: &memory,
             images: &engine.images,
             now,
+            drift: &DriftRules::default(),
+            since: START,
             booted: None,
         });
         let mut failed = BTreeSet::new();
@@ -188,6 +196,8 @@ proptest! {
             memory: &Memory::default(),
             images: &Images::default(),
             now: START + SignedDuration::from_hours(1),
+            drift: &DriftRules::default(),
+            since: START,
             booted: None,
         });
         prop_assert_eq!(decision.actions, vec![]);

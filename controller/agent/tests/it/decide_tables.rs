@@ -10,6 +10,7 @@ use hemline_agent::{
     },
     module::{EngineStatus, Health, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen},
 };
+use hemline_model::edge::DriftRules;
 use jiff::{SignedDuration, Timestamp};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -36,6 +37,10 @@ fn wanted(name: &str, hash: &str) -> Wanted {
 fn seen(name: &str, hash: &str, status: EngineStatus) -> Seen {
     Seen {
         key: key(name),
+        id: None,
+        traits: std::collections::BTreeMap::new(),
+        by_hand: false,
+        paused: false,
         hash: Some(hash.to_owned()),
         status,
         health: Health::None,
@@ -55,6 +60,9 @@ struct World {
     images: Images,
     silent: BTreeSet<ModuleKind>,
     booted: Option<Timestamp>,
+    /// Long ago unless said otherwise.
+    since: Option<Timestamp>,
+    drift: DriftRules,
 }
 
 impl World {
@@ -75,6 +83,8 @@ impl World {
             memory: &self.memory,
             images: &self.images,
             now: NOW,
+            drift: &self.drift,
+            since: self.since.unwrap_or(ago(1000)),
             booted: self.booted,
         })
     }
@@ -122,20 +132,25 @@ fn pauses_double_up_to_five_minutes() {
     let pauses: Vec<i64> = (0..8).map(|n| pause(n).as_secs()).collect();
     assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300, 300]);
     assert_eq!(pause(u32::MAX).as_secs(), 300);
-    assert_eq!(due(0, Some(ago(3)), NOW), ago(3) + SignedDuration::from_secs(10));
-    assert_eq!(due(0, None, NOW), NOW);
+    assert_eq!(due(0, Some(ago(3)), NOW), NOW, "the first restart is due at once");
+    assert_eq!(due(1, Some(ago(3)), NOW), ago(3) + SignedDuration::from_secs(20));
+    assert_eq!(due(1, None, NOW), NOW);
     assert_eq!(due(4, Some(NOW + SignedDuration::from_hours(1)), NOW), NOW, "the clock was moved back");
 }
 
 #[test]
 fn a_module_is_restarted_after_its_pause() {
     for (restarts, ended, expected) in [
-        (0, 9, ""),
-        (0, 10, "restart m"),
+        (0, 0, "restart m"),
+        (1, 19, ""),
+        (1, 20, "restart m"),
         (3, 79, ""),
         (3, 80, "restart m"),
         (9, 299, ""),
         (9, 300, "restart m"),
+        (MAX_RESTARTS, 299, ""),
+        (MAX_RESTARTS, 300, "restart m"),
+        (1000, 300, "restart m"),
     ] {
         let mut module = seen("m", "h", EngineStatus::Failed);
         module.exited = Some(ago(ended));
@@ -151,7 +166,8 @@ fn a_module_is_restarted_after_its_pause() {
         }
         let decision = world.decide();
         assert_eq!(steps(&decision), expected, "{restarts} restarts, ended {ended} s ago");
-        assert_eq!(decision.status["m"], RuntimeStatus::Backoff);
+        let reported = if restarts < MAX_RESTARTS { RuntimeStatus::Backoff } else { RuntimeStatus::Failed };
+        assert_eq!(decision.status["m"], reported);
         assert_eq!(decision.wake().is_some(), expected.is_empty());
     }
 }
@@ -194,6 +210,7 @@ fn one_desired_module_in_every_state() {
         ("as desired", &running, found(E::Running), "", R::Running),
         ("changed", &changed, found(E::Running), remake, R::Running),
         ("changed, down", &changed, found(E::Failed), clear, R::Backoff),
+        ("killed", &running, found(E::Failed), "restart m", R::Backoff),
         ("unlabelled", &running, unlabelled, remake, R::Running),
         ("to be stopped", &stopped, found(E::Running), "stop m", R::Running),
         ("stopped, as desired", &stopped, found(E::Stopped), "", R::Stopped),
@@ -285,6 +302,12 @@ fn a_failing_module_holds_up_nobody() {
     assert_eq!(steps(&decision), "create good, start good");
     assert_eq!(decision.status["bad"], RuntimeStatus::Backoff);
     assert_eq!(decision.wake(), Some(NOW + SignedDuration::from_secs(20)));
+    // Tried again, it still holds up nobody, and its own module waits for it.
+    world.memory = Memory::default();
+    world.memory.failed(&pull, "no such image".to_owned(), ago(20));
+    let decision = world.decide();
+    assert_eq!(steps(&decision), "pull bad, create good, start good");
+    assert!(!decision.pulls_outstanding);
 }
 
 #[test]
@@ -336,7 +359,70 @@ fn earlier_orders_start_first() {
     world.seen[0].health = Health::None;
     world.seen[0].status = EngineStatus::Failed;
     world.seen[0].exited = Some(ago(1));
+    assert_eq!(
+        world.steps(),
+        "restart early, create late, start late".split(", create").next().unwrap(),
+        "one order per pass"
+    );
+    world.memory.failed(
+        &Action {
+            key: key("early"),
+            step: Step::Restart,
+            reason: Reason::Policy { restart: 1 },
+            attempt: attempt(&world.wanted[1]),
+        },
+        "no".to_owned(),
+        ago(1),
+    );
     assert_eq!(world.steps(), "create late, start late", "a failed module holds up nobody");
+}
+
+#[test]
+fn later_orders_wait_for_readiness_but_not_for_ever() {
+    let at = |name: &str, order| Wanted { order, ..wanted(name, name) };
+    let late = "create late, start late";
+    let early = |status, health| Seen { health, ..seen("early", "early", status) };
+    let once = |status| Seen { exited: Some(ago(1)), ..seen("early", "early", status) };
+    use EngineStatus as E;
+    let table = [
+        ("running", RestartPolicy::Always, Some(early(E::Running, Health::None)), 1, true),
+        ("healthy", RestartPolicy::Always, Some(early(E::Running, Health::Healthy)), 1, true),
+        ("undecided", RestartPolicy::Always, Some(early(E::Running, Health::Starting)), 1, false),
+        ("undecided", RestartPolicy::Always, Some(early(E::Running, Health::Starting)), 200, false),
+        (
+            "unhealthy, left alone",
+            RestartPolicy::Never,
+            Some(early(E::Unhealthy, Health::Unhealthy)),
+            1,
+            true,
+        ),
+        ("done", RestartPolicy::OnFailure, Some(once(E::Stopped)), 1, true),
+        ("of another spec", RestartPolicy::Always, Some(seen("early", "old", E::Running)), 1, false),
+    ];
+    for (case, policy, found, since, expected) in table {
+        let wanted = [at("late", 5), Wanted { policy, ..at("early", 0) }];
+        let mut world = World::of(&wanted, &found.into_iter().collect::<Vec<_>>());
+        world.images.ready.insert("late".to_owned());
+        world.since = Some(ago(since));
+        // The image of the early one cannot be had.
+        let pull = Action {
+            key: key("early"),
+            step: Step::Pull,
+            reason: Reason::Added,
+            attempt: attempt(&world.wanted[1]),
+        };
+        world.memory.failed(&pull, "no".to_owned(), ago(1));
+        let decision = world.decide();
+        assert_eq!(steps(&decision) == late, expected, "{case}: {decision:?}");
+        if !expected {
+            assert!(decision.wake().is_some(), "{case}: it ends by itself");
+            world.since = Some(ago(301));
+            for seen in &mut world.seen {
+                seen.started = Some(ago(301));
+            }
+            assert_eq!(world.steps(), late, "{case}, for long");
+        }
+    }
 }
 
 #[test]
@@ -352,7 +438,8 @@ fn the_machine_restarted() {
         world.booted = Some(ago(30));
         assert_eq!(world.steps(), expected, "{policy:?}");
         world.booted = Some(ago(90));
-        assert_eq!(world.steps(), "", "{policy:?}: it ended by itself");
+        let by_policy = if policy == RestartPolicy::Always { "restart m" } else { "" };
+        assert_eq!(world.steps(), by_policy, "{policy:?}: it ended by itself");
     }
 }
 

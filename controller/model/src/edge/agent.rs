@@ -5,8 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{EdgeError, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy, chunk};
-use crate::secret::{self, Secret};
+use super::{
+    DriftRules, EdgeError, Health, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy,
+    chunk,
+};
+use crate::{
+    document::SecretKeyRef,
+    secret::{self, Secret},
+};
 
 /// What a device should run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +29,22 @@ pub struct AgentDesired {
     /// User modules by name.
     #[serde(default)]
     pub modules: BTreeMap<String, AgentModule>,
+    /// What only Hemline's agent acts on. An agent of IoT Edge passes over members that it does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hemline: Option<HemlineDesired>,
+}
+
+/// What only Hemline's agent acts on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HemlineDesired {
+    /// The modules have to be up and healthy that long after the configuration came, for example `30m`; else the device goes
+    /// back to its last good configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// What happens to what somebody changes on the device by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftRules>,
 }
 
 /// Settings of the runtime as a whole.
@@ -100,6 +122,9 @@ pub struct AgentModule {
     /// Environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvEntry>,
+    /// How to ask whether it does its work. An agent of IoT Edge passes over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// The runtime (`type`) and what it needs (`settings`).
     #[serde(flatten)]
     pub settings: ModuleSettings,
@@ -115,7 +140,10 @@ impl AgentModule {
             ModuleSettings::Docker(docker) => docker.into(),
             ModuleSettings::Process(process) => super::object(&process),
         };
-        let entry = |entry: EnvEntry| Value::Object(Map::from_iter([("value".to_owned(), entry.value)]));
+        let entry = |entry: EnvEntry| match entry.secret_ref {
+            Some(_) => Value::Object(super::object(&entry)),
+            None => Value::Object(Map::from_iter([("value".to_owned(), entry.value)])),
+        };
         let env: Map<String, Value> =
             std::mem::take(&mut self.env).into_iter().map(|(name, value)| (name, entry(value))).collect();
         let mut map = super::object(&self);
@@ -141,20 +169,35 @@ fn is_on_create(policy: &ImagePullPolicy) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvEntry {
     /// A text, number, truth value or `null`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
+    /// The device knows the value. An agent of IoT Edge passes over this and sets an empty one.
+    #[serde(default, rename = "secretRef", skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
 }
 
 impl EnvEntry {
     /// An entry with a text.
     #[must_use]
     pub fn text(value: impl Into<String>) -> Self {
-        Self { value: Value::String(value.into()) }
+        Self { value: Value::String(value.into()), secret_ref: None }
     }
 
-    /// The value as the module sees it; `null` is empty.
+    /// From a text, or an object with `secretRef`, as documents are merged.
+    #[must_use]
+    pub fn merged(value: &Value) -> Self {
+        let secret_ref =
+            value.get("secretRef").and_then(|secret| serde_json::from_value(secret.clone()).ok());
+        let value = if secret_ref.is_some() { Value::Null } else { value.clone() };
+        Self { value, secret_ref }
+    }
+
+    /// The value as the module sees it; `null` is empty. Of a secret, its name.
     #[must_use]
     pub fn as_text(&self) -> String {
+        if let Some(SecretKeyRef { name, key }) = &self.secret_ref {
+            return format!("secret {name}/{key}");
+        }
         match &self.value {
             Value::Null => String::new(),
             Value::String(text) => text.clone(),
@@ -264,6 +307,18 @@ impl AgentDesired {
             {
                 return Err(EdgeError::Format(format!("module {name}: settings.command is empty")));
             }
+            for secret in module.env.values().filter_map(|entry| entry.secret_ref.as_ref()) {
+                secret.check().map_err(|why| EdgeError::Format(format!("module {name}: {why}")))?;
+            }
+            if let Some(Err(faults)) = module.health.as_ref().map(Health::check) {
+                let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
+                return Err(EdgeError::Format(format!("module {name}: health: {}", faults.join("; "))));
+            }
+        }
+        if let Some(deadline) = parsed.hemline.as_ref().and_then(|hemline| hemline.deadline.as_ref())
+            && let Err(why) = crate::duration::seconds(deadline)
+        {
+            return Err(EdgeError::Format(format!("hemline.deadline: {why}")));
         }
         Ok(parsed)
     }

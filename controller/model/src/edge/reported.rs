@@ -31,6 +31,59 @@ pub struct AgentReported {
     /// User modules.
     #[serde(default)]
     pub modules: BTreeMap<String, AgentModuleReported>,
+    /// What only Hemline's agent says. Those who know the reports of IoT Edge pass over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hemline: Option<HemlineReported>,
+}
+
+/// What only Hemline's agent says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HemlineReported {
+    /// What became of the newest configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigReported>,
+    /// What somebody changed on the device by hand: what is open, and what was healed in the last day. At most 16 rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<DriftReported>,
+}
+
+/// Something that somebody changed on the device by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DriftReported {
+    /// The module.
+    pub module: String,
+    /// Where, in the words of the documents: `modules.camera.status`.
+    pub path: String,
+    /// What it should be.
+    pub expected: String,
+    /// What it was.
+    pub found: String,
+    /// When the agent saw it first, in RFC 3339, whole seconds.
+    pub first_seen: String,
+    /// When it was as it should be again; none while it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healed: Option<String>,
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConfigReported {
+    /// Its `$version`.
+    pub version: u64,
+    /// `trying` until every module has come up, then `good`; `rolledBack` when that took too long and the last good one is
+    /// in force again.
+    pub state: String,
+    /// Since when, in RFC 3339, whole seconds.
+    pub since: String,
+    /// `$version` of the last good configuration; none before there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub good_version: Option<u64>,
+    /// Why it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Version of a program.

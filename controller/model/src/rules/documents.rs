@@ -229,6 +229,14 @@ pub(super) const RULES: &[Rule] = &[
         "image: camera:1.3",
     ),
     error(
+        "health-check",
+        "A health check cannot be carried out.",
+        "The module would never be healthy, or never be found out.",
+        "Name one of command, http and tcp, a port from 1 to 65535, and durations such as 10s.",
+        "image: camera:1.3\nhealth: {http: {port: 8080}, tcp: {port: 8080}}",
+        "image: camera:1.3\nhealth: {http: {port: 8080, path: /healthz}, interval: 10s}",
+    ),
+    error(
         "env-name",
         "The name of an environment variable is not allowed.",
         "It becomes a key of the agent's twin, and a variable that no program could read.",
@@ -254,11 +262,11 @@ pub(super) const RULES: &[Rule] = &[
     ),
     error(
         "secret-ref",
-        "A variable refers to a secret, which this version cannot resolve.",
-        "The module would start without it.",
-        "Let the module read the secret on the device until then.",
+        "The name or the key of a secret cannot be looked for.",
+        "They become parts of a path and of a variable's name on the device.",
+        "Use letters, digits, -, _ and .",
+        "image: camera:1.3\nenv: {TOKEN: {secretRef: {name: ../cam, key: token}}}",
         "image: camera:1.3\nenv: {TOKEN: {secretRef: {name: cam, key: token}}}",
-        "image: camera:1.3\nenv: {TOKEN_FILE: /run/secrets/token}",
     ),
     warning(
         "not-acted-on",

@@ -190,9 +190,6 @@ fn later(spec: &document::EdgeDeploymentSpec, context: &mut Context<'_>) {
             "this version gives a change to all devices at once",
         );
     }
-    if spec.drift.as_ref().is_some_and(|drift| *drift != document::Drift::default()) {
-        context.warning("not-acted-on", "/spec/drift", "this version always heals");
-    }
     if spec.broker.as_ref().is_some_and(|broker| !broker.authorizations.is_empty()) {
         context.warning("not-acted-on", "/spec/broker", "this version has no user-defined topics yet");
     }

@@ -24,14 +24,17 @@ pub(super) fn check(module: &Module, options: Option<&Object>, at: &str, context
     {
         let message = format!("on-unhealthy is the same as on-failure here: {why}");
         context.warning("no-effect", &format!("{at}/restartPolicy"), message).hint =
-            Some("write on-failure, or give the container a Healthcheck".to_owned());
+            Some("write on-failure, or add `health:`".to_owned());
     }
 }
 
 /// Why the module can never be unhealthy.
 fn no_health(module: &Module, options: Option<&Object>) -> Option<&'static str> {
+    if module.health.is_some() {
+        return None;
+    }
     if module.kind == Some(ModuleType::Process) {
-        return Some("a process has no health check");
+        return Some("a process without `health` has no health check");
     }
     let (_, health) = member(options?, "Healthcheck")?;
     let (_, test) = member(health.as_object()?, "Test")?;

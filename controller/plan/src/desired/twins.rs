@@ -7,13 +7,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use hemline_model::{
-    edge::{AgentDesired, Runtime},
-    id::ModuleId,
-};
+use hemline_model::id::ModuleId;
 use serde_json::{Map, Value};
 
-use super::{ReadyModule, without_null};
+use super::ReadyModule;
 
 /// Desired properties of the module twins of a device by module, `$edgeAgent` and `$edgeHub` included. Empty for a device that
 /// is no edge device. Reads like the map that it stands for.
@@ -27,13 +24,19 @@ pub struct ModuleTwins {
 #[derive(Debug, Clone)]
 struct Parts {
     modules: Vec<(ModuleId, Arc<ReadyModule>)>,
+    /// `$edgeAgent` without its modules.
+    agent: Map<String, Value>,
     hub: Map<String, Value>,
 }
 
 impl ModuleTwins {
-    /// Those of modules that are ready, and of `$edgeHub`.
-    pub(crate) fn new(modules: Vec<(ModuleId, Arc<ReadyModule>)>, hub: Map<String, Value>) -> Self {
-        Self { of: Some(Parts { modules, hub }), made: OnceLock::new() }
+    /// Those of modules that are ready, of `$edgeAgent` without its modules, and of `$edgeHub`.
+    pub(crate) fn new(
+        modules: Vec<(ModuleId, Arc<ReadyModule>)>,
+        agent: Map<String, Value>,
+        hub: Map<String, Value>,
+    ) -> Self {
+        Self { of: Some(Parts { modules, agent, hub }), made: OnceLock::new() }
     }
 
     /// The user modules, in order; makes nothing.
@@ -43,14 +46,8 @@ impl ModuleTwins {
         parts.chain(made).filter(|module| !module.is_system())
     }
 
-    fn make(Parts { modules, hub }: &Parts) -> BTreeMap<ModuleId, Map<String, Value>> {
-        let desired = AgentDesired {
-            schema_version: "1.1".to_owned(),
-            runtime: Runtime::default(),
-            system_modules: BTreeMap::new(),
-            modules: BTreeMap::new(),
-        };
-        let mut agent = without_null(&desired.to_map());
+    fn make(Parts { modules, agent, hub }: &Parts) -> BTreeMap<ModuleId, Map<String, Value>> {
+        let mut agent = agent.clone();
         let agents = modules.iter().map(|(module, ready)| (module.to_string(), ready.agent.clone()));
         agent.insert("modules".to_owned(), Value::Object(agents.collect()));
         let twins = modules.iter().map(|(module, ready)| (module.clone(), ready.desired.clone()));

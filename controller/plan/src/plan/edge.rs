@@ -141,6 +141,7 @@ fn settings(module: &AgentModule) -> Map<String, Value> {
     put(&mut map, "restartPolicy", serde_json::to_value(module.restart_policy).ok());
     put(&mut map, "startupOrder", module.startup_order.map(Value::from));
     put(&mut map, "imagePullPolicy", serde_json::to_value(module.image_pull_policy).ok());
+    put(&mut map, "health", module.health.as_ref().and_then(|health| serde_json::to_value(health).ok()));
     map
 }
 

@@ -140,9 +140,12 @@ fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> MergedConfig 
             Err(missing) => incomplete.push(Incomplete { module: id, missing }),
         }
     }
-    let within = desired::surely_within(ready.iter().map(|(id, ready)| (id, &**ready)));
-    let hub = desired::hub_twin(&tree.map(|section| section != "modules"));
-    let twins = ModuleTwins::new(ready, hub.clone());
+    // What only our agent reads is not counted there; a deadline is short, rules of drift may be long.
+    let within = tree.section("drift").next().is_none()
+        && desired::surely_within(ready.iter().map(|(id, ready)| (id, &**ready)));
+    let rest = tree.map(|section| section != "modules");
+    let hub = desired::hub_twin(&rest);
+    let twins = ModuleTwins::new(ready, desired::agent_twin(&rest), hub.clone());
     let mixed: Vec<Option<Taken>> = modules
         .iter()
         .map(|(name, module)| alone(name).map_or_else(|| Taken::by(module), |_| None))

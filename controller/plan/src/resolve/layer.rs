@@ -148,6 +148,13 @@ fn tree_of(spec: &EdgeDeploymentSpec) -> Map<String, Value> {
         let list = spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
         section("broker", Map::from_iter([("authorizations".to_owned(), Value::Array(list))]));
     }
+    // Of a rollout the devices need to know one thing only; the rest is the controller's.
+    if let Some(deadline) = spec.rollout.as_ref().and_then(|rollout| rollout.deadline.as_ref()) {
+        section("rollout", Map::from_iter([("deadline".to_owned(), json!(deadline))]));
+    }
+    if let Some(Ok(Value::Object(drift))) = spec.drift.as_ref().map(serde_json::to_value) {
+        section("drift", drift);
+    }
     tree
 }
 
@@ -295,6 +302,7 @@ fn module_object(module: &ModuleSpec) -> Map<String, Value> {
         status,
         startup_order,
         image_pull_policy,
+        health,
         desired,
         command,
         working_directory,
@@ -314,6 +322,7 @@ fn module_object(module: &ModuleSpec) -> Map<String, Value> {
     put(&mut object, "status", status.as_ref());
     put(&mut object, "startupOrder", startup_order.as_ref());
     put(&mut object, "imagePullPolicy", image_pull_policy.as_ref());
+    put(&mut object, "health", health.as_ref());
     put(&mut object, "command", command.as_ref());
     put(&mut object, "workingDirectory", working_directory.as_ref());
     put(&mut object, "limits", limits.as_ref());

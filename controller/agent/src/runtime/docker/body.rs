@@ -40,14 +40,20 @@ pub(super) struct Place<'a> {
     pub(super) network: Option<&'a str>,
     /// What the engine wants in a hosts file for this host.
     pub(super) host: &'a str,
+    /// Would the engine write a log without end when nobody says otherwise?
+    pub(super) unbounded_logs: bool,
 }
+
+/// How much log a container keeps when neither its author nor the engine says: as much as a process module.
+const LOG_FILE: &str = "10m";
+const LOG_FILES: &str = "3";
 
 /// Makes the body.
 pub(super) fn create_body(spec: &ModuleSpec, container: &ContainerSpec, place: &Place<'_>) -> Value {
     let mut body = container.create_options.clone();
     let host_network = network_mode(&body).is_some_and(|mode| mode == "host" || mode == "none");
     set(&mut body, "Image", Value::String(container.image.clone()));
-    let env = merged_env(member(&body, "Env"), &spec.env);
+    let env = merged_env(member(&body, "Env"), &spec.whole_env());
     set(&mut body, "Env", env);
     change(&mut body, "Labels", |labels| {
         for (label, value) in [
@@ -65,6 +71,10 @@ pub(super) fn create_body(spec: &ModuleSpec, container: &ContainerSpec, place: &
         push(host, "Binds", format!("{}:{SOCKET_FOLDER}", container.socket_dir.display()));
         if !host_network && is_dns_name(&container.gateway) && !knows_host(host, &container.gateway) {
             push(host, "ExtraHosts", format!("{}:{}", container.gateway, place.host));
+        }
+        if place.unbounded_logs && !says_how_to_log(host) {
+            let config = json!({ "max-size": LOG_FILE, "max-file": LOG_FILES });
+            set(host, "LogConfig", json!({ "Type": "json-file", "Config": config }));
         }
     });
     if let Some(network) = place.network {
@@ -85,6 +95,15 @@ pub(super) fn needs_network(options: &Map<String, Value>) -> bool {
         .and_then(Value::as_object);
     let free = network_mode(options).is_none_or(|mode| mode.is_empty() || mode == "default");
     free && endpoints.is_none_or(Map::is_empty)
+}
+
+/// A `LogConfig` without a type and without options says nothing.
+fn says_how_to_log(host: &Map<String, Value>) -> bool {
+    let Some(config) = member(host, "LogConfig").and_then(Value::as_object) else { return false };
+    let kind = member(config, "Type").and_then(Value::as_str).is_some_and(|kind| !kind.is_empty());
+    let options =
+        member(config, "Config").and_then(Value::as_object).is_some_and(|options| !options.is_empty());
+    kind || options
 }
 
 /// A text as a container name: other characters become `-`.
@@ -174,11 +193,15 @@ mod tests {
             key: ModuleKey { kind: ModuleKind::Docker, name: "camera".to_owned() },
             hash: "abc".to_owned(),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            traits: std::collections::BTreeMap::new(),
+            secret_env: Vec::new(),
+            health: None,
             body: SpecBody::Container(container.clone()),
         };
         let owner = Owner { device: "press-07".to_owned(), hub: "hub.local".to_owned() };
         let network = needs_network(&container.create_options).then_some("network-id");
-        create_body(&spec, &container, &Place { owner: &owner, name, network, host: "host-gateway" })
+        let place = Place { owner: &owner, name, network, host: "host-gateway", unbounded_logs: true };
+        create_body(&spec, &container, &place)
     }
 
     fn pretty(body: &Value) -> String {
@@ -198,6 +221,24 @@ mod tests {
             "StopTimeout": 3, "Unknown": true, "Labels": {"site": "lyon"},
         });
         insta::assert_snapshot!(pretty(&body(&options, "hub.local", "camera.press-07")));
+    }
+
+    #[test]
+    fn logs_are_bounded_unless_the_author_speaks_of_them() {
+        let bounded = json!({"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}});
+        let journal = json!({"Type": "journald"});
+        let small = json!({"Config": {"max-size": "1m"}});
+        for (said, expected) in [
+            (json!({}), &bounded),
+            (json!({"LogConfig": null}), &bounded),
+            (json!({"logconfig": {"Type": "", "Config": {}}}), &bounded),
+            (json!({"LogConfig": journal}), &journal),
+            (json!({"LogConfig": small}), &small),
+        ] {
+            let made = body(&json!({"HostConfig": said}), "10.0.0.1", "camera");
+            let host = made["HostConfig"].as_object().unwrap();
+            assert_eq!(member(host, "LogConfig"), Some(expected), "{said}");
+        }
     }
 
     #[test]

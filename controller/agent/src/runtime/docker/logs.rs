@@ -1,13 +1,22 @@
-//! The log of a container, as lines.
+//! The log of a container, as lines; and whether the engine would let it grow without end.
 
 use bollard::{Docker, query_parameters::LogsOptionsBuilder};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 
 use super::super::{LogLine, LogQuery, RuntimeError};
+use crate::unix_http::UnixHttp;
 
 /// Never more than that is read.
 const LARGEST: usize = 16 * 1024 * 1024;
+
+/// Docker's default driver keeps everything in one file. Other drivers have bounds of their own, and Podman has its own
+/// default; who configured one of them wants it.
+pub(super) async fn unbounded(engine: &UnixHttp) -> Result<bool, String> {
+    let info = engine.get("/info").await?;
+    let driver = info.get("LoggingDriver").and_then(serde_json::Value::as_str);
+    Ok(driver == Some("json-file"))
+}
 
 pub(super) async fn read(
     docker: &Docker,

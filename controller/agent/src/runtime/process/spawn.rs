@@ -13,8 +13,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::super::RuntimeError;
-use crate::shim::records::{ModuleDir, RunRecord};
+use super::super::{RuntimeError, Verdict, probe};
+use crate::shim::records::{ModuleDir, RunRecord, ShimSpec};
 
 /// What a module inherits from the agent's environment; everything else could be a secret of the host.
 const INHERITED: &[&str] = &["HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER"];
@@ -32,6 +32,24 @@ pub(super) fn shim(program: &Path, dir: &ModuleDir) -> io::Result<Child> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
+}
+
+/// Runs a health check beside the module: same folder, same environment. It ends with whoever waits for it.
+pub(super) async fn check(command: &[String], module: &ShimSpec, dir: &ModuleDir) -> io::Result<Verdict> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Ok(Verdict::Failed("the check names no program".to_owned()));
+    };
+    let folder = module.working_directory.as_deref().unwrap_or_else(|| dir.path());
+    let mut check = tokio::process::Command::new(program);
+    check.args(arguments).env_clear().envs(module.env.iter().map(|(name, value)| (name, value)));
+    check.current_dir(folder).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+    match check.output().await {
+        Ok(ended) => {
+            let said = if ended.stderr.is_empty() { ended.stdout } else { ended.stderr };
+            Ok(probe::command(ended.status.code().map(i64::from), &said))
+        }
+        Err(error) => Ok(Verdict::Failed(format!("cannot run {program:?}: {error}"))),
+    }
 }
 
 /// The whole environment of a module: a small base, then what the spec says.
