@@ -7,6 +7,7 @@ mod it {
     mod idempotence;
     mod markdown;
     mod mend;
+    mod rollout;
     mod rules;
     mod scale;
     mod schema;
