@@ -36,6 +36,7 @@ impl IntoResponse for ApiError {
         let (status, code) = match &self {
             Self::Hub(error) => hub_status(error),
             Self::Apply(ApplyError::Moved(_)) => (StatusCode::PRECONDITION_FAILED, "PlanMoved"),
+            Self::Apply(ApplyError::Refused(_)) => (StatusCode::CONFLICT, "RolloutRefused"),
             Self::Apply(ApplyError::Unavailable(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
             }

@@ -10,6 +10,7 @@ mod health;
 mod messages;
 mod metrics;
 mod policies;
+mod rollouts;
 mod router;
 mod status;
 

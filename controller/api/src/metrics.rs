@@ -1,11 +1,14 @@
 //! `/metrics`: the hub's counters as Prometheus text, under the IoT Edge names where those exist (reference edge-runtime §7.1).
 
+use std::collections::BTreeMap;
+
 use axum::{
     extract::State,
     http::{HeaderMap, header::CONTENT_TYPE},
     response::IntoResponse,
 };
 use hemline_hub_core::{counters::Counters, write::Permission};
+use hemline_plan::rollout::{RolloutStatus, WaveStatus};
 
 use crate::{access, error::ApiError, router::ApiState};
 
@@ -15,7 +18,11 @@ pub(crate) async fn text(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     access::allow(&state.hub, &headers, Permission::ServiceConnect).await?;
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], render(&state.hub.counters())))
+    let mut text = render(&state.hub.counters());
+    if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
+        text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
+    }
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 
 /// One line per counter; refusals one line per reason.
@@ -67,7 +74,7 @@ fn render(counters: &Counters) -> String {
         ],
     );
     page.counter("hemline_connects_total", &[("", *connects)]);
-    let reasons = |list: &std::collections::BTreeMap<_, u64>| -> Vec<(String, u64)> {
+    let reasons = |list: &BTreeMap<_, u64>| -> Vec<(String, u64)> {
         list.iter()
             .map(|(reason, count): (&hemline_hub_core::effect::AuthFailure, _)| {
                 (format!("reason=\"{reason}\""), *count)
@@ -87,6 +94,31 @@ fn render(counters: &Counters) -> String {
     page.gauge("edgehub_connected_clients", *connected);
     page.gauge("edgehub_queue_length", *waiting);
     page.gauge("hemline_queue_bytes", *waiting_bytes);
+    page.0
+}
+
+/// Steps of rollouts by the phase they led to, and how many devices of each are how far.
+fn rollouts(rollouts: &[RolloutStatus], transitions: &BTreeMap<&'static str, u64>) -> String {
+    let mut page = Page(String::new());
+    let steps: Vec<(String, u64)> =
+        transitions.iter().map(|(to, count)| (format!("to=\"{to}\""), *count)).collect();
+    page.labelled("hemline_rollout_transitions_total", &steps);
+    page.0.push_str("# TYPE hemline_rollout_devices gauge\n");
+    for rollout in rollouts {
+        let sum = |count: fn(&WaveStatus) -> usize| rollout.waves.iter().map(count).sum::<usize>();
+        for (progress, count) in [
+            ("done", sum(|wave| wave.done)),
+            ("given", sum(|wave| wave.given)),
+            ("failed", sum(|wave| wave.failed)),
+            ("skipped", sum(|wave| wave.skipped)),
+            ("all", rollout.devices),
+        ] {
+            let (name, phase) = (&rollout.deployment, &rollout.phase);
+            page.0.push_str(&format!(
+                "hemline_rollout_devices{{deployment=\"{name}\",phase=\"{phase}\",progress=\"{progress}\"}} {count}\n"
+            ));
+        }
+    }
     page.0
 }
 

@@ -9,7 +9,7 @@ use axum::{
 use hemline_hub::HubHandle;
 use hemline_reconcile::ControllerView;
 
-use crate::{devices, fleet, health, messages, metrics, policies, status};
+use crate::{devices, fleet, health, messages, metrics, policies, rollouts, status};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -35,6 +35,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/policies/{name}", get(policies::show))
         .route("/api/v1/state", get(fleet::state))
         .route("/api/v1/apply", post(fleet::apply))
+        .route("/api/v1/rollouts", get(rollouts::list).post(rollouts::order))
+        .route("/api/v1/rollouts/{name}", get(rollouts::show))
         .route("/api/v1/sync", post(status::sync))
         .with_state(state)
 }

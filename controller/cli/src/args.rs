@@ -1,9 +1,13 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
+mod rollout;
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
+
+pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
 
 /// Keeps fleets of edge devices at what the documents say.
 #[derive(Debug, Parser)]
@@ -60,6 +64,11 @@ pub(crate) enum Command {
     Export(Export),
     /// What runs, what is off, and why.
     Status,
+    /// See how a revision reaches the devices; pause, resume, approve, abort or take it back.
+    #[command(subcommand)]
+    Rollout(Rollout),
+    /// Rehearse how a change would reach the devices: the real rollout against devices that are played.
+    Simulate(Simulate),
     /// Make the controller look at its source now.
     Sync,
     /// List devices, modules or deployments.

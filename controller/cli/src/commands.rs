@@ -13,7 +13,9 @@ mod method;
 mod plan;
 mod query;
 mod review;
+mod rollout;
 mod route;
+mod simulate;
 mod status;
 mod twin;
 mod up;
@@ -47,6 +49,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CommandError> {
         Command::Import(import) => return import::run(&args, import),
         Command::Export(export) => return export::run(&args, export),
         Command::Status => return status::run(&args).await,
+        Command::Rollout(rollout) => return rollout::run(&args, rollout).await,
+        Command::Simulate(simulate) => return simulate::run(&args, simulate),
         Command::Sync => {
             let hub = HubClient::find(&args)?;
             hub.call(reqwest::Method::POST, &["api", "v1", "sync"], None).await?;

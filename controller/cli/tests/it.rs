@@ -47,6 +47,8 @@ mod quickstart;
 mod readers;
 #[path = "it/repository.rs"]
 mod repository;
+#[path = "it/rollout.rs"]
+mod rollout;
 #[path = "it/route_test.rs"]
 mod route_test;
 #[path = "it/sdk.rs"]

@@ -11,6 +11,7 @@ mod files;
 mod fleet;
 mod manifest;
 mod page;
+mod rollout;
 
 use page::visible;
 pub use page::{page, uri};
@@ -61,10 +62,11 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 }
 
 /// The rules by what they are about.
-fn sections() -> [(&'static str, &'static [Rule]); 7] {
+fn sections() -> [(&'static str, &'static [Rule]); 8] {
     [
         ("Files and sources", files::RULES),
         ("Documents", documents::RULES),
+        ("Rollouts", rollout::RULES),
         ("createOptions", engine::RULES),
         ("The fleet as a whole", fleet::RULES),
         ("Twin configurations", configuration::RULES),

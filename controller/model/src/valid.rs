@@ -20,7 +20,9 @@ mod known;
 mod manifest;
 mod module;
 mod reading;
+pub mod rollout;
 mod shape;
+pub mod window;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,7 +30,7 @@ use hemline_query::{route::Route, target::TargetCondition};
 
 use crate::pointer::escape;
 use crate::{
-    document::{Auth, Drift, Health, Object, Rollout, SecretKeyRef},
+    document::{Auth, Drift, Health, Object, SecretKeyRef},
     finding::{Finding, Position, RuleId, Severity},
     id::{DeviceId, DocumentName, ModuleId},
     text::RawDocument,
@@ -42,6 +44,7 @@ use context::{Context, name_of, unescape, words};
 pub use ignoring::IdleIgnore;
 pub use known::Known;
 pub use manifest::unread_manifests;
+pub use rollout::RolloutSpec;
 
 /// What came out of a set of files.
 #[derive(Debug)]
@@ -164,8 +167,8 @@ pub struct EdgeDeploymentSpec {
     pub store_and_forward_secs: Option<u64>,
     /// Rules for user-defined MQTT topics; checked for shape only.
     pub broker_authorizations: Vec<Object>,
-    /// How a change reaches the devices; checked for shape only.
-    pub rollout: Option<Rollout>,
+    /// How a change reaches the devices.
+    pub rollout: Option<RolloutSpec>,
     /// What happens with differences; checked for shape only.
     pub drift: Option<Drift>,
 }

@@ -7,6 +7,8 @@
 //! plan.rs      resolution, what was before, what is there → typed actions with reasons, and the steps that do them
 //! change.rs    one changed value; secrets masked
 //! forecast.rs  what a plan means for what runs: restarts and their causes, images, dangers, waves
+//! rollout.rs   how a revision reaches the devices: waves, budgets, and the way back
+//! simulate.rs  the same, rehearsed against devices that are played
 //! policy.rs    what a plan must not do
 //! state.rs     what a fleet was last seen to be, as a public file: the way to plan without a way to the hub
 //! attribute.rs whose a change is: yours, merged before, drift, there already
@@ -38,7 +40,9 @@ mod policy;
 mod print;
 mod resolve;
 mod review;
+pub mod rollout;
 mod sealed;
+pub mod simulate;
 mod state;
 mod why;
 

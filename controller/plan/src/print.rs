@@ -146,12 +146,7 @@ pub(crate) fn waves(rollout: &RolloutForecast) -> String {
         })
         .collect();
     let mut parts = vec![waves.join(" → "), format!("{} in all", count(rollout.devices, "device"))];
-    if rollout.left > 0 {
-        parts.push(format!("{} in no wave", count(rollout.left, "device")));
-    }
-    if let Some(secs) = rollout.at_least_secs {
-        parts.push(format!("healthy time {}", span(secs)));
-    }
+    parts.push(format!("healthy time {}", span(rollout.at_least_secs)));
     if rollout.approval {
         parts.push("each wave approved by a person".to_owned());
     }

@@ -8,6 +8,7 @@ mod it {
     mod knowing;
     mod markdown;
     mod mend;
+    mod rollout;
     mod rules;
     mod scale;
     mod schema;

@@ -13,6 +13,8 @@ use hemline_model::{
 };
 use hemline_plan::{IdentityStep, MANAGED_BY, Plan, Step};
 
+use crate::brake;
+
 /// Devices that are written at the same time: enough for the hub to commit them in groups.
 const AT_ONCE: usize = 64;
 
@@ -47,6 +49,7 @@ async fn apply_device(
     steps: Vec<Step>,
 ) -> (DeviceId, Result<(), ServiceError>) {
     for step in &steps {
+        brake::point("before a step");
         if let Err(error) = do_step(&hub, step).await {
             return (device, Err(error));
         }

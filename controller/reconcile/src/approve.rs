@@ -55,6 +55,9 @@ pub enum ApplyError {
     /// Something is not as it was when the plan was made.
     #[error("{}", .0.join("; "))]
     Moved(Vec<String>),
+    /// An order to a rollout makes no sense now.
+    #[error("{0}")]
+    Refused(String),
     /// Source or hub cannot be read now.
     #[error("{0}")]
     Unavailable(String),
@@ -86,7 +89,15 @@ pub(crate) async fn approve(
             good
         }
     };
-    if documents(&good).digest != request.documents {
+    if let Some(bad) = state.rollouts.ledger.quarantined(good.documents()) {
+        let proposal = &bad.proposal;
+        return Err(moved(format!(
+            "source: revision {} went back and is not rolled out again until its documents change: {}",
+            good.revision.short(),
+            proposal.reason
+        )));
+    }
+    if good.documents() != request.documents {
         return Err(moved(format!(
             "source: this hub follows {}, which holds other documents (revision {})",
             hemline_sources::Source::describe(source),
@@ -95,7 +106,7 @@ pub(crate) async fn approve(
     }
     let resolution = resolve(&good, &facts(&observed));
     owners(hub, &mut observed, &resolution).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
-    let planned = plan(&good.revision, &resolution, state.applied(), &observed);
+    let planned = plan(&good.revision, &resolution, state.said(), &observed);
     let already = planned.is_empty() && state.in_force(&good.revision);
     if planned.work() != request.work && !already {
         return Err(moved("hub: what would be done now is not what was planned".to_owned()));
@@ -103,7 +114,11 @@ pub(crate) async fn approve(
     let revision = good.revision.to_string();
     state.put_in_force(*good);
     let report = pass(source, hub, state, Reload::No).await;
-    let done = Plan::brief(&planned);
+    let done = match state.rollouts.ledger.headline() {
+        // Waves may hold most of it.
+        Some(rollout) => rollout,
+        None => Plan::brief(&planned),
+    };
     Ok((ApplyReply { revision, already, done, failed: report.errors.clone() }, report))
 }
 
@@ -136,13 +151,9 @@ pub(crate) async fn dated(hub: &HubHandle, mut fleet: FleetState) -> FleetState 
 
 /// The same from what was observed already.
 pub(crate) fn written_down(state: &State, observed: &hemline_plan::Observed) -> FleetState {
-    let reads_reported = state.good.as_ref().is_some_and(|good| {
-        let deployments = good.fleet.deployments.values().map(|doc| &doc.spec.condition);
-        let configurations = good.fleet.configurations.values().map(|doc| &doc.spec.condition);
-        deployments.chain(configurations).any(|condition| condition.reads_reported())
-    });
+    let reads_reported = state.good.as_ref().is_some_and(|good| good.reads_reported());
     let waiting = state.waiting.as_ref().map(|good| resolve(good, &facts(observed)));
-    let known = Known { observed, applied: state.applied(), waiting: waiting.as_ref(), reads_reported };
+    let known = Known { observed, applied: state.said(), waiting: waiting.as_ref(), reads_reported };
     let mut fleet = FleetState::new(&known);
     fleet.applied = state.applied.as_ref().map(|applied| applied.documents.clone());
     fleet.waiting = state.waiting.as_ref().map(documents);
@@ -151,7 +162,7 @@ pub(crate) fn written_down(state: &State, observed: &hemline_plan::Observed) -> 
 
 /// How documents are named in a state.
 pub(crate) fn documents(good: &Good) -> Documents {
-    Documents { revision: good.revision.to_string(), digest: hemline_sources::contents(&good.files) }
+    Documents { revision: good.revision.to_string(), digest: good.documents().to_owned() }
 }
 
 #[cfg(test)]

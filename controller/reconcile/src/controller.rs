@@ -4,8 +4,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hemline_hub::HubHandle;
 use hemline_hub_core::effect::Notice;
-use hemline_plan::FleetState;
+use hemline_plan::{
+    FleetState,
+    rollout::{Command, RolloutRecord},
+};
 use hemline_sources::{AnySource, Nudge, Source as _, StatusFile};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
     task::JoinHandle,
@@ -16,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     approve::{ApplyError, ApplyReply, ApplyRequest, approve, dated, fleet_state, written_down},
     last_good::LastGood,
-    pass::{Reload, State, pass},
+    pass::{Reload, State, now, pass},
     report::{PassReport, status_files},
     validate::chain,
 };
@@ -65,11 +69,27 @@ pub struct ControllerView {
     asks: mpsc::Sender<Ask>,
 }
 
+/// An order to rollouts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RolloutOrder {
+    /// What to do.
+    pub command: Command,
+    /// The deployment whose rollout is meant; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<String>,
+    /// Who says so, for the story; not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
 /// What onlookers may ask of the one task that knows and acts.
 #[derive(Debug)]
 enum Ask {
     State(oneshot::Sender<Result<FleetState, ApplyError>>),
     Apply(ApplyRequest, oneshot::Sender<Result<ApplyReply, ApplyError>>),
+    Rollout(RolloutOrder, oneshot::Sender<Result<(), ApplyError>>),
+    Record(String, oneshot::Sender<Result<Option<RolloutRecord>, ApplyError>>),
 }
 
 /// Questions that may wait for the end of a pass.
@@ -125,7 +145,11 @@ impl Controller {
         let mut reload = Reload::Yes;
         loop {
             self.one(state, reload).await;
+            let now = now();
+            let wakes = state.wakes(now).and_then(|at| Duration::try_from(at.duration_since(now)).ok());
             reload = tokio::select! {
+                // Cancel-safe: the next round asks again when that is.
+                () = sleep_for(wakes) => Reload::No,
                 // Cancel-safe: a source remembers what it has not said yet.
                 () = self.source.changed() => Reload::Yes,
                 // Cancel-safe: the permit stays until taken; the quiet time only delays a pass.
@@ -160,6 +184,18 @@ impl Controller {
                     Err(error) => Err(error),
                 };
                 drop(answer.send(outcome));
+            }
+            Ask::Rollout(order, answer) => {
+                let by = order.by.as_deref().unwrap_or("somebody");
+                let done = state.order(order.command, order.deployment.as_deref(), by, now());
+                let outcome = done.map_err(|refused| ApplyError::Refused(refused.0));
+                if outcome.is_ok() {
+                    self.one(state, Reload::No).await;
+                }
+                drop(answer.send(outcome));
+            }
+            Ask::Record(deployment, answer) => {
+                drop(answer.send(Ok(state.rollouts.ledger.rollouts.get(deployment.as_str()).cloned())));
             }
         }
     }
@@ -200,6 +236,14 @@ async fn listen(mut notices: broadcast::Receiver<Notice>, moved: Arc<Notify>, sh
             | Err(broadcast::error::RecvError::Lagged(_)) => moved.notify_one(),
             Err(broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+/// Sleeps; for ever when nothing is going to happen by itself.
+async fn sleep_for(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -261,6 +305,22 @@ impl ControllerView {
     /// When something moved, or source or hub cannot be read.
     pub async fn apply(&self, request: ApplyRequest) -> Result<ApplyReply, ApplyError> {
         self.ask(|answer| Ask::Apply(request, answer)).await
+    }
+
+    /// Does an order to rollouts, and runs a pass with it.
+    ///
+    /// # Errors
+    /// When there is no such rollout, or the order makes no sense now; the text says which.
+    pub async fn rollout(&self, order: RolloutOrder) -> Result<(), ApplyError> {
+        self.ask(|answer| Ask::Rollout(order, answer)).await
+    }
+
+    /// The rollout of a deployment with all its devices.
+    ///
+    /// # Errors
+    /// When the controller has ended.
+    pub async fn record(&self, deployment: &str) -> Result<Option<RolloutRecord>, ApplyError> {
+        self.ask(|answer| Ask::Record(deployment.to_owned(), answer)).await
     }
 
     async fn ask<T>(

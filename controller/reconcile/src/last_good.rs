@@ -1,18 +1,21 @@
-//! What survives a restart: the revision in force, the one applied last, and since when conditions hold.
+//! What survives a restart: the revision in force, the one applied last, how far rollouts are, the revisions that devices
+//! have in the middle of them, and since when conditions hold.
 //!
-//! Three small JSON files, replaced atomically. A damaged or missing file counts as none: the source is asked anyway.
+//! JSON files, replaced atomically and synced. A damaged or missing file counts as none: the source is asked anyway.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use hemline_model::{SourceFile, id::Revision};
+use hemline_plan::rollout::Ledger;
 use hemline_sources::Snapshot;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{report::Statuses, validate::Good};
+use crate::{brake, report::Statuses, validate::Good};
 
 /// The folder that keeps it.
 #[derive(Debug, Clone)]
@@ -47,8 +50,7 @@ struct KeptFile {
 /// them without a hub.
 #[must_use]
 pub fn documents_in_force(folder: &Path) -> Option<Snapshot> {
-    let Good { revision, message, files, fleet: _ } =
-        LastGood::new(folder.to_owned()).read(Which::InForce)?;
+    let Good { revision, message, files, .. } = LastGood::new(folder.to_owned()).read(Which::InForce)?;
     Some(Snapshot { revision, files, message, notes: Vec::new() })
 }
 
@@ -59,17 +61,63 @@ impl LastGood {
 
     /// Reads and judges a kept revision again: the rules may have changed with the program.
     pub(crate) fn read(&self, which: Which) -> Option<Good> {
-        let kept: Kept = self.read_json(which.file())?;
+        self.read_good(which.file())
+    }
+
+    fn read_good(&self, name: &str) -> Option<Good> {
+        let kept: Kept = self.read_json(name)?;
         let files: Vec<SourceFile> = kept
             .files
             .into_iter()
             .map(|file| SourceFile { path: file.path.into(), bytes: file.text.into_bytes() })
             .collect();
         let fleet = hemline_model::load(&files).fleet?;
-        Some(Good { revision: kept.revision, message: kept.message, fleet, files })
+        Some(Good::new(kept.revision, kept.message, fleet, files))
     }
 
     pub(crate) fn write(&self, which: Which, good: &Good) {
+        // Without it the controller works on; only a restart with broken documents would find nothing.
+        if let Err(error) = self.write_good(which.file(), good) {
+            tracing::warn!(revision = %good.revision, %error, "cannot keep the revision for the next start");
+        }
+    }
+
+    /// A revision between the last complete one and the one in force.
+    pub(crate) fn read_between(&self, revision: &Revision) -> Option<Good> {
+        self.read_good(&between(revision))
+    }
+
+    pub(crate) fn write_between(&self, good: &Good) -> io::Result<()> {
+        self.write_good(&between(&good.revision), good)
+    }
+
+    pub(crate) fn forget_between(&self, revision: &Revision) {
+        // What is left is a file that nobody reads.
+        drop(fs::remove_file(self.folder.join(between(revision))));
+    }
+
+    /// What a kill left behind.
+    pub(crate) fn forget_all_between_but(&self, needed: &BTreeSet<Revision>) {
+        let needed: BTreeSet<String> = needed.iter().map(between).collect();
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("between-") && !needed.contains(&name) {
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+    }
+
+    pub(crate) fn read_ledger(&self) -> Option<Ledger> {
+        self.read_json("rollouts.json")
+    }
+
+    /// Keeps how far rollouts are. Nothing may be done that this does not say.
+    pub(crate) fn write_ledger(&self, ledger: &Ledger) -> io::Result<()> {
+        self.try_write_json("rollouts.json", ledger)
+    }
+
+    fn write_good(&self, name: &str, good: &Good) -> io::Result<()> {
         let files = good.files.iter().map(|file| KeptFile {
             path: file.path.to_string(),
             // Documents that were read are UTF-8.
@@ -77,7 +125,7 @@ impl LastGood {
         });
         let kept =
             Kept { revision: good.revision.clone(), message: good.message.clone(), files: files.collect() };
-        self.write_json(which.file(), &kept);
+        self.try_write_json(name, &kept)
     }
 
     pub(crate) fn read_statuses(&self) -> Statuses {
@@ -105,15 +153,22 @@ impl LastGood {
             .ok()
     }
 
-    /// Without it the controller works on; only a restart with broken documents would find nothing.
     fn write_json<T: Serialize>(&self, name: &str, value: &T) {
-        let path = self.folder.join(name);
-        let written =
-            serde_json::to_vec(value).map_err(io::Error::from).and_then(|bytes| replace(&path, &bytes));
-        if let Err(error) = written {
+        if let Err(error) = self.try_write_json(name, value) {
+            let path = self.folder.join(name);
             tracing::warn!(path = %path.display(), %error, "cannot keep this for the next start");
         }
     }
+
+    fn try_write_json<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
+        let bytes = serde_json::to_vec(value).map_err(io::Error::from)?;
+        replace(&self.folder.join(name), &bytes)
+    }
+}
+
+/// The file of a revision; revisions have no character that a file name could not have, but `:`.
+fn between(revision: &Revision) -> String {
+    format!("between-{}.json", revision.as_str().replace(':', "_"))
 }
 
 impl Which {
@@ -135,7 +190,21 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     restrict(&file)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    brake::point("before a file is renamed");
+    fs::rename(&temporary, path)?;
+    brake::point("after a file was renamed");
+    sync_folder(path)
+}
+
+/// A new name is on disk when its folder is.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

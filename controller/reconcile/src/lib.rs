@@ -6,6 +6,7 @@
 //!   load.rs       I/O   source → files
 //!   validate.rs   pure  files → a revision that may be used, or findings
 //!   resolve.rs    pure  documents + facts → what each device should be
+//!   roll.rs       pure* what each device should be now: rollouts, kept before anything is done
 //!   plan.rs       pure  resolution, last applied, hub → actions and steps
 //!   apply.rs      I/O   steps → hub
 //!   observe.rs    I/O   hub → registry and twins
@@ -18,6 +19,7 @@
 
 mod apply;
 mod approve;
+mod brake;
 mod controller;
 mod last_good;
 mod load;
@@ -26,9 +28,12 @@ mod pass;
 mod plan;
 mod report;
 mod resolve;
+mod roll;
+#[cfg(test)]
+mod roll_tests;
 mod validate;
 
 pub use approve::{ApplyError, ApplyReply, ApplyRequest};
-pub use controller::{ControllerHandle, ControllerView, Options, start};
+pub use controller::{ControllerHandle, ControllerView, Options, RolloutOrder, start};
 pub use last_good::documents_in_force;
 pub use report::PassReport;

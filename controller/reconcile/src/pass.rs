@@ -1,20 +1,24 @@
 //! One pass: every stage in order, each in its own file. What a pass needs to remember is in [`State`].
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
-use hemline_plan::{Documents, Observed, Plan, Resolution};
+use hemline_plan::{Documents, Observed, Plan, Resolution, rollout::RevertProposal};
 use hemline_sources::AnySource;
 use jiff::Timestamp;
 
 use crate::{
     apply::{Applied, apply},
     approve::documents,
+    brake,
     last_good::{LastGood, Which},
     load::load,
     observe::{observe, owners},
     plan::plan,
     report::{PassReport, Sight, Statuses, report},
     resolve::{facts, resolve},
+    roll::{Rolled, Rollouts},
     validate::{Attempt, Good, chain, validate},
 };
 
@@ -28,9 +32,9 @@ pub(crate) enum Reload {
 /// What the hub was brought to completely.
 #[derive(Debug)]
 pub(crate) struct AppliedLast {
-    revision: Revision,
+    pub(crate) good: Arc<Good>,
     pub(crate) documents: Documents,
-    resolution: Resolution,
+    pub(crate) resolution: Resolution,
 }
 
 /// What passes remember.
@@ -38,9 +42,13 @@ pub(crate) struct AppliedLast {
 pub(crate) struct State {
     pub(crate) kept: LastGood,
     /// The revision in force.
-    pub(crate) good: Option<Good>,
+    pub(crate) good: Option<Arc<Good>>,
     /// What the hub was brought to completely, and from which revision.
     pub(crate) applied: Option<AppliedLast>,
+    /// How revisions reach the devices.
+    pub(crate) rollouts: Rollouts,
+    /// The newest revision went back, and is not rolled out again.
+    pub(crate) quarantined: Option<RevertProposal>,
     /// New revisions wait until somebody applies them.
     pub(crate) hold: bool,
     /// The one that waits.
@@ -74,13 +82,22 @@ pub(crate) async fn pass(
         let attempt = validate(load(source).await, &facts(&observed), running);
         state.take(attempt);
     }
-    let Some(good) = &state.good else { return report(state, sight.seen(observed)) };
+    let Some(good) = state.good.clone() else { return report(state, sight.seen(observed)) };
 
-    let resolution = resolve(good, &facts(&observed));
-    if let Err(error) = owners(hub, &mut observed, &resolution).await {
+    let facts = facts(&observed);
+    let rolled = match state.roll(resolve(&good, &facts), &facts, &observed, now()) {
+        Ok(Some(rolled)) => rolled,
+        Ok(None) => return report(state, sight.seen(observed)),
+        // Nothing is done that would be forgotten.
+        Err(error) => {
+            let what = format!("cannot keep how far the rollout is, so nothing is done: {error}");
+            return report(state, sight.failed(what).seen(observed));
+        }
+    };
+    if let Err(error) = owners(hub, &mut observed, &rolled.desired).await {
         return report(state, sight.failed(chain(&error)));
     }
-    let plan = plan(&good.revision, &resolution, state.applied(), &observed);
+    let plan = plan(&good.revision, &rolled.desired, state.said(), &observed);
     let applied = apply(hub, &plan).await;
     if !plan.is_empty() {
         match observe(hub).await {
@@ -88,22 +105,39 @@ pub(crate) async fn pass(
             Err(error) => sight = sight.failed(chain(&error)),
         }
     }
-    let sight = sight.seen(observed).done(&plan, &applied, resolution.clone());
-    state.finish(resolution, &plan, &applied);
+    let held = rolled.held.clone();
+    let sight = sight.seen(observed).done(&plan, &applied, rolled.desired.clone()).holding(held);
+    state.finish(rolled, &plan, &applied);
     report(state, sight)
 }
 
 impl State {
     /// What is left from before the restart.
     pub(crate) fn restore(kept: LastGood, hold: bool) -> Self {
-        let resolved = |good: &Good| AppliedLast {
-            revision: good.revision.clone(),
-            documents: documents(good),
+        let applied = kept.read(Which::Applied).map(Arc::new);
+        let in_force = kept.read(Which::InForce).map(Arc::new);
+        let rollouts = Rollouts::restore(&kept);
+        // A kill between the decision to go back and its doing: the decision counts.
+        let bad = |good: &Arc<Good>| rollouts.ledger.quarantined(good.documents()).is_some();
+        let good = match in_force {
+            Some(good) if bad(&good) && applied.is_some() => applied.clone(),
+            Some(good) => match &applied {
+                // The same once, not twice in memory.
+                Some(applied) if applied.revision == good.revision => Some(Arc::clone(applied)),
+                Some(_) | None => Some(good),
+            },
+            None => None,
+        };
+        let resolved = |good: Arc<Good>| AppliedLast {
+            documents: documents(&good),
             resolution: hemline_plan::resolve(&good.fleet, &Default::default()),
+            good,
         };
         Self {
-            good: kept.read(Which::InForce),
-            applied: kept.read(Which::Applied).as_ref().map(resolved),
+            good,
+            applied: applied.map(resolved),
+            rollouts,
+            quarantined: None,
             hold,
             waiting: None,
             seen: None,
@@ -119,6 +153,11 @@ impl State {
         self.applied.as_ref().map(|applied| &applied.resolution)
     }
 
+    /// What documents said of each device last, also in the middle of a rollout.
+    pub(crate) fn said(&self) -> Option<&Resolution> {
+        self.rollouts.said.as_ref().or_else(|| self.applied())
+    }
+
     /// Is this the revision that the controller works towards?
     pub(crate) fn in_force(&self, revision: &Revision) -> bool {
         self.good.as_ref().is_some_and(|good| good.revision == *revision)
@@ -127,16 +166,26 @@ impl State {
     /// From here on the controller works towards this revision, after a restart too.
     pub(crate) fn put_in_force(&mut self, good: Good) {
         self.waiting = None;
+        self.quarantined = None;
         self.attempted = Some(good.revision.clone());
-        if !self.in_force(&good.revision) {
-            tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
-            self.kept.write(Which::InForce, &good);
-            self.good = Some(good);
+        if self.in_force(&good.revision) {
+            return;
         }
+        if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
+            let kept = self.kept.clone();
+            // Devices may have it; without its documents they could not keep it until it is their turn.
+            if let Err(error) = self.rollouts.retire(&before, &kept) {
+                tracing::warn!(%error, revision = %before.revision, "cannot keep a revision that devices have");
+            }
+        }
+        tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
+        brake::point("before a revision is in force");
+        self.kept.write(Which::InForce, &good);
+        self.good = Some(Arc::new(good));
     }
 
     /// A broken revision never replaces a good one.
-    fn take(&mut self, attempt: Attempt) {
+    pub(crate) fn take(&mut self, attempt: Attempt) {
         self.unreadable = None;
         match attempt {
             Attempt::Unreadable { error } => {
@@ -153,7 +202,14 @@ impl State {
             }
             Attempt::Good { good, findings } => {
                 self.findings = findings;
-                if self.hold && !self.in_force(&good.revision) {
+                let bad = self.rollouts.ledger.quarantined(good.documents()).map(|bad| bad.proposal.clone());
+                if bad.is_some() {
+                    if self.attempted.as_ref() != Some(&good.revision) {
+                        tracing::warn!(revision = %good.revision, "the revision went back before and is not rolled out again");
+                    }
+                    self.attempted = Some(good.revision.clone());
+                    self.quarantined = bad;
+                } else if self.hold && !self.in_force(&good.revision) {
                     tracing::info!(revision = %good.revision, "a new revision waits for `hem apply`");
                     self.waiting = Some(*good);
                 } else {
@@ -163,22 +219,28 @@ impl State {
         }
     }
 
-    /// A revision counts as applied when every step of its plan was done: until then its removals are still to do.
-    fn finish(&mut self, resolution: Resolution, plan: &Plan, applied: &Applied) {
+    /// A revision counts as applied when every step of its plan was done and every rollout of it is complete: until then its
+    /// removals are still to do, and it may go back.
+    pub(crate) fn finish(&mut self, rolled: Rolled, plan: &Plan, applied: &Applied) {
         if !plan.is_empty() {
             tracing::info!(done = %plan.brief(), failed = applied.failed.len(), "the hub was brought to the documents");
         }
-        let Some(good) = &self.good else { return };
-        if resolution.is_usable() && applied.failed.is_empty() {
-            let documents = match self.applied.take() {
-                Some(before) if before.revision == good.revision => before.documents,
-                Some(_) | None => {
-                    self.kept.write(Which::Applied, good);
-                    documents(good)
-                }
-            };
-            self.applied = Some(AppliedLast { revision: good.revision.clone(), documents, resolution });
+        let failed: BTreeSet<_> = applied.failed.keys().collect();
+        let complete = self.rolled(&rolled, &failed);
+        let Some(good) = self.good.clone() else { return };
+        let again = self.applied.as_ref().is_some_and(|before| before.good.revision == good.revision);
+        if !rolled.desired.is_usable() || !failed.is_empty() || !(complete || again) {
+            return;
         }
+        let documents = match self.applied.take() {
+            Some(before) if again => before.documents,
+            Some(_) | None => {
+                brake::point("before a revision is complete");
+                self.kept.write(Which::Applied, &good);
+                documents(&good)
+            }
+        };
+        self.applied = Some(AppliedLast { good, documents, resolution: rolled.desired });
     }
 }
 

@@ -17,7 +17,10 @@ use hemline_model::{
     id::{DeviceId, DocumentName, Revision},
     status::{ConfigurationStatus, DeploymentStatus, DeviceStatus},
 };
-use hemline_plan::{Observed, Plan, Resolution, Summary};
+use hemline_plan::{
+    Observed, Plan, Resolution, Summary,
+    rollout::{RevertProposal, RolloutStatus},
+};
 use hemline_sources::{AnySource, Source as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -58,6 +61,16 @@ pub struct PassReport {
     pub deployments: BTreeMap<DocumentName, DeploymentStatus>,
     /// The twin configurations of the revision in force.
     pub configurations: BTreeMap<DocumentName, ConfigurationStatus>,
+    /// The rollouts of the revision in force, or of the one that went back last.
+    pub rollouts: Vec<RolloutStatus>,
+    /// The state of the rollouts in one line, when there is something to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headline: Option<String>,
+    /// Steps of rollouts since the start of the program, by the phase they led to.
+    pub rollout_transitions: BTreeMap<&'static str, u64>,
+    /// The newest revision went back and is not rolled out again: what to propose to people. As long as the source holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertProposal>,
     /// Document names of the devices.
     #[serde(skip)]
     pub(crate) names: BTreeMap<DeviceId, DocumentName>,
@@ -83,6 +96,7 @@ pub(crate) struct Sight {
     plan: Summary,
     done: String,
     failed: BTreeMap<DeviceId, String>,
+    held: BTreeMap<DeviceId, Revision>,
     errors: Vec<String>,
 }
 
@@ -95,6 +109,7 @@ impl Sight {
             plan: Summary::default(),
             done: String::new(),
             failed: BTreeMap::new(),
+            held: BTreeMap::new(),
             errors: Vec::new(),
         }
     }
@@ -107,6 +122,12 @@ impl Sight {
 
     pub(crate) fn seen(mut self, observed: Observed) -> Self {
         self.observed = Some(observed);
+        self
+    }
+
+    /// Devices that keep another revision than the one in force.
+    pub(crate) fn holding(mut self, held: BTreeMap<DeviceId, Revision>) -> Self {
+        self.held = held;
         self
     }
 
@@ -123,7 +144,7 @@ impl Sight {
 /// Puts the report together, and keeps the statuses for the next pass.
 pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
     let at = now();
-    let Sight { source, observed, resolution, plan, done, failed, mut errors } = sight;
+    let Sight { source, observed, resolution, plan, done, failed, held, mut errors } = sight;
     errors.splice(0..0, state.unreadable.clone());
     let good = state.good.as_ref();
     let mut names = BTreeMap::new();
@@ -131,7 +152,15 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
     // Without a look at the hub, what was known stays known.
     if let (Some(observed), Some(resolution)) = (&observed, &resolution) {
         let revision = good.map(|good| good.revision.as_str());
-        let scene = device::Scene { revision, resolution, observed, failed: &failed, at };
+        let scene = device::Scene {
+            revision,
+            resolution,
+            observed,
+            failed: &failed,
+            held: &held,
+            ledger: &state.rollouts.ledger,
+            at,
+        };
         let statuses = Statuses {
             devices: device::statuses(&scene, &state.statuses.devices),
             deployments: BTreeMap::new(),
@@ -163,9 +192,23 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         devices: state.statuses.devices.clone(),
         deployments: state.statuses.deployments.clone(),
         configurations: state.statuses.configurations.clone(),
+        rollouts: state.rollouts.ledger.rollouts.values().map(RolloutStatus::of).collect(),
+        headline: state.rollouts.ledger.headline(),
+        rollout_transitions: state.rollouts.transitions.clone(),
+        revert: proposal(state),
         names,
         at,
     }
+}
+
+/// What to propose: for the revision that the source holds, or the one that just went back.
+fn proposal(state: &State) -> Option<RevertProposal> {
+    let going = state.rollouts.ledger.rollouts.values().find(|record| record.state.goes_back());
+    let last = going.and_then(|record| {
+        let all = state.rollouts.ledger.quarantined.iter().rev();
+        all.map(|bad| &bad.proposal).find(|proposal| proposal.quarantined == record.revision)
+    });
+    state.quarantined.clone().or_else(|| last.cloned())
 }
 
 impl PassReport {

@@ -1,5 +1,7 @@
 //! Stage 2, pure: what was loaded → a revision that may be used, or the reasons why not.
 
+use std::sync::OnceLock;
+
 use hemline_model::{Finding, Fleet, SourceFile, id::Revision};
 use hemline_plan::{Facts, Judged, judge};
 use hemline_sources::{Note, Snapshot, SourceError};
@@ -29,12 +31,37 @@ pub(crate) enum Attempt {
 }
 
 /// A revision that may be used. Made here and by `last_good` only.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Good {
     pub(crate) revision: Revision,
     pub(crate) message: Option<String>,
     pub(crate) fleet: Fleet,
     pub(crate) files: Vec<SourceFile>,
+    /// Digest of the documents, when somebody asked for it.
+    digest: OnceLock<String>,
+}
+
+impl Good {
+    pub(crate) fn new(
+        revision: Revision,
+        message: Option<String>,
+        fleet: Fleet,
+        files: Vec<SourceFile>,
+    ) -> Self {
+        Self { revision, message, fleet, files, digest: OnceLock::new() }
+    }
+
+    /// Digest of the documents: the same whatever the revision is called.
+    pub(crate) fn documents(&self) -> &str {
+        self.digest.get_or_init(|| hemline_sources::contents(&self.files))
+    }
+
+    /// Does it depend on what devices report which of them it means?
+    pub(crate) fn reads_reported(&self) -> bool {
+        let deployments = self.fleet.deployments.values().map(|doc| &doc.spec.condition);
+        let configurations = self.fleet.configurations.values().map(|doc| &doc.spec.condition);
+        deployments.chain(configurations).any(|condition| condition.reads_reported())
+    }
 }
 
 /// Judges what was loaded. `running` is the number of devices of the revision in force.
@@ -58,7 +85,7 @@ pub(crate) fn validate(loaded: Result<Snapshot, SourceError>, facts: &Facts, run
     if findings.iter().any(Finding::is_error) {
         return Attempt::Broken { revision, findings };
     }
-    Attempt::Good { good: Box::new(Good { revision, message, fleet, files }), findings }
+    Attempt::Good { good: Box::new(Good::new(revision, message, fleet, files)), findings }
 }
 
 /// An error with its causes on one line.

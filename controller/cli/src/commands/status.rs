@@ -30,7 +30,12 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, CommandError> {
 fn healthy(status: &StatusDocument) -> bool {
     let errors =
         list(&status.controller, "errors").is_empty() && error_findings(&status.controller).next().is_none();
+    let stopped = list(&status.controller, "rollouts").iter().any(|rollout| {
+        let phase = rollout.get("phase").and_then(Value::as_str).unwrap_or_default();
+        matches!(phase, "halted" | "reverting" | "reverted")
+    });
     errors
+        && !stopped
         && status.devices.iter().all(|device| !device.edge || device.modules_running == device.modules_wanted)
 }
 
@@ -46,8 +51,21 @@ fn as_text(status: &StatusDocument) -> String {
     if waiting != "-" {
         line(&mut text, "waiting", &format!("{waiting}: look with `hem plan --live`, then `hem apply`"));
     }
-    if attempted != revision {
+    let revert = controller.get("revert").filter(|revert| !revert.is_null());
+    if let Some(revert) = revert {
+        let what = format!(
+            "{}: {}; it is not rolled out again until its documents change",
+            short(revert.get("quarantined")),
+            output::cell(revert.get("reason"))
+        );
+        line(&mut text, "went back", &what);
+    } else if attempted != revision {
         line(&mut text, "refused", &attempted);
+    }
+    for rollout in list(controller, "rollouts") {
+        let what =
+            format!("{}: {}", output::cell(rollout.get("deployment")), output::cell(rollout.get("says")));
+        line(&mut text, "rollout", &what);
     }
     for finding in list(controller, "findings") {
         let place =
@@ -71,6 +89,10 @@ fn as_text(status: &StatusDocument) -> String {
 }
 
 fn headline(status: &StatusDocument) -> String {
+    // A rollout that is not complete says more than counts of modules.
+    if let Some(rollout) = status.controller.get("headline").and_then(Value::as_str) {
+        return rollout.to_owned();
+    }
     let (running, wanted) = status.devices.iter().fold((0, 0), |(running, wanted), device| {
         (running + device.modules_running, wanted + device.modules_wanted)
     });

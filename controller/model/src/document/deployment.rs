@@ -348,28 +348,34 @@ pub struct Broker {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rollout {
-    /// Groups of devices, one after the other.
+    /// Groups of devices, one after the other. Devices that no wave takes come last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<Wave>,
-    /// Devices of a wave that may be away at once: a number or a percentage such as `10%`.
+    /// Devices of a wave that may have a change and not be healthy yet: a number or a percentage such as `10%`, rounded
+    /// down but at least one; all of them unless said otherwise. Devices that failed do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<NumberOrPercent>")]
     pub max_unavailable: Option<Value>,
-    /// Failed devices after which the rollout halts: a number or a percentage.
+    /// Failed devices of a wave at which the rollout stops: a number or a percentage, rounded down but at least one; the
+    /// first one unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<NumberOrPercent>")]
     pub max_failures: Option<Value>,
-    /// Modules must run that long before the device counts as done, for example `2m`.
+    /// Modules must run (and be healthy where they have a check) that long before the device counts as done, for example
+    /// `2m`; 30 seconds unless said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy_for: Option<String>,
-    /// Per device, then it counts as failed, for example `30m`.
+    /// Per device, from the moment it may take the change; then it counts as failed. For example `30m`, which it is unless
+    /// said otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
     /// What happens with devices that are not connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline: Option<Offline>,
-    /// When changes may happen, for example `Mon-Fri 22:00-04:00 Europe/Paris`.
+    /// When devices may take a change: days (every day when left out), times, and a time zone of the IANA list (UTC when
+    /// left out).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["Mon-Fri 22:00-04:00 Europe/Paris"]))]
     pub window: Option<String>,
     /// Does a person have to agree?
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -400,6 +406,10 @@ pub struct Wave {
     /// A target condition that selects the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
+    /// Or so many of the devices that are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub count: Option<u32>,
     /// Or the share of the fleet that has the change after this wave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
@@ -410,12 +420,12 @@ pub struct Wave {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Offline {
-    /// They get the change when they come back.
+    /// Nobody waits for them; they get the change when they come back.
     #[default]
     Skip,
-    /// The wave waits for them.
+    /// The wave waits for them, up to the deadline.
     Wait,
-    /// They count as unavailable.
+    /// The wave waits for them, and they count as unavailable.
     Count,
 }
 

@@ -273,7 +273,7 @@ pub(super) const RULES: &[Rule] = &[
         "A section is checked, but this version does not act on it.",
         "Silence would look like consent.",
         "Leave it for a later version, or remove it.",
-        "rollout: {waves: []}",
+        "broker: {authorizations: [{identities: [a]}]}",
         "priority: 10",
     ),
     warning(

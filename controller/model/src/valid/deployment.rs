@@ -1,4 +1,5 @@
-//! Meaning inside one `EdgeDeployment`: target condition, routes, durations. Its modules: `module.rs`.
+//! Meaning inside one `EdgeDeployment`: target condition, routes, durations. Its modules: `module.rs`; its
+//! rollout: `rollout.rs`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,9 @@ use hemline_query::{
     target::TargetCondition,
 };
 
-use super::{Context, EdgeDeploymentSpec, RouteSettings, beside::Beside, duration, escape, idle, module};
+use super::{
+    Context, EdgeDeploymentSpec, RouteSettings, beside::Beside, duration, escape, idle, module, rollout,
+};
 use crate::{document, finding::Severity, text::InText};
 
 /// Most modules of a deployment (reference edge-runtime §1.1).
@@ -47,6 +50,7 @@ pub(super) fn check(
         context.warning("no-effect", "/spec/variables", message).hint =
             Some("name one with `manifest:`, or remove them".to_owned());
     }
+    let rollout = spec.rollout.as_ref().map(|written| rollout::check(written, context));
     later(&spec, context);
     Some(EdgeDeploymentSpec {
         condition: condition?,
@@ -56,13 +60,13 @@ pub(super) fn check(
         routes,
         store_and_forward_secs,
         broker_authorizations: spec.broker.map(|broker| broker.authorizations).unwrap_or_default(),
-        rollout: spec.rollout,
+        rollout,
         drift: spec.drift,
     })
 }
 
 /// A condition over devices.
-fn target(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<TargetCondition> {
+pub(super) fn target(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<TargetCondition> {
     let condition = condition(text, pointer, context)?;
     if condition.source() == Source::Devices {
         return Some(condition);
@@ -173,23 +177,6 @@ fn known_modules(
 
 /// Sections that are read and checked, but that this version does not act on: silence would be a lie.
 fn later(spec: &document::EdgeDeploymentSpec, context: &mut Context<'_>) {
-    if let Some(rollout) = &spec.rollout {
-        for (index, wave) in rollout.waves.iter().enumerate() {
-            if let Some(selector) = &wave.selector {
-                target(selector, &format!("/spec/rollout/waves/{index}/selector"), context);
-            }
-        }
-        for (field, text) in [("healthyFor", &rollout.healthy_for), ("deadline", &rollout.deadline)] {
-            if let Some(text) = text {
-                span(text, &format!("/spec/rollout/{field}"), context);
-            }
-        }
-        context.warning(
-            "not-acted-on",
-            "/spec/rollout",
-            "this version gives a change to all devices at once",
-        );
-    }
     if spec.broker.as_ref().is_some_and(|broker| !broker.authorizations.is_empty()) {
         context.warning("not-acted-on", "/spec/broker", "this version has no user-defined topics yet");
     }

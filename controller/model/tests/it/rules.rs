@@ -62,7 +62,7 @@ fn whole(piece: &str) -> String {
             format!("{}{}", head("Device"), indented(piece, 2))
         }
         "targetCondition" => format!("{}{}", head("EdgeDeployment"), indented(piece, 2)),
-        "routes" | "modules" | "priority" | "prioriti" | "rollout" | "storeAndForward" => {
+        "routes" | "modules" | "priority" | "prioriti" | "rollout" | "broker" | "storeAndForward" => {
             format!("{}  targetCondition: '*'\n{}", head("EdgeDeployment"), indented(piece, 2))
         }
         _ => format!(

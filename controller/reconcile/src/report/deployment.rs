@@ -7,6 +7,8 @@ use hemline_model::{
     status::{DeploymentStatus, DeviceStatus},
 };
 
+use hemline_plan::rollout::{RolloutRecord, State as Phase};
+
 use super::{
     condition::{State, Verdict, holds, message},
     device::Scene,
@@ -14,6 +16,22 @@ use super::{
 
 /// Failing devices that are named.
 const NAMED_AT_MOST: usize = 10;
+
+/// What a rollout that is not complete makes of a deployment.
+fn rollout_verdict(record: &RolloutRecord) -> Option<Verdict> {
+    let (state, reason) = match &record.state {
+        Phase::Pending { .. } | Phase::Rolling { .. } | Phase::Verifying { .. } => {
+            (State::Progressing, "RollingOut")
+        }
+        Phase::Waiting { .. } => (State::Progressing, "RolloutWaiting"),
+        Phase::Halted { .. } => (State::Stalled, "RolloutHalted"),
+        Phase::Reverting { .. } => (State::Degraded, "RolloutReverting"),
+        Phase::Reverted { .. } => (State::Stalled, "RolloutReverted"),
+        Phase::Complete { .. } => return None,
+    };
+    let state = if record.paused.is_some() && state == State::Progressing { State::Stalled } else { state };
+    Some(Verdict::new(state, reason, format!("revision {} {}", record.revision.short(), record.says())))
+}
 
 /// Statuses of all deployments of the revision.
 pub(super) fn statuses(
@@ -31,7 +49,10 @@ pub(super) fn statuses(
         let (ready, failing) = (count("Ready"), count("Degraded"));
         let failing_devices: Vec<&(&DeviceId, &DeviceStatus)> =
             applied.iter().filter(|(_, device)| holds(&device.conditions, "Degraded")).collect();
-        let verdict = if targeted.is_empty() {
+        let rollout = scene.ledger.rollouts.get(name).and_then(rollout_verdict);
+        let verdict = if let Some(verdict) = rollout {
+            verdict
+        } else if targeted.is_empty() {
             Verdict::new(State::Ready, "NoDevices", "its condition selects no device")
         } else if let Some((id, device)) = failing_devices.first() {
             let text =

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use hemline_model::{
     edge::{AgentDesired, AgentModuleReported, AgentReported, ModuleSettings, ModuleStatus, RuntimeStatus},
-    id::{DeviceId, ModuleId},
+    id::{DeviceId, ModuleId, Revision},
     status::{DeviceStatus, ModuleState},
 };
-use hemline_plan::{Effective, Observed, ObservedDevice, ObservedModule, Resolution};
+use hemline_plan::{Effective, Observed, ObservedDevice, ObservedModule, Resolution, rollout::Ledger};
 use jiff::Timestamp;
 
 use super::condition::{State, Verdict};
@@ -18,6 +18,9 @@ pub(super) struct Scene<'a> {
     pub(super) resolution: &'a Resolution,
     pub(super) observed: &'a Observed,
     pub(super) failed: &'a BTreeMap<DeviceId, String>,
+    /// Devices that keep another revision than the one in force.
+    pub(super) held: &'a BTreeMap<DeviceId, Revision>,
+    pub(super) ledger: &'a Ledger,
     pub(super) at: Timestamp,
 }
 
@@ -62,7 +65,7 @@ fn status(
     let conditions_before = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     DeviceStatus {
         device_id: id.clone(),
-        revision: there.and(scene.revision).map(str::to_owned),
+        revision: there.and(scene.held.get(id).map(Revision::as_str).or(scene.revision)).map(str::to_owned),
         connected,
         base: effective.base.clone(),
         layers: effective.layers.to_vec(),

@@ -64,6 +64,12 @@ fn readme(report: &PassReport) -> String {
     for error in &report.errors {
         text.push_str(&format!("\n> {error}\n"));
     }
+    for rollout in &report.rollouts {
+        text.push_str(&format!("\n**{}**: {}\n\n", rollout.deployment, cell(&rollout.says)));
+        for line in &rollout.story {
+            text.push_str(&format!("- {} {}\n", line.at.strftime("%F %H:%M:%S"), cell(&line.what)));
+        }
+    }
     table(&mut text, report);
     let shown: Vec<String> =
         report.findings.iter().take(FINDINGS_AT_MOST).map(|finding| finding.render()).collect();
@@ -81,6 +87,9 @@ fn readme(report: &PassReport) -> String {
 
 /// The state of everything in one line.
 fn first_line(report: &PassReport) -> String {
+    if let Some(headline) = &report.headline {
+        return headline.clone();
+    }
     let short = |revision: &Option<hemline_model::id::Revision>| {
         revision.as_ref().map_or_else(|| "none".to_owned(), |revision| revision.short().to_owned())
     };
@@ -88,7 +97,14 @@ fn first_line(report: &PassReport) -> String {
     let ready = report.devices.values().filter(|device| holds(&device.conditions, "Ready")).count();
     let failing = report.devices.iter().find(|(_, device)| holds(&device.conditions, "Degraded"));
     let devices = if all == 1 { "device" } else { "devices" };
-    let mut line = if report.is_held_back() {
+    let mut line = if let Some(bad) = &report.revert {
+        let good = short(&report.revision);
+        format!(
+            "revision {} went back and is not rolled out again: {}; {good} in force",
+            bad.quarantined.short(),
+            bad.reason
+        )
+    } else if report.is_held_back() {
         let errors = report.findings.iter().filter(|finding| finding.is_error()).count();
         let errors = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
         let stays = match &report.revision {

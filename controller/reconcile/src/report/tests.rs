@@ -48,7 +48,7 @@ impl Scene {
         let mut state = State::restore(LastGood::new(folder.path().to_path_buf()), false);
         let revision = Revision::new("0123456789abcdef").unwrap();
         state.attempted = Some(revision.clone());
-        state.good = Some(Good { revision, message: Some("first".into()), fleet, files: vec![file] });
+        state.good = Some(std::sync::Arc::new(Good::new(revision, Some("first".into()), fleet, vec![file])));
         Self { state, resolution, observed, _folder: folder }
     }
 
@@ -67,6 +67,7 @@ impl Scene {
             plan: Summary::default(),
             done: String::new(),
             failed: BTreeMap::new(),
+            held: BTreeMap::new(),
             errors: Vec::new(),
         };
         report(&mut self.state, sight)
