@@ -7,6 +7,7 @@ use axum::{
 };
 use hemline_hub_core::service::ServiceError;
 use hemline_reconcile::ApplyError;
+use hemline_sources::WebhookError;
 use serde_json::json;
 
 /// Why a call of this API was not answered as asked.
@@ -21,6 +22,12 @@ pub(crate) enum ApiError {
     /// A plan cannot be carried out as it was made.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// A webhook does not prove where it comes from.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    /// No secret, no webhooks.
+    #[error("webhooks are off: give this hub their secret with HEM_WEBHOOK_SECRET or --webhook-secret-file")]
+    NoWebhooks,
     /// There is nothing of that name.
     #[error("there is no {what} {name:?}")]
     NotFound {
@@ -41,6 +48,8 @@ impl IntoResponse for ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
             }
             Self::Starting => (StatusCode::SERVICE_UNAVAILABLE, "Starting"),
+            Self::Webhook(_) => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::NoWebhooks => (StatusCode::FORBIDDEN, "WebhooksOff"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "NotFound"),
         };
         let body = Json(json!({ "Message": format!("ErrorCode:{code};{self}"), "ExceptionMessage": "" }));

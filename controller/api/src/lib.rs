@@ -12,9 +12,11 @@ mod metrics;
 mod policies;
 mod rollouts;
 mod router;
+mod sources;
 mod status;
 
 pub use devices::{DeviceRow, ModuleRow, device_rows, module_rows};
 pub use messages::MessageRow;
 pub use router::{ApiState, router};
+pub use sources::SourceHooks;
 pub use status::StatusDocument;

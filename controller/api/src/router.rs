@@ -4,12 +4,18 @@ use std::sync::{Arc, OnceLock};
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     routing::{get, post},
 };
 use hemline_hub::HubHandle;
 use hemline_reconcile::ControllerView;
+use hemline_sources::WEBHOOK_AT_MOST;
 
-use crate::{devices, fleet, health, messages, metrics, policies, rollouts, status};
+use crate::{
+    devices, fleet, health, messages, metrics, policies, rollouts,
+    sources::{self, SourceHooks},
+    status,
+};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -18,6 +24,8 @@ pub struct ApiState {
     pub hub: HubHandle,
     /// The controller. The hub starts first, so this is empty for a moment; `/readyz` says so.
     pub controller: Arc<OnceLock<ControllerView>>,
+    /// Who may wake sources from outside.
+    pub hooks: Arc<SourceHooks>,
 }
 
 /// All routes. `/healthz`, `/readyz` are open; everything else wants a policy token (see each handler).
@@ -38,5 +46,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/rollouts", get(rollouts::list).post(rollouts::order))
         .route("/api/v1/rollouts/{name}", get(rollouts::show))
         .route("/api/v1/sync", post(status::sync))
+        .route(
+            "/api/v1/sources/{name}/sync",
+            post(sources::sync).layer(DefaultBodyLimit::max(WEBHOOK_AT_MOST)),
+        )
         .with_state(state)
 }

@@ -1,6 +1,7 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
 mod rollout;
+mod source;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -8,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
 
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
+pub(crate) use self::source::{Forge, ForgeFlags, GitFlags, SourceFlags};
 
 /// Keeps fleets of edge devices at what the documents say.
 #[derive(Debug, Parser)]
@@ -47,7 +49,7 @@ pub(crate) enum Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Bring a fleet up: hub, controller, agents and modules, until Ctrl-C.
-    Up(Up),
+    Up(Box<Up>),
     /// Check documents and say what is wrong, where, and how to mend it.
     Validate(Validate),
     /// Show what a change of the documents would do to which device.
@@ -186,18 +188,8 @@ pub(crate) struct RouteTest {
 /// `hem up`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
-    /// A folder of documents, or a Git repository (path or URL).
-    #[arg(value_name = "PATH|URL")]
-    pub(crate) source: String,
-    /// Read the source as a Git repository, at this branch, tag or commit.
-    #[arg(long, value_name = "REF")]
-    pub(crate) branch: Option<String>,
-    /// Only the documents below this folder of the repository.
-    #[arg(long, default_value = "", value_name = "FOLDER")]
-    pub(crate) folder: String,
-    /// How often a Git repository is looked at.
-    #[arg(long, default_value = "15s", value_parser = seconds, value_name = "DURATION")]
-    pub(crate) interval: Duration,
+    #[command(flatten)]
+    pub(crate) source: SourceFlags,
     /// Address to listen on. Loopback unless told otherwise; with container modules also the engine's bridge.
     #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
     pub(crate) listen: IpAddr,
@@ -253,9 +245,9 @@ pub(crate) struct Plan {
     /// How the plan is printed; `-o json` means `--format json`.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<PlanFormat>,
-    /// Also look at what the fleet is: a file that `hem state` printed, or `REV:path` of the same repository, such as
-    /// `origin/hemline/status:state.json`.
-    #[arg(long, value_name = "FILE|REV:PATH", conflicts_with = "live")]
+    /// Also look at what the fleet is: a file that `hem state` printed, a status branch such as `hemline/status` (its
+    /// `state.json`), or `REV:path` of the same repository.
+    #[arg(long, value_name = "FILE|REF|REV:PATH", conflicts_with = "live")]
     pub(crate) state: Option<String>,
     /// Also ask the running hub what the fleet is; goes without saying with --server.
     #[arg(long)]

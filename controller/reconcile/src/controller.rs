@@ -21,7 +21,7 @@ use crate::{
     approve::{ApplyError, ApplyReply, ApplyRequest, approve, dated, fleet_state, written_down},
     last_good::LastGood,
     pass::{Reload, State, now, pass},
-    report::{PassReport, status_files},
+    report::{PassReport, outcome, status_files},
     validate::chain,
 };
 
@@ -201,8 +201,12 @@ impl Controller {
     }
 
     async fn publish(&mut self, state: &State, report: PassReport) {
-        if self.options.write_status && self.source.takes_status() {
-            let mut files = status_files(&report);
+        let (written, told) = (self.options.write_status && self.source.takes_status(), self.source.tells());
+        let mut files = if written || told { status_files(&report) } else { Vec::new() };
+        if let Some(outcome) = told.then(|| outcome(&report, &files)).flatten() {
+            self.source.tell(&outcome);
+        }
+        if written {
             if let Some(seen) = &state.seen {
                 let text = dated(&self.hub, written_down(state, seen)).await.text();
                 files.push(StatusFile { path: "state.json".to_owned(), text });

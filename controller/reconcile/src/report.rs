@@ -7,6 +7,7 @@ mod configuration;
 mod deployment;
 mod device;
 mod files;
+mod outcome;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +31,7 @@ use crate::{
     pass::{State, now},
 };
 
-pub(crate) use self::files::status_files;
+pub(crate) use self::{files::status_files, outcome::outcome};
 
 /// What came of one pass. Everything that the API and the CLI know of the controller.
 #[derive(Debug, Clone, PartialEq, Serialize)]

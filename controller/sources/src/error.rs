@@ -31,6 +31,26 @@ pub enum SourceError {
         /// What to use instead.
         why: &'static str,
     },
+    /// The remote says no: somebody has to give other credentials or other rights.
+    #[error("no access to {url}: {why}; {fix}")]
+    Denied {
+        /// The address.
+        url: String,
+        /// What the remote said.
+        why: String,
+        /// What to do.
+        fix: String,
+    },
+    /// The remote is not believed to be who it says: somebody has to look before anything is sent to it.
+    #[error("{url} is not trusted: {why}; {fix}")]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// What was wrong with its certificate or key.
+        why: String,
+        /// What to do.
+        fix: String,
+    },
     /// The remote did not answer properly; the same call may succeed later.
     #[error("cannot fetch from {url}; the next poll tries again")]
     Unreachable {
@@ -117,7 +137,13 @@ pub enum SourceError {
 
 /// What helps against a limit.
 fn remedy(what: &str) -> &'static str {
-    if what.ends_with("in one file") { "give a smaller one" } else { "point to a smaller folder" }
+    if what.ends_with("in one file") {
+        "give a smaller one"
+    } else if what.ends_with("in one fetch") {
+        "keep what is no document in another repository"
+    } else {
+        "point to a smaller folder"
+    }
 }
 
 fn deeper(shallow: bool) -> &'static str {
@@ -135,4 +161,15 @@ fn then(hint: &str) -> String {
 
 fn known(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; branches there: {}", names.join(", ")) }
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }

@@ -4,26 +4,34 @@
 //! path is read in place; an address is fetched into a bare mirror under the data directory, which also answers while the
 //! remote is away. git2 stays in this file and in `git/`.
 
+mod channel;
 mod fetch;
+mod look;
 mod open;
+mod push;
+mod read;
+mod revert;
+mod status;
 mod tree;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use git2::Oid;
-use hemline_model::id::Revision;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep_until},
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    Access, ForgeConfig, Limits, Note, Nudge, Outcome, Signers, Snapshot, Source, SourceError, StatusFile,
+    forge::Channels, pace::jittered,
 };
 
-use crate::{Limits, Note, Nudge, Snapshot, Source, SourceError, StatusFile};
-
-use self::fetch::Origin;
-pub use self::open::{Located, locate};
+use self::{channel::Channel, fetch::Origin};
+pub use self::{
+    open::{Located, locate},
+    read::{merge_base, read_file, read_revision},
+    revert::{Proposed, Revert},
+    status::StatusBranch,
+};
 
 /// Looking at a local repository costs a file read, so it is not worth waiting for.
 const LOCAL_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,16 +39,25 @@ const LOCAL_INTERVAL: Duration = Duration::from_secs(1);
 /// What to read and how often to look.
 #[derive(Debug, Clone)]
 pub struct GitConfig {
-    /// A path, `file://…`, `http://…` or `https://…`.
+    /// A path, `file://…`, `https://…`, `http://…`, `ssh://…` or `git@host:path`.
     pub url_or_path: String,
     /// Branch, tag, full reference name or commit id; empty and `HEAD` mean the branch that `HEAD` names.
     pub reference: String,
     /// Folder inside the repository; empty is its root.
     pub folder: String,
-    /// Time between two looks at the remote.
+    /// Time between two looks at the remote; each is up to a tenth longer or shorter, so that controllers do not march in
+    /// step.
     pub interval: Duration,
     /// Folder for mirrors of remote repositories.
     pub mirror_dir: PathBuf,
+    /// How the remote is entered.
+    pub access: Access,
+    /// Who may sign commits. With it a commit that is not signed by one of them is refused.
+    pub signers: Option<Signers>,
+    /// Where status goes; without it nowhere.
+    pub status: Option<StatusBranch>,
+    /// The forge that is told what becomes of commits.
+    pub forge: Option<ForgeConfig>,
 }
 
 /// How long and how much.
@@ -68,6 +85,10 @@ impl GitConfig {
             folder: String::new(),
             interval: Duration::from_secs(30),
             mirror_dir: mirror_dir.into(),
+            access: Access::default(),
+            signers: None,
+            status: None,
+            forge: None,
         }
     }
 }
@@ -85,8 +106,11 @@ pub struct Git {
     seen: Option<Oid>,
     /// A look at the remote that is under way. Kept here so that `changed` may be cancelled, and so that a remote that
     /// hangs holds one thread and not one more per poll.
-    under_way: Option<oneshot::Receiver<Result<Oid, SourceError>>>,
-    status_refused: bool,
+    under_way: Option<AbortOnDropHandle<Result<Oid, SourceError>>>,
+    signers: Option<Signers>,
+    status: Option<Channel>,
+    forge: Option<Channels>,
+    mirrors: PathBuf,
 }
 
 impl Git {
@@ -105,6 +129,9 @@ impl Git {
     pub fn open_with(config: GitConfig, bounds: Bounds) -> Result<Self, SourceError> {
         let origin = Origin::new(&config)?;
         let interval = if origin.is_local() { config.interval.min(LOCAL_INTERVAL) } else { config.interval };
+        let mirrors = &config.mirror_dir;
+        let status = config.status.map(|branch| Channel::new(&origin, branch, mirrors, bounds));
+        let forge = config.forge.map(Channels::new).transpose()?;
         Ok(Self {
             origin,
             folder: config.folder,
@@ -114,30 +141,76 @@ impl Git {
             next_poll: Instant::now() + interval,
             seen: None,
             under_way: None,
-            status_refused: false,
+            signers: config.signers,
+            status,
+            forge,
+            mirrors: config.mirror_dir,
         })
     }
 
     /// The commit that the reference names now, its objects in reach. Cancel-safe.
     async fn tip(&mut self) -> Result<Oid, SourceError> {
-        let timeout = self.bounds.timeout;
-        if self.under_way.is_none() {
-            self.under_way = Some(look(self.origin.clone(), timeout)?);
-        }
+        let bounds = self.bounds;
         // It stays in `self` while it is awaited, so that dropping this future loses nothing.
-        let Some(under_way) = &mut self.under_way else { return Err(SourceError::Interrupted) };
-        let Ok(finished) = tokio::time::timeout(timeout, under_way).await else {
-            return Err(SourceError::TimedOut { url: self.origin.describe(), seconds: timeout.as_secs() });
-        };
+        let under_way = self.under_way.get_or_insert_with(|| look::look(self.origin.clone(), bounds));
+        let finished = under_way.await;
         self.under_way = None;
         finished.unwrap_or(Err(SourceError::Interrupted))
     }
 
+    /// Does status written to it arrive anywhere?
+    #[must_use]
+    pub fn takes_status(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Waits until no status waits to be written and nothing waits to be told, or it cannot be done now.
+    pub async fn settle(&mut self) {
+        if let Some(status) = &mut self.status {
+            status.settle().await;
+        }
+        while let Some(forge) = self.forge.as_mut().filter(|forge| forge.busy()) {
+            forge.step().await;
+        }
+    }
+
+    /// What cannot be written or told, and why.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<&str> {
+        let status = self.status.as_ref().and_then(Channel::trouble);
+        let forge = self.forge.as_ref().map(Channels::trouble).unwrap_or_default();
+        status.into_iter().chain(forge).collect()
+    }
+
+    /// Is there a forge that hears of commits?
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        self.forge.is_some()
+    }
+
+    /// Tells the forge, if there is one, what became of a commit. Returns at once.
+    pub fn tell(&mut self, outcome: &Outcome) {
+        if let Some(forge) = &mut self.forge {
+            forge.tell(outcome);
+        }
+    }
+
     async fn read(&self, commit: Oid) -> Result<Snapshot, SourceError> {
         let (origin, folder, limits) = (self.origin.clone(), self.folder.clone(), self.bounds.limits);
-        tokio::task::spawn_blocking(move || tree::snapshot(&origin.objects()?, commit, &folder, limits))
-            .await
-            .unwrap_or(Err(SourceError::Interrupted))
+        let signers = self.signers.clone();
+        let work = move || {
+            let objects = origin.objects()?;
+            match signers.map(|signers| tree::refusal(&objects, commit, &signers)).transpose()?.flatten() {
+                // Nothing of a commit by nobody knows whom is parsed.
+                Some(note) => tree::refused(&objects, commit, note),
+                None => tree::snapshot(&objects, commit, &folder, limits),
+            }
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(SourceError::Interrupted))
+    }
+
+    fn wait(&mut self) {
+        self.next_poll = Instant::now() + jittered(self.interval);
     }
 
     /// The snapshot of the mirror, when the remote is away and the mirror has one.
@@ -152,7 +225,7 @@ impl Git {
             snapshot.revision.short(),
             because(&failure)
         );
-        snapshot.notes.push(Note { rule: "source-unreachable", path: None, message });
+        snapshot.notes.push(Note::new("source-unreachable", None, message));
         Ok(snapshot)
     }
 }
@@ -173,7 +246,7 @@ impl Source for Git {
 
     async fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
         let tip = self.tip().await;
-        self.next_poll = Instant::now() + self.interval;
+        self.wait();
         match tip {
             Ok(commit) => {
                 let snapshot = self.read(commit).await?;
@@ -190,12 +263,15 @@ impl Source for Git {
     async fn changed(&mut self) {
         loop {
             tokio::select! {
-                // Cancel-safe: the nudge keeps its permit, and the deadline and the running look are kept in `self`.
+                // Cancel-safe: the nudge keeps its permit, and the deadline, the running look and the running write are
+                // kept in `self`.
                 () = self.nudge.nudged() => return,
                 () = sleep_until(self.next_poll) => {}
+                () = step(&mut self.status) => continue,
+                () = tell(&mut self.forge) => continue,
             }
             let found = self.tip().await;
-            self.next_poll = Instant::now() + self.interval;
+            self.wait();
             match found {
                 Ok(commit) if self.seen == Some(commit) => {}
                 // A failure is a change too: the snapshot will say what is wrong.
@@ -204,10 +280,10 @@ impl Source for Git {
         }
     }
 
-    async fn write_status(&mut self, _files: &[StatusFile]) -> Result<(), SourceError> {
-        if !self.status_refused {
-            self.status_refused = true;
-            tracing::info!(source = %self.describe(), "status is not written to a Git source");
+    /// Takes the files; the branch gets them when it is time.
+    async fn write_status(&mut self, files: &[StatusFile]) -> Result<(), SourceError> {
+        if let Some(status) = &mut self.status {
+            status.put(files);
         }
         Ok(())
     }
@@ -217,65 +293,19 @@ impl Source for Git {
     }
 }
 
-/// Starts a look at the remote. On a thread of its own and not on the runtime's: libgit2 offers no safe way to interrupt a
-/// read from a silent server, and a runtime waits for its blocking threads before the program may end. This one thread is
-/// therefore not joined; it writes to the mirror only, which survives being cut off.
-fn look(
-    origin: Origin,
-    timeout: Duration,
-) -> Result<oneshot::Receiver<Result<Oid, SourceError>>, SourceError> {
-    let (answer, result) = oneshot::channel();
-    let work = move || {
-        // Nobody waits any more when the source was dropped.
-        drop(answer.send(origin.tip(std::time::Instant::now() + timeout)));
-    };
-    match std::thread::Builder::new().name("git-fetch".to_owned()).spawn(work) {
-        Ok(_) => Ok(result),
-        Err(_) => Err(SourceError::Interrupted),
+/// The next step of the status branch, if there is one.
+async fn step(status: &mut Option<Channel>) {
+    match status {
+        Some(status) => status.step().await,
+        None => std::future::pending().await,
     }
 }
 
-/// Reads one revision of a local repository, for `hem plan --base --head`. `revision` is anything that `git rev-parse`
-/// takes; `folder` may also name one file.
-///
-/// # Errors
-/// When the path is in no repository, the revision or folder does not exist, or the limits are exceeded.
-pub fn read_revision(repository: &Path, revision: &str, folder: &str) -> Result<Snapshot, SourceError> {
-    let objects = open::discover(repository)?;
-    let commit = open::resolve(&objects, repository, revision)?;
-    tree::snapshot(&objects, commit, folder, Limits::default())
-}
-
-/// Reads one file of a revision of a local repository, such as the state on a status branch.
-///
-/// # Errors
-/// When the path is in no repository, or the revision has no such file, or it has more than `bytes_at_most`.
-pub fn read_file(
-    repository: &Path,
-    revision: &str,
-    file: &str,
-    bytes_at_most: u64,
-) -> Result<Vec<u8>, SourceError> {
-    let objects = open::discover(repository)?;
-    let commit = open::resolve(&objects, repository, revision)?;
-    let missing = || SourceError::NoFile { revision: revision.to_owned(), file: file.to_owned() };
-    tree::file(&objects, commit, file, bytes_at_most)?.ok_or_else(missing)
-}
-
-/// The best common ancestor of two revisions of a local repository, so that commits which landed on the base later do not
-/// count as changes.
-///
-/// # Errors
-/// When a revision does not exist or there is no common ancestor.
-pub fn merge_base(repository: &Path, a: &str, b: &str) -> Result<Revision, SourceError> {
-    let objects = open::discover(repository)?;
-    let (one, other) = (open::resolve(&objects, repository, a)?, open::resolve(&objects, repository, b)?);
-    match objects.merge_base(one, other) {
-        Ok(base) => tree::revision(base),
-        Err(_) => {
-            let shallow = objects.is_shallow();
-            Err(SourceError::NoMergeBase { a: a.to_owned(), b: b.to_owned(), shallow })
-        }
+/// The next call to the forge, if there is one.
+async fn tell(forge: &mut Option<Channels>) {
+    match forge {
+        Some(forge) => forge.step().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -119,7 +119,7 @@ impl Gathering {
     pub(crate) fn note(&mut self, rule: &'static str, path: &str, message: impl Into<String>) {
         // Bounded like the files: a tree of a million symlinks must not fill the memory with notes.
         if (self.notes.len() as u64) < self.limits.files {
-            self.notes.push(Note { rule, path: Some(path.to_owned()), message: message.into() });
+            self.notes.push(Note::new(rule, Some(path.to_owned()), message));
         }
     }
 

@@ -31,6 +31,22 @@ pub struct Note {
     pub path: Option<String>,
     /// One sentence.
     pub message: String,
+    /// Must the revision not be used?
+    pub refuses: bool,
+}
+
+impl Note {
+    /// Something to know.
+    #[must_use]
+    pub fn new(rule: &'static str, path: Option<String>, message: impl Into<String>) -> Self {
+        Self { rule, path, message: message.into(), refuses: false }
+    }
+
+    /// A reason not to use the revision.
+    #[must_use]
+    pub fn refusing(rule: &'static str, message: impl Into<String>) -> Self {
+        Self { rule, path: None, message: message.into(), refuses: true }
+    }
 }
 
 /// One file of status to keep beside the documents.
@@ -66,10 +82,12 @@ pub trait Source {
 }
 
 impl Note {
-    /// The note as a finding: a warning, because a skipped file may be one that its author counts on.
+    /// The note as a finding: a warning, because a skipped file may be one that its author counts on,
+    /// and an error where the revision must not be used.
     #[must_use]
     pub fn finding(&self) -> Finding {
-        let finding = Finding::warning(self.rule, self.message.clone());
+        let make = if self.refuses { Finding::error } else { Finding::warning };
+        let finding = make(self.rule, self.message.clone());
         match &self.path {
             Some(path) => finding.with_position(Position { file: path.as_str().into(), line: 1, column: 1 }),
             None => finding,

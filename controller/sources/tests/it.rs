@@ -3,7 +3,15 @@
 #[cfg(test)]
 mod it {
     mod directory;
+    mod forge;
     mod git;
     mod http;
+    mod https;
     mod repository;
+    mod server;
+    mod several;
+    mod signature;
+    mod ssh;
+    mod sshd;
+    mod status;
 }

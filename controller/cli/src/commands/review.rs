@@ -11,7 +11,7 @@ use hemline_plan::{
     Facts, FleetState, Forecast, Judged, Observed, Plan, Policy, Resolution, Review, Scene, SealedPlan,
     SealedSide, Sealing, Side as Documents, StateSight, judge, judge_knowing, plan, resolve, three_way,
 };
-use hemline_sources::{Note, Snapshot};
+use hemline_sources::{Note, Snapshot, SourceError};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ pub(crate) struct Request<'a> {
 pub(crate) enum StateFrom<'a> {
     /// Nobody is asked: the plan leads from documents to documents.
     Nobody,
-    /// A file, or `REV:path` of the repository around the documents.
+    /// A file, a status branch, or `REV:path` of the repository around the documents.
     File(&'a str),
     /// The running hub.
     Hub,
@@ -212,7 +212,7 @@ fn at(place: &hemline_sources::Located, revision: &str, given: &str) -> Result<S
     Ok(Side::new(Some(given.to_owned()), snapshot))
 }
 
-fn git(error: hemline_sources::SourceError) -> CommandError {
+fn git(error: SourceError) -> CommandError {
     CommandError::part("Git", error)
 }
 
@@ -274,15 +274,35 @@ pub(crate) async fn of_hub(hub: &HubClient) -> Result<FleetState, CommandError> 
         .map_err(|what| CommandError::BadAnswer { url: hub.host().to_owned(), what })
 }
 
-/// A file when there is one of that name, else `REV:path`.
+/// What a status branch calls its state.
+const STATE: &str = "state.json";
+
+/// A file when there is one of that name, else `REV:path`, else the state on a status branch of that name, here or as
+/// fetched from `origin`.
 fn state_file(folder: &Path, place: &str) -> Result<Vec<u8>, CommandError> {
     let path = Path::new(place);
-    match (path.exists(), place.split_once(':')) {
-        (false, Some((revision, file))) if !revision.is_empty() && !file.is_empty() => {
-            let located = hemline_sources::locate(folder).map_err(git)?;
-            hemline_sources::read_file(&located.repository, revision, file, STATE_AT_MOST).map_err(git)
+    if path.exists() {
+        return documents::read_file(path, STATE_AT_MOST);
+    }
+    let located = match hemline_sources::locate(folder) {
+        Ok(located) => located,
+        // Without a repository it can only have been a file.
+        Err(_) if !place.contains(':') => return documents::read_file(path, STATE_AT_MOST),
+        Err(error) => return Err(git(error)),
+    };
+    let read = |revision: &str, file: &str| {
+        hemline_sources::read_file(&located.repository, revision, file, STATE_AT_MOST)
+    };
+    match place.split_once(':') {
+        Some((revision, file)) if !revision.is_empty() && !file.is_empty() => {
+            read(revision, file).map_err(git)
         }
-        (_, _) => documents::read_file(path, STATE_AT_MOST),
+        _ => match (read(place, STATE), read(&format!("origin/{place}"), STATE)) {
+            (Ok(found), _) | (Err(_), Ok(found)) => Ok(found),
+            // A name that ends so was meant as a file.
+            (Err(_), Err(_)) if place.ends_with(".json") => documents::read_file(path, STATE_AT_MOST),
+            (Err(error @ SourceError::NoFile { .. }), _) | (Err(_), Err(error)) => Err(git(error)),
+        },
     }
 }
 

@@ -7,9 +7,9 @@ mod agents;
 mod names;
 mod progress;
 mod screen;
+mod source;
 
 use std::{
-    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -18,7 +18,6 @@ use hemline_api::ApiState;
 use hemline_hub::{Hub, HubConfig, HubHandle, pki};
 use hemline_hub_core::service::{ServiceReply, ServiceRequest};
 use hemline_reconcile::ControllerHandle;
-use hemline_sources::{AnySource, Directory, Git, GitConfig};
 use tokio_util::sync::CancellationToken;
 
 use self::{agents::Agents, names::Names, progress::Progress};
@@ -57,7 +56,8 @@ struct Running {
 
 impl Running {
     async fn start(up: &Up, data_dir: &DataDir, names: &Names) -> Result<Self, CommandError> {
-        let source = open_source(up, data_dir)?;
+        let source = source::open(&up.source, data_dir)?;
+        let hooks = source::hooks(&up.source)?;
         let pki = pki::open(data_dir.path(), &names.certificate, jiff::Timestamp::now())
             .map_err(|error| CommandError::part("the certificate authority", error))?;
         let hub_stop = CancellationToken::new();
@@ -68,7 +68,9 @@ impl Running {
             ..HubConfig::new(data_dir.path(), names.hub.clone(), pki.server_config())
         };
         let api_cell = Arc::clone(&controller_cell);
-        let api = move |hub: HubHandle| hemline_api::router(ApiState { hub, controller: api_cell });
+        let api = move |hub: HubHandle| {
+            hemline_api::router(ApiState { hub, controller: api_cell, hooks: Arc::new(hooks) })
+        };
         let hub = Hub::start(config, api, hub_stop.clone())
             .await
             .map_err(|error| CommandError::part("the hub", error))?;
@@ -167,26 +169,6 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
-}
-
-fn open_source(up: &Up, data_dir: &DataDir) -> Result<AnySource, CommandError> {
-    let part = |error| CommandError::part("the source", error);
-    let path = PathBuf::from(&up.source);
-    let git = up.branch.is_some()
-        || !up.folder.is_empty()
-        || up.source.contains("://")
-        || up.source.ends_with(".git");
-    if git {
-        let config = GitConfig {
-            url_or_path: up.source.clone(),
-            reference: up.branch.clone().unwrap_or_else(|| "HEAD".to_owned()),
-            folder: up.folder.clone(),
-            interval: up.interval,
-            mirror_dir: data_dir.path().join("git"),
-        };
-        return Git::open(config).map(AnySource::Git).map_err(part);
-    }
-    Directory::open(path).map(AnySource::Directory).map_err(part)
 }
 
 /// What tools and back ends connect with. Service SDKs take a port in the host name, so it stands there when it is not 443.

@@ -22,6 +22,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) struct Hem {
     child: Child,
     address: Ipv4Addr,
+    source: String,
     options: Vec<String>,
     folder: TempDir,
 }
@@ -45,10 +46,16 @@ impl Hem {
 
     /// Starts on the folder `fleet` inside this temporary folder.
     pub(crate) fn up_on(folder: TempDir, options: &[&str]) -> Self {
+        let source = folder.path().join("fleet").display().to_string();
+        Self::up_from(folder, &source, options)
+    }
+
+    /// Starts on a source that may be elsewhere.
+    pub(crate) fn up_from(folder: TempDir, source: &str, options: &[&str]) -> Self {
         let address = hemline_testkit::loopback();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let child = start(folder.path(), address, &options);
-        let mut hem = Self { child, address, options, folder };
+        let child = start(folder.path(), source, address, &options);
+        let mut hem = Self { child, address, source: source.to_owned(), options, folder };
         hem.wait_until_up();
         hem
     }
@@ -161,7 +168,7 @@ impl Hem {
 
     /// Starts again on the same data directory and waits until it is up.
     pub(crate) fn start_again(&mut self) {
-        self.child = start(self.folder.path(), self.address, &self.options);
+        self.child = start(self.folder.path(), &self.source, self.address, &self.options);
         self.wait_until_up();
     }
 
@@ -215,7 +222,7 @@ pub(crate) fn hem() -> Command {
     command
 }
 
-fn start(folder: &Path, address: Ipv4Addr, options: &[String]) -> Child {
+fn start(folder: &Path, source: &str, address: Ipv4Addr, options: &[String]) -> Child {
     let log = |name: &str| {
         File::options().create(true).append(true).open(folder.join(name)).expect("a writable folder")
     };
@@ -223,7 +230,7 @@ fn start(folder: &Path, address: Ipv4Addr, options: &[String]) -> Child {
         // What is wanted when a test fails.
         .env("HEM_LOG", "info,hemline_hub=debug,hemline_agent=debug")
         .arg("up")
-        .arg(folder.join("fleet"))
+        .arg(source)
         .arg("--data-dir")
         .arg(folder.join("data"))
         .args(["--listen", &address.to_string(), "--host-name", &address.to_string()])

@@ -13,6 +13,22 @@ pub(super) const RULES: &[Rule] = &[
         "hem up https://git.example/fleet.git",
     ),
     warning(
+        "source-held-back",
+        "One of several sources is held back at an older revision.",
+        "Its newest revision has an error, or brings a document that another source had first. The other sources go on.",
+        "Mend what the message quotes, or give the document another name.",
+        "fleet: kind: Device, name: press-01; guests: kind: Device, name: press-01",
+        "fleet: kind: Device, name: press-01; guests: kind: Device, name: guest-01",
+    ),
+    error(
+        "source-signature",
+        "A commit is not signed by one of the allowed signers.",
+        "The source was told to take signed commits only. Nothing of this commit was read; the last good revision stays in force.",
+        "Sign the commit with an allowed key, or add the signer's key to the file that --allowed-signers or --gpg-keys names.",
+        "git commit --no-gpg-sign",
+        "git commit --gpg-sign",
+    ),
+    warning(
         "source-name-skipped",
         "A file or folder was passed over because its name is not UTF-8.",
         "Its documents take no part in the fleet, as if they were not there.",

@@ -8,13 +8,15 @@ use hemline_model::{
 };
 
 /// Rules whose examples are not documents of one file: names of files, sources, whole fleets, sizes.
-const ELSEWHERE: [&str; 23] = [
+const ELSEWHERE: [&str; 25] = [
     "too-many-findings",
     "source-unreachable",
     "source-name-skipped",
     "source-symlink-skipped",
     "source-submodule-skipped",
     "source-empty",
+    "source-held-back",
+    "source-signature",
     "file-too-large",
     "not-utf8",
     "too-deep",

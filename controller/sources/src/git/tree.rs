@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{ErrorCode, ObjectType, Oid, Repository};
 use hemline_model::id::Revision;
 
 use crate::{
-    Limits, Snapshot, SourceError,
+    Limits, Note, Signers, Snapshot, SourceError,
     select::{Entry, Gathering, selected},
 };
 
@@ -57,6 +57,43 @@ pub(super) fn file(
         });
     }
     reading.content(blob).map(Some)
+}
+
+/// Why the signature of a commit does not count; `None` when it does.
+pub(super) fn refusal(
+    repository: &Repository,
+    commit: Oid,
+    signers: &Signers,
+) -> Result<Option<Note>, SourceError> {
+    let reading = Reading { repository };
+    let found = repository.find_commit(commit).map_err(|error| reading.failed(error))?;
+    let at = jiff::Timestamp::from_second(found.time().seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let judged = match repository.extract_signature(&commit, None) {
+        Ok((signature, signed)) => signers.judge(Some(&signature), &signed, at)?,
+        Err(_) => signers.judge(None, &[], at)?,
+    };
+    Ok(match judged {
+        Ok(signer) => {
+            tracing::debug!(%commit, signer, "the signature counts");
+            None
+        }
+        Err(refusal) => {
+            let author = found.committer().name().unwrap_or("nobody").to_owned();
+            let message = format!("commit {} by {author} is refused: {refusal}", &commit.to_string()[..7]);
+            Some(Note::refusing("source-signature", message))
+        }
+    })
+}
+
+/// A snapshot of a commit that must not be read.
+pub(super) fn refused(repository: &Repository, commit: Oid, why: Note) -> Result<Snapshot, SourceError> {
+    let found = repository.find_commit(commit).map_err(|error| Reading { repository }.failed(error))?;
+    Ok(Snapshot {
+        revision: revision(commit)?,
+        files: Vec::new(),
+        message: found.summary().ok().flatten().map(str::to_owned),
+        notes: vec![why],
+    })
 }
 
 /// A commit id as a revision.
@@ -147,8 +184,12 @@ impl Reading<'_> {
 
     fn size(&self, id: Oid) -> Result<u64, SourceError> {
         let odb = self.repository.odb().map_err(|error| self.failed(error))?;
-        let (size, _) = odb.read_header(id).map_err(|error| self.failed(error))?;
-        Ok(size as u64)
+        match odb.read_header(id) {
+            Ok((size, _)) => Ok(size as u64),
+            // Of a filtered fetch nothing is missing but what is too large.
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(u64::MAX),
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     fn content(&self, id: Oid) -> Result<Vec<u8>, SourceError> {

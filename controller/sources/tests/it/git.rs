@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use hemline_model::SourceFile;
 use hemline_sources::{
-    Git, GitConfig, Snapshot, Source as _, SourceError, StatusFile, locate, merge_base, read_revision,
+    Git, GitConfig, Snapshot, Source as _, SourceError, locate, merge_base, read_revision,
 };
 use hemline_testkit::within;
 
@@ -47,7 +47,7 @@ async fn a_branch_is_followed_by_path_and_by_address() {
         assert!(tokio::time::timeout(Duration::from_millis(200), source.changed()).await.is_err());
         source.nudge().nudge();
         within(SOON, "a nudge", source.changed()).await;
-        source.write_status(&[StatusFile { path: "a".into(), text: "b".into() }]).await.unwrap();
+        assert!(!source.takes_status());
     }
     assert_ne!(first, repository.git(&["rev-parse", "HEAD"]));
     assert!(repository.git(&["status", "--porcelain"]).is_empty());
@@ -198,7 +198,7 @@ fn folder_of(located: &hemline_sources::Located) -> std::path::PathBuf {
 #[test]
 fn addresses_that_this_build_cannot_speak_to() {
     let mirrors = tempfile::tempdir().unwrap();
-    for location in ["git@example.org:a/b.git", "ssh://example.org/a.git"] {
+    for location in ["ftp://example.org/a.git", "ssh://example.org", "http://me:x@example.org/a.git"] {
         let failure = Git::open(GitConfig::new(location, mirrors.path())).unwrap_err();
         assert!(matches!(failure, SourceError::Unsupported { .. }), "{location}: {failure}");
     }

@@ -32,7 +32,16 @@ impl Repository {
     }
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git")
+        self.git_at("", arguments)
+    }
+
+    /// The same with a clock of one's own: seconds since 1970, or empty for now.
+    pub(crate) fn git_at(&self, date: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        if !date.is_empty() {
+            command.env("GIT_COMMITTER_DATE", format!("{date} +0000"));
+        }
+        let output = command
             .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
             .args(arguments)
             .current_dir(self.path())
@@ -56,9 +65,23 @@ impl Repository {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// A file of a branch; `None` when there is none.
+    pub(crate) fn show(&self, branch: &str, path: &str) -> Option<String> {
+        let mut command = Command::new("git");
+        command.arg("show").arg(format!("{branch}:{path}")).current_dir(self.path());
+        let output = command.output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    }
+
     pub(crate) fn rename_away(&self) -> PathBuf {
         let to = self.path().with_extension("away");
         fs::rename(self.path(), &to).unwrap();
         to
     }
+}
+
+/// Lets a file be run.
+pub(crate) fn executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -25,11 +25,13 @@ const WORLD: [&str; 8] = [
     "Timestamp::now",
 ];
 /// A third-party name, and the only paths (files or folders) of production code that may say it.
-const KEPT_IN: [(&str, &[&str]); 5] = [
+const KEPT_IN: [(&str, &[&str]); 7] = [
     // The hub uses only the codec; the agent is a client.
     ("rumqttc::", &["controller/hub/src/head/mqtt/codec.rs", "controller/agent/src/session"]),
     ("bollard::", &["controller/agent/src/runtime/docker"]),
-    ("git2::", &["controller/sources/"]),
+    ("git2::", &["controller/sources/src/git"]),
+    ("russh::", &["controller/sources/src/bridge/", "controller/sources/src/signature/ssh.rs"]),
+    ("pgp::", &["controller/sources/src/signature/gpg.rs"]),
     ("rusqlite::", &["controller/hub/src/store/sqlite"]),
     ("kube::", &["controller/crd/"]),
 ];

@@ -81,8 +81,11 @@ impl Names {
 
 /// Is a container among the modules of the folder? A repository is not read before it is fetched: it may.
 fn may_run_containers(up: &Up) -> bool {
+    if !up.source.also.is_empty() {
+        return true;
+    }
     let Ok((files, _)) =
-        hemline_sources::read_paths(&[up.source.clone().into()], hemline_sources::Limits::default())
+        hemline_sources::read_paths(&[up.source.source.clone().into()], hemline_sources::Limits::default())
     else {
         return true;
     };

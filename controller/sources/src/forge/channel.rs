@@ -1,0 +1,164 @@
+//! Two channels to a forge, statuses and comments: an outcome goes in, calls go out when it is time, nobody waits.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{ForgeConfig, ForgeError, Outcome, client::Forge, outcome::Told};
+use crate::{SecretText, SourceError, batch::Batch};
+
+/// A refusal stands until somebody changes rights: asked again so often.
+const REFUSED: Duration = Duration::from_secs(60 * 60);
+
+/// What a channel says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Statuses,
+    Comments,
+}
+
+/// The channels of one forge.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    forge: Arc<Forge>,
+    statuses: Option<Channel>,
+    comments: Option<Channel>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    says: Says,
+    token: SecretText,
+    told: Told,
+    batch: Batch<Outcome>,
+    under_way: Option<(Outcome, AbortOnDropHandle<Result<(), ForgeError>>)>,
+    trouble: Option<String>,
+}
+
+impl Channels {
+    pub(crate) fn new(config: ForgeConfig) -> Result<Self, SourceError> {
+        let every = config.every;
+        let channel = |says, token: &Option<SecretText>| {
+            token.clone().map(|token| Channel {
+                says,
+                token,
+                told: Told::default(),
+                batch: Batch::new(every),
+                under_way: None,
+                trouble: None,
+            })
+        };
+        let statuses = channel(Says::Statuses, &config.statuses);
+        let comments = channel(Says::Comments, &config.comments);
+        Ok(Self { forge: Arc::new(Forge::new(config)?), statuses, comments })
+    }
+
+    /// Takes an outcome; it is told if it is news.
+    pub(crate) fn tell(&mut self, outcome: &Outcome) {
+        for channel in self.statuses.iter_mut().chain(&mut self.comments) {
+            if channel.told.take(outcome) {
+                channel.batch.put(outcome.clone());
+                channel.start(&self.forge);
+            }
+        }
+    }
+
+    /// Does what is due next. Never returns when nothing waits. Cancel-safe.
+    pub(crate) async fn step(&mut self) {
+        let Self { forge, statuses, comments } = self;
+        tokio::select! {
+            () = step(statuses, forge) => {}
+            () = step(comments, forge) => {}
+        }
+    }
+
+    pub(crate) fn busy(&self) -> bool {
+        let channels = self.statuses.iter().chain(&self.comments);
+        channels.into_iter().any(|channel| {
+            channel.trouble.is_none() && (channel.under_way.is_some() || channel.batch.waits())
+        })
+    }
+
+    /// Why something is not told.
+    pub(crate) fn trouble(&self) -> Vec<&str> {
+        let channels = self.statuses.iter().chain(&self.comments);
+        channels.filter_map(|channel| channel.trouble.as_deref()).collect()
+    }
+
+    /// Opens a pull request, if a token for it is there; its address.
+    pub(crate) async fn pull(
+        &self,
+        branch: &str,
+        base: &str,
+        words: (&str, &str),
+    ) -> Option<Result<String, ForgeError>> {
+        let token = self.forge.config().pulls.clone()?;
+        Some(self.forge.pull(branch, base, words, &token).await)
+    }
+}
+
+async fn step(channel: &mut Option<Channel>, forge: &Arc<Forge>) {
+    match channel {
+        Some(channel) => channel.step(forge).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Channel {
+    async fn step(&mut self, forge: &Arc<Forge>) {
+        if let Some((outcome, under_way)) = &mut self.under_way {
+            let finished = under_way.await.unwrap_or(Err(SourceError::Interrupted.into()));
+            let outcome = outcome.clone();
+            self.under_way = None;
+            return self.finish(outcome, finished, forge);
+        }
+        match self.batch.due(Instant::now()) {
+            Some(due) => {
+                sleep_until(due).await;
+                self.start(forge);
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    fn start(&mut self, forge: &Arc<Forge>) {
+        if self.under_way.is_some() {
+            return;
+        }
+        let Some(outcome) = self.batch.take(Instant::now()) else { return };
+        let (forge, token, says, told) = (Arc::clone(forge), self.token.clone(), self.says, outcome.clone());
+        let under_way = tokio::spawn(async move {
+            match says {
+                Says::Statuses => forge.status(&told, &token).await,
+                Says::Comments => forge.comment(&told, &token).await,
+            }
+        });
+        self.under_way = Some((outcome, AbortOnDropHandle::new(under_way)));
+    }
+
+    fn finish(&mut self, outcome: Outcome, finished: Result<(), ForgeError>, forge: &Forge) {
+        let (project, says) = (&forge.config().project, self.says);
+        let error = match finished {
+            Ok(()) => {
+                if self.trouble.take().is_some() {
+                    tracing::info!(%project, channel = ?says, "the forge is told again");
+                }
+                return self.batch.sent();
+            }
+            Err(error) => error,
+        };
+        let text = error.to_string();
+        let now = Instant::now();
+        match error {
+            // The forge's own pace is no trouble.
+            ForgeError::Busy { again, .. } => return self.batch.refused(outcome, now + again),
+            ForgeError::Refused { .. } | ForgeError::Token(_) => self.batch.refused(outcome, now + REFUSED),
+            ForgeError::Failed { .. } => self.batch.failed(outcome, now),
+        }
+        if self.trouble.as_ref() != Some(&text) {
+            tracing::warn!(%project, channel = ?says, error = %text, "the forge is not told");
+            self.trouble = Some(text);
+        }
+    }
+}

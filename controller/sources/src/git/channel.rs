@@ -1,0 +1,158 @@
+//! The status branch as a channel that never makes anybody wait: files come in, a commit goes out when it is time.
+//!
+//! What cannot be written is told once and tried again later; documents are read all the same.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    Bounds, StatusBranch,
+    fetch::{Origin, PACK_AT_MOST, mirror_name},
+    look::through,
+    push::Side,
+    status::{Writing, Written, tidy},
+};
+use crate::{SourceError, StatusFile, batch::Batch, bridge::Carries};
+
+/// A refusal stands until somebody changes rights: asked again so often.
+const REFUSED: Duration = Duration::from_secs(60 * 60);
+
+type Files = Arc<Vec<StatusFile>>;
+
+/// Files on their way to the branch.
+#[derive(Debug)]
+pub(super) struct Channel {
+    origin: Origin,
+    branch: StatusBranch,
+    folder: PathBuf,
+    bounds: Bounds,
+    batch: Batch<Files>,
+    /// A write that is under way. Kept here so that waiting for it may be cancelled.
+    under_way: Option<(Files, AbortOnDropHandle<Result<Written, SourceError>>)>,
+    /// The failure that was told last.
+    told: Option<String>,
+    /// The notice that was told last: two controllers on one branch are worth a line, not one per commit.
+    noticed: Option<String>,
+}
+
+impl Channel {
+    pub(super) fn new(
+        origin: &Origin,
+        branch: StatusBranch,
+        mirrors: &std::path::Path,
+        bounds: Bounds,
+    ) -> Self {
+        let name = mirror_name(&origin.describe(), &format!("status\0{}", branch.name));
+        Self {
+            origin: origin.entered_with(branch.credentials.as_ref()),
+            folder: mirrors.join(name),
+            batch: Batch::new(branch.every),
+            branch,
+            bounds,
+            under_way: None,
+            told: None,
+            noticed: None,
+        }
+    }
+
+    /// Takes files; they replace those that wait.
+    pub(super) fn put(&mut self, files: &[StatusFile]) {
+        self.batch.put(Arc::new(files.to_vec()));
+        self.start(Instant::now());
+    }
+
+    /// Does what is due next: starts a write, or waits for the end of one. Never returns when nothing waits. Cancel-safe.
+    pub(super) async fn step(&mut self) {
+        if let Some((files, under_way)) = &mut self.under_way {
+            let finished = under_way.await.unwrap_or(Err(SourceError::Interrupted));
+            let files = Arc::clone(files);
+            self.under_way = None;
+            self.finish(files, finished);
+            return;
+        }
+        match self.batch.due(Instant::now()) {
+            Some(due) => {
+                sleep_until(due).await;
+                self.start(Instant::now());
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Steps until nothing waits, or a write failed.
+    pub(super) async fn settle(&mut self) {
+        while self.under_way.is_some() || self.batch.waits() {
+            self.step().await;
+            if self.told.is_some() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.told.as_deref()
+    }
+
+    fn start(&mut self, now: Instant) {
+        if self.under_way.is_some() {
+            return;
+        }
+        let Some(files) = self.batch.take(now) else { return };
+        let (origin, branch, folder) = (self.origin.clone(), self.branch.clone(), self.folder.clone());
+        let (written, bounds) = (Arc::clone(&files), self.bounds);
+        let under_way = tokio::spawn(async move {
+            let carries = Carries { bytes: PACK_AT_MOST as u64, blob_bytes: None };
+            let at = origin.clone();
+            through(&at, carries, bounds.timeout, "git-status", move |address, deadline| {
+                if origin.remote().is_some() {
+                    tidy(&folder);
+                }
+                let writing = Writing {
+                    side: Side::of(&origin.place, &folder, address, deadline)?,
+                    branch: &branch,
+                    read_from: origin.reference(),
+                    files: &written,
+                    at: jiff::Timestamp::now(),
+                    noted: &folder.with_extension("written"),
+                };
+                writing.write()
+            })
+            .await
+        });
+        self.under_way = Some((files, AbortOnDropHandle::new(under_way)));
+    }
+
+    fn finish(&mut self, files: Files, finished: Result<Written, SourceError>) {
+        let (source, branch) = (self.origin.describe(), &self.branch.name);
+        let error = match finished {
+            Ok(written) => {
+                if let Some(notice) = written.notice.filter(|notice| self.noticed.as_ref() != Some(notice)) {
+                    tracing::warn!(%source, "{notice}");
+                    self.noticed = Some(notice);
+                }
+                if let Some(commit) = written.commit {
+                    tracing::debug!(%source, %branch, %commit, "status was written");
+                }
+                if self.told.take().is_some() {
+                    tracing::info!(%source, %branch, "status is written again");
+                }
+                return self.batch.sent();
+            }
+            Err(error) => error,
+        };
+        let text = crate::error::chain(&error);
+        if self.told.as_ref() != Some(&text) {
+            tracing::warn!(%source, %branch, error = %text, "status is not written");
+            self.told = Some(text);
+        }
+        let now = Instant::now();
+        match error {
+            SourceError::Denied { .. } | SourceError::Unsupported { .. } => {
+                self.batch.refused(files, now + REFUSED);
+            }
+            _ => self.batch.failed(files, now),
+        }
+    }
+}
