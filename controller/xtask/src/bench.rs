@@ -5,6 +5,7 @@
 
 mod peers;
 mod process;
+pub(crate) mod restart;
 
 use std::{
     fs,

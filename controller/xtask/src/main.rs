@@ -21,6 +21,7 @@ usage: cargo xtask COMMAND
   test [ARGS…]   prepare the parts that tests use, run every test, say what was skipped for want of a part;
                  ARGS go to `cargo test` (for example: -p hemline-plan, or -- some_test)
   bench          measure reading, judging and planning beside the programs that do part of the same work
+  bench restart  measure killed → running and saved → running beside the engine's own; needs Docker
   codegen        write crds/, schemas/ and controller/RULES.md again from the Rust types and the catalogue of rules
   corpus --out DIR [--devices N] [--deployments M] [--changed K] [--bad B] [--seed S]
                  write a made-up fleet and its next revision, the same bytes on every machine
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match (command.as_str(), rest.as_slice()) {
         ("test", _) => suite::run(&rest),
         ("bench", []) => bench::run(),
+        ("bench", [only]) if only == "restart" => bench::restart::run(),
         ("codegen", []) => codegen::run(),
         ("corpus", _) => corpus::run(&rest),
         ("figures", []) => figures::run(),

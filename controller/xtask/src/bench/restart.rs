@@ -1,0 +1,277 @@
+//! `cargo xtask bench restart`: a killed module is back, and a saved document runs, beside what the engine does by itself.
+//!
+//! Times are those of the engine's own events, so both sides are measured by the same clock and nothing is polled. Ratios
+//! count; needs Docker and a static busybox.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// Modules, and containers beside them; each is killed once.
+const ROUNDS: usize = 5;
+const LIMIT: Duration = Duration::from_secs(60);
+/// Modules have run well before they are killed.
+const SETTLE: Duration = Duration::from_secs(12);
+/// An address of its own, so that a fleet on 127.0.0.1 is not disturbed.
+const ADDRESS: &str = "127.0.74.1";
+const IMAGE: &str = "hemline-bench/busybox:1";
+
+/// Builds, measures, prints.
+pub(crate) fn run() -> Result<bool> {
+    let root = crate::workspace_root()?;
+    let built =
+        crate::cargo().args(["build", "--release", "--quiet", "--package", "hemline-cli"]).status()?;
+    ensure!(built.success(), "the release build failed");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    make_image()?;
+    let place = Place::new(&target.join("release/hem"))?;
+    let fleet = place.start()?;
+    for n in 0..ROUNDS {
+        docker(&["run", "-d", "--restart=always", "--name", &place.peer(n), IMAGE, "sleep", "100000"])?;
+    }
+    std::thread::sleep(SETTLE);
+
+    let mut rows = Vec::new();
+    let mut killed = Vec::new();
+    let mut engine = Vec::new();
+    for n in 0..ROUNDS {
+        killed.push(crash(&place.module(n))?);
+        engine.push(crash(&place.peer(n))?);
+    }
+    rows.push(("crash (SIGKILL to the program) → running again", killed, "its restart policy", engine));
+    let mut by_hand = Vec::new();
+    let mut peer = Vec::new();
+    for n in 0..ROUNDS {
+        by_hand.push(by_hand_killed(&place.module(n))?);
+        peer.push(killed_and_started(&place.peer(n))?);
+    }
+    rows.push(("`docker kill` → running again", by_hand, "`docker kill; docker start`", peer));
+    let mut saved = Vec::new();
+    let mut run = Vec::new();
+    for n in 0..ROUNDS {
+        saved.push(place.save(n)?);
+        run.push(place.docker_run(n)?);
+    }
+    rows.push(("document saved → new container running", saved, "`docker run` of the same", run));
+    fleet.stop()?;
+
+    println!("\n| what (median of {ROUNDS}) | ours | the engine | | ratio |");
+    println!("|---|---|---|---|---|");
+    for (what, mut ours, how, mut theirs) in rows {
+        let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+        let ratio = ours.as_secs_f64() / theirs.as_secs_f64().max(0.000_001);
+        println!("| {what} | {} ms | {} ms | {how} | {ratio:.2} |", ours.as_millis(), theirs.as_millis());
+    }
+    Ok(true)
+}
+
+/// The program dies by itself, as far as the engine can tell.
+fn crash(name: &str) -> Result<Duration> {
+    let pid = docker(&["inspect", "-f", "{{.State.Pid}}", name])?;
+    let since = now()?;
+    ensure!(Command::new("kill").args(["-9", &pid]).status()?.success(), "cannot kill {pid}");
+    from_end_to_start(name, since)
+}
+
+fn by_hand_killed(name: &str) -> Result<Duration> {
+    let since = now()?;
+    docker(&["kill", name])?;
+    from_end_to_start(name, since)
+}
+
+/// No engine starts again what somebody killed through it; the shortest that a person could do.
+fn killed_and_started(name: &str) -> Result<Duration> {
+    let since = now()?;
+    let script = format!("docker kill {name} && docker start {name}");
+    ensure!(
+        Command::new("sh").args(["-c", &script]).stdout(Stdio::null()).status()?.success(),
+        "cannot restart {name}"
+    );
+    from_end_to_start(name, since)
+}
+
+fn from_end_to_start(name: &str, since: f64) -> Result<Duration> {
+    let begin = Instant::now();
+    while begin.elapsed() < LIMIT {
+        let events = events(name, since)?;
+        let died = events.iter().find(|(_, action)| action == "die").map(|(at, _)| *at);
+        let started = |died: u64| events.iter().find(|(at, action)| action == "start" && *at > died);
+        if let Some((died, (started, _))) = died.and_then(|died| Some((died, started(died)?))) {
+            return Ok(Duration::from_nanos(started - died));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("{name} was not started again within {} s", LIMIT.as_secs())
+}
+
+fn from_to_start(name: &str, since: f64) -> Result<Duration> {
+    let begin = Instant::now();
+    while begin.elapsed() < LIMIT {
+        let started = events(name, since)?.into_iter().find(|(_, action)| action == "start");
+        if let Some((at, _)) = started {
+            return Ok(Duration::from_secs_f64((Duration::from_nanos(at).as_secs_f64() - since).max(0.0)));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("{name} was not started within {} s", LIMIT.as_secs())
+}
+
+/// What the engine remembers of one container: nanoseconds and what happened.
+fn events(name: &str, since: f64) -> Result<Vec<(u64, String)>> {
+    let (since, until) = (format!("{since:.6}"), format!("{:.6}", now()?));
+    let filter = format!("container={name}");
+    let text = docker(&[
+        "events",
+        "--since",
+        &since,
+        "--until",
+        &until,
+        "--filter",
+        &filter,
+        "--format",
+        "{{.TimeNano}} {{.Action}}",
+    ])?;
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(lines.filter_map(|(at, action)| Some((at.parse().ok()?, action.to_owned()))).collect())
+}
+
+fn now() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
+}
+
+fn docker(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("docker").args(arguments).output().context("cannot run docker")?;
+    ensure!(
+        output.status.success(),
+        "docker {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn make_image() -> Result<()> {
+    let script = format!(
+        "set -e; d=$(mktemp -d); mkdir $d/bin; cp $(command -v busybox) $d/bin/busybox; ln -s busybox $d/bin/sleep; \
+         tar -C $d -c . | docker import - {IMAGE} >/dev/null; rm -rf $d"
+    );
+    ensure!(Command::new("sh").args(["-c", &script]).status()?.success(), "cannot make {IMAGE}");
+    Ok(())
+}
+
+/// A fleet of one device with containers; everything of it is gone when it goes.
+struct Place {
+    hem: PathBuf,
+    base: PathBuf,
+}
+
+struct Fleet {
+    child: Child,
+    /// Kept open: the program goes on writing to it.
+    _output: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Place {
+    fn new(hem: &Path) -> Result<Self> {
+        let base = std::env::temp_dir().join(format!("hemline-restart-{}", std::process::id()));
+        fs::create_dir_all(base.join("fleet"))?;
+        let place = Self { hem: hem.to_owned(), base };
+        let modules: String = (0..ROUNDS).map(|n| place.document_of(&place.module(n))).collect();
+        fs::write(
+            place.base.join("fleet/fleet.yaml"),
+            format!(
+                "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: bench}}\nspec: {{edge: true}}\n---\n\
+                 apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {{name: base}}\nspec:\n  \
+                 targetCondition: '*'\n  modules:\n{modules}"
+            ),
+        )?;
+        Ok(place)
+    }
+
+    fn module(&self, n: usize) -> String {
+        format!("bench-ours-{n}-{}", self.id())
+    }
+
+    fn peer(&self, n: usize) -> String {
+        format!("bench-peer-{n}-{}", self.id())
+    }
+
+    fn id(&self) -> u32 {
+        std::process::id()
+    }
+
+    fn document_of(&self, module: &str) -> String {
+        format!(
+            "    {module}:\n      image: {IMAGE}\n      imagePullPolicy: never\n      createOptions: {{Cmd: [sleep, '100000']}}\n"
+        )
+    }
+
+    fn start(&self) -> Result<Fleet> {
+        let (data, folder) = (self.base.join("data"), self.base.join("fleet"));
+        let mut child = Command::new(&self.hem)
+            .args(["--data-dir".as_ref(), data.as_os_str(), "up".as_ref(), folder.as_os_str()])
+            .args(["--listen", ADDRESS])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.hem.display()))?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        while let Some(line) = lines.next() {
+            let line = line?;
+            if line.contains("modules running") {
+                ensure!(line.contains(&format!("{ROUNDS} of {ROUNDS}")), "not all modules came up: {line}");
+                return Ok(Fleet { child, _output: lines });
+            }
+        }
+        bail!("hem ended before the fleet was up")
+    }
+
+    /// Time from saving a document with one more module to the start of its container.
+    fn save(&self, n: usize) -> Result<Duration> {
+        let module = format!("bench-more-{n}-{}", self.id());
+        let text = format!(
+            "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {{name: more-{n}}}\nspec:\n  \
+             targetCondition: '*'\n  layered: true\n  priority: {}\n  modules:\n{}",
+            n + 1,
+            self.document_of(&module)
+        );
+        let since = now()?;
+        fs::write(self.base.join(format!("fleet/more-{n}.yaml")), text)?;
+        from_to_start(&module, since)
+    }
+
+    fn docker_run(&self, n: usize) -> Result<Duration> {
+        let name = format!("bench-run-{n}-{}", self.id());
+        let since = now()?;
+        docker(&["run", "-d", "--name", &name, IMAGE, "sleep", "100000"])?;
+        from_to_start(&name, since)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let script = format!("docker ps -aq --filter name=bench-.*-{} | xargs -r docker rm -f", self.id());
+        drop(Command::new("sh").args(["-c", &script]).output());
+        drop(fs::remove_dir_all(&self.base));
+    }
+}
+
+impl Fleet {
+    fn stop(mut self) -> Result<()> {
+        let told = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
+        ensure!(told.success(), "cannot signal hem");
+        ensure!(self.child.wait()?.success(), "hem did not end well");
+        Ok(())
+    }
+}
+
+fn median(values: &mut [Duration]) -> Duration {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
