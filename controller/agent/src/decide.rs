@@ -5,10 +5,12 @@
 //! Not here: carrying the actions out (`reconcile/execute.rs`).
 
 mod chain;
+pub mod drift;
 mod gate;
 pub mod health;
 pub mod memory;
 pub mod restart;
+pub mod shelf;
 pub mod spec_hash;
 pub mod trial;
 
@@ -17,12 +19,14 @@ use std::{
     fmt,
 };
 
+use hemline_model::edge::DriftRules;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::module::{EngineStatus, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen};
 use chain::{
     CLEAR, CLEAR_AND_RUN, Chain, MAKE, MAKE_AND_RUN, REMAKE, REMAKE_AND_RUN, TAKE_AWAY, TAKE_AWAY_STOPPED,
 };
+use drift::{Cure, Difference, Order};
 pub use memory::{Failure, Memory, Remembered};
 pub use restart::RestartPolicy;
 
@@ -81,6 +85,8 @@ pub struct Situation<'a> {
     pub now: Timestamp,
     /// Since when this configuration is kept up by this agent: the bounds of `startupOrder` count from then.
     pub since: Timestamp,
+    /// What happens to what somebody changed by hand.
+    pub drift: &'a DriftRules,
     /// When the machine booted, if known: what stopped before that did not stop by itself.
     pub booted: Option<Timestamp>,
 }
@@ -100,6 +106,8 @@ pub struct Decision {
     pub pulls_outstanding: bool,
     /// A later startup order waits only for this pass to end.
     pub again: bool,
+    /// What somebody changed by hand.
+    pub drift: Vec<Difference>,
 }
 
 impl Decision {
@@ -138,6 +146,8 @@ pub enum Step {
     Remove,
     /// Stop and start because its policy says so; counted.
     Restart,
+    /// Put back what somebody changed in place.
+    Mend,
 }
 
 impl fmt::Display for Step {
@@ -149,6 +159,7 @@ impl fmt::Display for Step {
             Self::Stop => "stop",
             Self::Remove => "remove",
             Self::Restart => "restart",
+            Self::Mend => "mend",
         })
     }
 }
@@ -170,6 +181,8 @@ pub enum Reason {
     NeverStarted,
     /// Stopped by this agent earlier, desired running now.
     DesiredRunning,
+    /// Somebody changed it by hand.
+    Drifted,
     /// Went down with the machine.
     MachineRestarted,
     /// Restart number n of its policy.
@@ -189,6 +202,7 @@ impl fmt::Display for Reason {
             Self::DesiredStopped => f.write_str("desired stopped"),
             Self::NeverStarted => f.write_str("created but never started"),
             Self::DesiredRunning => f.write_str("desired running again"),
+            Self::Drifted => f.write_str("somebody changed it by hand"),
             Self::MachineRestarted => f.write_str("stopped with the machine"),
             Self::Policy { restart } => write!(f, "restart {restart} by its restart policy"),
         }
@@ -224,7 +238,7 @@ pub enum WaitingFor {
 /// Decides. Calling it again with the same situation gives the same answer.
 #[must_use]
 pub fn decide(situation: &Situation<'_>) -> Decision {
-    let mut decision = Decision::default();
+    let mut decision = Decision { drift: drift::differences(situation), ..Decision::default() };
     let seen: BTreeMap<&ModuleKey, &Seen> = situation.seen.iter().map(|seen| (&seen.key, seen)).collect();
     let mut chains = removals(situation);
     for wanted in situation.wanted {
@@ -279,25 +293,30 @@ fn judge(situation: &Situation<'_>, wanted: &Wanted, seen: Option<&Seen>, decisi
         decision.wait(&wanted.key, None, WaitingFor::Runtime);
         return None;
     }
+    let order = drift::order(&decision.drift, &wanted.key);
     let Some(seen) = seen else {
+        if matches!(order, Order::LeaveAlone) {
+            decision.status.insert(name, RuntimeStatus::Stopped);
+            return None;
+        }
         let failed = situation.memory.retry_at(&wanted.key, &attempt(wanted));
         let status = if failed.is_some() { RuntimeStatus::Backoff } else { RuntimeStatus::Stopped };
         decision.status.insert(name, status);
-        return Some((if run { MAKE_AND_RUN } else { MAKE }, Reason::Added));
+        let reason = if matches!(order, Order::Put(_)) { Reason::Drifted } else { Reason::Added };
+        return Some((if run { MAKE_AND_RUN } else { MAKE }, reason));
     };
-    let (status, change) = match wanted.goal {
-        Goal::Running => should_run(situation, wanted, seen, decision),
-        Goal::Stopped => should_stand(seen),
+    let same = seen.hash.as_deref() == Some(wanted.hash.as_str());
+    let (status, change) = match (wanted.goal, order) {
+        (_, Order::Put(cure)) if same => heal(situation, wanted, seen, cure),
+        // Left as somebody put it; what died by itself while it was changed is started all the same.
+        (_, Order::LeaveAlone) if seen.by_hand || seen.paused => (RuntimeStatus::Stopped, None),
+        (Goal::Stopped, Order::LeaveAlone) if seen.status.is_up() => (RuntimeStatus::Running, None),
+        (Goal::Running, _) => should_run(situation, wanted, seen, decision),
+        (Goal::Stopped, _) => should_stand(seen),
     };
     decision.status.insert(name, status);
-    if seen.hash.as_deref() != Some(wanted.hash.as_str()) {
-        let steps = match (seen.status.is_up(), run) {
-            (true, true) => REMAKE_AND_RUN,
-            (true, false) => REMAKE,
-            (false, true) => CLEAR_AND_RUN,
-            (false, false) => CLEAR,
-        };
-        return Some((steps, Reason::SpecChanged));
+    if !same {
+        return Some((anew(seen, run), Reason::SpecChanged));
     }
     match seen.status {
         EngineStatus::Dead => Some((if run { CLEAR_AND_RUN } else { CLEAR }, Reason::Dead)),
@@ -307,6 +326,36 @@ fn judge(situation: &Situation<'_>, wanted: &Wanted, seen: Option<&Seen>, decisi
         | EngineStatus::Unhealthy
         | EngineStatus::Unknown => change,
     }
+}
+
+/// The steps that make a module anew.
+fn anew(seen: &Seen, run: bool) -> &'static [Step] {
+    match (seen.status.is_up() || seen.paused, run) {
+        (true, true) => REMAKE_AND_RUN,
+        (true, false) => REMAKE,
+        (false, true) => CLEAR_AND_RUN,
+        (false, false) => CLEAR,
+    }
+}
+
+/// Puts right what somebody changed by hand. It is no crash, so it is not counted as one, and nobody waits for it.
+fn heal(situation: &Situation<'_>, wanted: &Wanted, seen: &Seen, cure: Cure) -> (RuntimeStatus, Change) {
+    let run = wanted.goal == Goal::Running;
+    let steps: &'static [Step] = match cure {
+        Cure::Start => &[Step::Start],
+        Cure::Restart => &[Step::Stop, Step::Start],
+        Cure::Stop => &[Step::Stop],
+        Cure::Mend => &[Step::Mend],
+        Cure::Remake => anew(seen, run),
+    };
+    let status = match seen.status {
+        EngineStatus::Running => RuntimeStatus::Running,
+        EngineStatus::Unhealthy => RuntimeStatus::Unhealthy,
+        EngineStatus::Dead => RuntimeStatus::Dead,
+        EngineStatus::Stopped | EngineStatus::Failed | EngineStatus::Unknown => RuntimeStatus::Stopped,
+    };
+    let failed = situation.memory.retry_at(&wanted.key, &attempt(wanted)).is_some();
+    (if failed && run { RuntimeStatus::Backoff } else { status }, Some((steps, Reason::Drifted)))
 }
 
 fn should_stand(seen: &Seen) -> (RuntimeStatus, Change) {

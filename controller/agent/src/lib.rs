@@ -17,6 +17,7 @@ pub mod methods;
 pub mod module;
 pub mod reconcile;
 pub mod runtime;
+pub mod secrets;
 mod session;
 pub mod shim;
 pub mod spec;

@@ -51,12 +51,25 @@ pub struct ModuleSpec {
     pub key: ModuleKey,
     /// Hash over the normalised spec; equal hashes mean that nothing has to be recreated.
     pub hash: String,
+    /// What it was right after it had been made, of that which the engine lets anybody change in place. Empty before.
+    pub traits: BTreeMap<String, Value>,
     /// Environment, injected variables last.
     pub env: Vec<(String, String)>,
+    /// Variables whose values only this device knows.
+    pub secret_env: Vec<(String, Secret)>,
     /// The health check that its documents ask for; the engine's own one counts without it.
     pub health: Option<HealthCheck>,
     /// The part that differs per runtime.
     pub body: SpecBody,
+}
+
+impl ModuleSpec {
+    /// The whole environment, secrets included. For the runtime that makes the module, and nobody else.
+    #[must_use]
+    pub fn whole_env(&self) -> Vec<(String, String)> {
+        let secret = self.secret_env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        self.env.iter().cloned().chain(secret).collect()
+    }
 }
 
 /// What differs per runtime.
@@ -121,6 +134,14 @@ pub enum PullPolicy {
 pub struct Seen {
     /// Name and runtime.
     pub key: ModuleKey,
+    /// What the engine calls it; none where a module is its name.
+    pub id: Option<String>,
+    /// What the engine lets anybody change in place, by its path in the module's document.
+    pub traits: BTreeMap<String, Value>,
+    /// Somebody else than this agent ended it through the engine.
+    pub by_hand: bool,
+    /// Somebody froze it.
+    pub paused: bool,
     /// The spec hash it was made with; none when it carries none.
     pub hash: Option<String>,
     /// State according to the engine.

@@ -7,6 +7,7 @@ mod course;
 pub mod execute;
 pub mod report;
 pub mod store;
+mod tidy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,11 +26,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentStatus, ModuleState},
-    decide::{self, Decision, Images, Memory, Situation, Wanted, trial::Course},
+    decide::{self, Decision, Images, Memory, Situation, Wanted, drift, shelf::Shelf, trial::Course},
     health::Checks,
     module::{Identities, ModuleKey, ModuleKind, ModuleSpec, RuntimeStatus, Seen},
     runtime::{Runtime, RuntimeError, RuntimeEvent},
-    spec::{self, Site},
+    secrets::Secrets,
+    spec::{self, Own, Site},
     uplink::{DesiredDocument, LinkState},
     workload::Workload,
 };
@@ -87,6 +89,10 @@ pub struct Reconciler {
     images: Images,
     pulls: JoinSet<Fetched>,
     checks: Checks,
+    secrets: Secrets,
+    /// Images that this agent fetched, and when they were looked through.
+    shelf: Shelf,
+    tidied: Timestamp,
     /// The configuration that is being kept up.
     in_force: Option<InForce>,
     /// What became of the newest configuration that could be read.
@@ -119,8 +125,8 @@ pub struct View {
     pub wanted: Vec<Wanted>,
     /// How to make them.
     pub specs: BTreeMap<ModuleKey, ModuleSpec>,
-    /// Desired modules whose identity is not known.
-    pub nameless: BTreeSet<String>,
+    /// Desired modules that cannot be made yet, and why: no identity, or no secret.
+    pub unready: BTreeMap<String, String>,
     /// Modules found.
     pub seen: Vec<Seen>,
     /// Runtimes that did not answer, and why.
@@ -149,6 +155,9 @@ pub fn prepare(
         images: Images::default(),
         pulls: JoinSet::new(),
         checks: Checks::default(),
+        secrets: store.secrets(),
+        shelf: store.load_shelf(),
+        tidied: Timestamp::now(),
         in_force: None,
         course: course.map(Course::restarted),
         kept_good: good.clone(),
@@ -215,10 +224,12 @@ impl Reconciler {
         let mut view = self.look().await;
         self.notice_images(&view);
         let decision = self.decide(&view);
+        drift::note(&mut self.memory.drift, &decision.drift, Timestamp::now());
         if decision.pulls_outstanding {
             // Nothing has begun to change yet.
             self.since = Timestamp::now();
         }
+        self.note_ailing(&view, &decision);
         self.prepare_sockets(&view);
         let acted = self.execute(&view, &decision).await;
         for key in &decision.healthy {
@@ -230,6 +241,9 @@ impl Reconciler {
         }
         let after = self.decide(&view);
         self.forget(&view);
+        self.memory.notice(&view.wanted, &view.seen);
+        drift::note(&mut self.memory.drift, &after.drift, Timestamp::now());
+        self.tidy(&view).await;
         let went_back = self.judge_trial(&view, &after);
         self.report(&view, &after);
         self.save_memory();
@@ -250,7 +264,7 @@ impl Reconciler {
         let mut view = View {
             wanted: Vec::new(),
             specs: BTreeMap::new(),
-            nameless: BTreeSet::new(),
+            unready: BTreeMap::new(),
             seen: Vec::new(),
             silent: BTreeMap::new(),
         };
@@ -262,12 +276,26 @@ impl Reconciler {
         if let Some(in_force) = &self.in_force {
             for (name, module) in &in_force.desired.modules {
                 let Some(identity) = identities.get(name) else {
-                    view.nameless.insert(name.clone());
+                    let why = format!("module {name:?} has no identity yet; it is asked for again");
+                    view.unready.insert(name.clone(), why);
                     continue;
                 };
+                let secrets = match self.secrets.of(module) {
+                    Ok(secrets) => secrets,
+                    Err(error) => {
+                        view.unready
+                            .insert(name.clone(), format!("module {name:?}: {}", crate::causes(&error)));
+                        continue;
+                    }
+                };
                 let socket = self.workload.socket(name);
-                let (wanted, spec) =
-                    spec::build(&self.site, &in_force.desired, name, module, identity, &socket);
+                let own = Own { identity, socket: &socket, secrets: &secrets };
+                let (wanted, mut spec) = spec::build(&self.site, &in_force.desired, name, module, own);
+                if let Some(made) =
+                    self.memory.of(&wanted.key).and_then(|remembered| remembered.made.as_ref())
+                {
+                    spec.traits.clone_from(&made.traits);
+                }
                 view.specs.insert(wanted.key.clone(), spec);
                 view.wanted.push(wanted);
             }
@@ -306,10 +334,12 @@ impl Reconciler {
             // Without any configuration nothing is known to be wrong.
             return Decision::default();
         }
+        let hemline = self.in_force.as_ref().and_then(|in_force| in_force.desired.hemline.as_ref());
+        let rules = hemline.and_then(|hemline| hemline.drift.clone()).unwrap_or_default();
         let silent: BTreeSet<ModuleKind> = view.silent.keys().copied().collect();
-        // A desired module without identity is neither made nor taken away.
+        // A desired module without identity or secret is neither made nor taken away.
         let seen: Vec<Seen> =
-            view.seen.iter().filter(|seen| !view.nameless.contains(&seen.key.name)).cloned().collect();
+            view.seen.iter().filter(|seen| !view.unready.contains_key(&seen.key.name)).cloned().collect();
         decide::decide(&Situation {
             wanted: &view.wanted,
             seen: &seen,
@@ -318,6 +348,7 @@ impl Reconciler {
             images: &self.images,
             now: Timestamp::now(),
             since: self.since,
+            drift: &rules,
             // Asked every time: it moves with the clock, as the times of modules do.
             booted: store::boot_time(),
         })
@@ -336,7 +367,7 @@ impl Reconciler {
         if self.in_force.is_some() {
             let seen = |name: &str| view.seen.iter().any(|seen| seen.key.name == name);
             let wanted = |name: &str| view.wanted.iter().any(|wanted| wanted.key.name == name);
-            self.workload.retain(|name| wanted(name) || seen(name) || view.nameless.contains(name));
+            self.workload.retain(|name| wanted(name) || seen(name) || view.unready.contains_key(name));
         }
     }
 
@@ -348,7 +379,7 @@ impl Reconciler {
         let keys: BTreeSet<&ModuleKey> =
             view.specs.keys().chain(view.seen.iter().map(|seen| &seen.key)).collect();
         let hashes: BTreeSet<&str> = view.specs.values().map(|spec| spec.hash.as_str()).collect();
-        if view.nameless.is_empty() {
+        if view.unready.is_empty() {
             self.memory.retain(|key| keys.contains(key));
         }
         self.images.ready.retain(|hash| hashes.contains(hash.as_str()));
@@ -377,7 +408,7 @@ impl Reconciler {
                 in_force,
                 &self.outcome,
                 &modules,
-                HemlineReported { config: self.config_reported() },
+                HemlineReported { config: self.config_reported(), drift: drift::reported(&self.memory) },
             );
             publish(&self.ends.report, Some(document));
         } else if self.refused.is_some() {

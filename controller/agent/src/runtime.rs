@@ -34,6 +34,8 @@ pub trait Runtime: Send + Sync + 'static {
         spec: &'a ModuleSpec,
         probe: &'a Probe,
     ) -> BoxFuture<'a, Result<Verdict, RuntimeError>>;
+    /// Takes an image away that nothing uses.
+    fn discard<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Discarded, RuntimeError>>;
     /// The newest lines of its output, oldest first.
     fn logs<'a>(
         &'a self,
@@ -48,15 +50,29 @@ pub trait Runtime: Send + Sync + 'static {
 /// What a pull did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulled {
-    /// The image was fetched, or checked against its registry.
-    Fetched,
-    /// The image is here; the registry was not needed.
+    /// An image was fetched that was not on the device before.
+    Fetched {
+        /// What the engine calls it.
+        id: String,
+    },
+    /// The image is here: the registry has no other, or was not needed.
     AlreadyThere,
     /// The registry could not be asked, and the image that is here will do.
     KeptLocal {
         /// Why the registry could not be asked.
         because: String,
     },
+}
+
+/// What became of an image that was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discarded {
+    /// It is gone now.
+    Now,
+    /// It was not there.
+    Already,
+    /// Somebody else uses it, or has given it a name.
+    InUse,
 }
 
 /// What a start did.

@@ -3,10 +3,15 @@
 //! Here the environment of modules is put together (reference edge-runtime §3.8, device-protocol §2.2) and the spec hash
 //! is taken. Not here: reading the twin (`model::edge`), the ContainerCreate body (`runtime/docker/body.rs`).
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use hemline_model::Secret;
 use hemline_model::edge::{
-    AgentDesired, AgentModule, ImagePullPolicy, ModuleSettings, ModuleStatus, RegistryCredential as Login,
+    AgentDesired, AgentModule, EnvEntry, ImagePullPolicy, ModuleSettings, ModuleStatus,
+    RegistryCredential as Login,
 };
 use serde_json::{Value, json};
 
@@ -16,6 +21,7 @@ use crate::{
         ContainerSpec, Identity, ModuleKey, ModuleKind, ModuleSpec, ProcessSpec, PullPolicy,
         RegistryCredential, SpecBody,
     },
+    secrets::Values,
 };
 
 /// Version of the workload API that modules are told (reference edge-runtime §4).
@@ -51,16 +57,27 @@ impl Site {
 /// Variable that names the MQTT port when it is not 8883.
 pub const MQTT_PORT: &str = "HEM_GATEWAY_MQTT_PORT";
 
-/// Builds one module from its desired settings and its identity. `socket` is its workload socket on the host.
+/// What belongs to one module and stands in no document.
+#[derive(Debug, Clone, Copy)]
+pub struct Own<'a> {
+    /// Its identity in the hub.
+    pub identity: &'a Identity,
+    /// Its workload socket on the host.
+    pub socket: &'a Path,
+    /// The secrets that it wants.
+    pub secrets: &'a Values,
+}
+
+/// Builds one module from its desired settings and what is its own.
 #[must_use]
 pub fn build(
     site: &Site,
     desired: &AgentDesired,
     name: &str,
     module: &AgentModule,
-    identity: &Identity,
-    socket: &Path,
+    own: Own<'_>,
 ) -> (Wanted, ModuleSpec) {
+    let Own { identity, socket, secrets } = own;
     let kind = match &module.settings {
         ModuleSettings::Docker(_) => ModuleKind::Docker,
         ModuleSettings::Process(_) => ModuleKind::Process,
@@ -70,7 +87,7 @@ pub fn build(
         ModuleKind::Docker => format!("unix://{CONTAINER_SOCKET}"),
         ModuleKind::Process => format!("unix://{}", socket.display()),
     };
-    let hash = hash(site, name, module, identity, socket);
+    let hash = hash(site, name, module, own);
     let pull = match module.image_pull_policy {
         ImagePullPolicy::OnCreate => PullPolicy::OnCreate,
         ImagePullPolicy::Never => PullPolicy::Never,
@@ -90,7 +107,18 @@ pub fn build(
     let body = body(site, desired, module, pull, socket);
     // Configurations whose checks are not sound are refused when they are read.
     let health = module.health.as_ref().and_then(|health| health.check().ok());
-    (wanted, ModuleSpec { key, hash, env, health, body })
+    (
+        wanted,
+        ModuleSpec {
+            key,
+            hash,
+            traits: BTreeMap::new(),
+            env,
+            secret_env: secret_env(module, secrets),
+            health,
+            body,
+        },
+    )
 }
 
 fn body(
@@ -120,7 +148,8 @@ fn body(
 /// Everything whose change means that the module has to be made anew: what it runs and with which environment, and what
 /// it was told about its identity and its hub. What only the agent acts on (`status`, `restartPolicy`, `startupOrder`,
 /// `imagePullPolicy`, `health`) changes live, as plans say; IoT Edge recreates for most of it (reference edge-runtime §3.3).
-fn hash(site: &Site, name: &str, module: &AgentModule, identity: &Identity, socket: &Path) -> String {
+fn hash(site: &Site, name: &str, module: &AgentModule, own: Own<'_>) -> String {
+    let Own { identity, socket, secrets } = own;
     let settings = match &module.settings {
         ModuleSettings::Docker(docker) => json!({
             "type": "docker",
@@ -132,11 +161,18 @@ fn hash(site: &Site, name: &str, module: &AgentModule, identity: &Identity, sock
     };
     let env: serde_json::Map<String, Value> =
         module.env.iter().map(|(name, entry)| (name.clone(), Value::String(entry.as_text()))).collect();
+    // Another value means another module; of the values themselves only this hash leaves the device.
+    let secret: Vec<(String, &str)> = secrets
+        .iter()
+        .map(|(secret, value)| (format!("{}/{}", secret.name, secret.key), value.expose()))
+        .collect();
+    let secret = (!secret.is_empty()).then(|| spec_hash(&json!(secret)));
     spec_hash(&json!({
         "name": name,
         "version": module.version.as_deref().unwrap_or_default(),
         "settings": settings,
         "env": env,
+        "secrets": secret,
         "generationId": identity.generation_id,
         "hub": site.hub,
         "gateway": site.gateway_of(module),
@@ -167,6 +203,7 @@ fn environment(
         .env
         .iter()
         .filter(|(name, _)| injected.iter().all(|(reserved, _)| reserved != name))
+        .filter(|(_, entry)| entry.secret_ref.is_none())
         .map(|(name, entry)| (name.clone(), entry.as_text()))
         .collect();
     if !module.env.contains_key("RuntimeLogLevel") {
@@ -177,6 +214,15 @@ fn environment(
     }
     env.extend(injected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     env
+}
+
+/// Variables whose values only the device knows.
+fn secret_env(module: &AgentModule, secrets: &Values) -> Vec<(String, Secret)> {
+    let one = |(name, entry): (&String, &EnvEntry)| {
+        let value = secrets.get(entry.secret_ref.as_ref()?)?;
+        Some((name.clone(), value.clone()))
+    };
+    module.env.iter().filter_map(one).collect()
 }
 
 /// The login for an image's registry (reference edge-runtime §1.4.3).
@@ -198,7 +244,7 @@ fn registry(image: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use hemline_model::Secret;
+    use hemline_model::edge::SecretKeyRef;
 
     use super::*;
 
@@ -222,7 +268,25 @@ mod tests {
             mqtt_port: 8883,
         };
         let identity = Identity { generation_id: generation.into(), key: Secret::new("a2V5") };
-        build(&site, &desired, "m", &desired.modules["m"], &identity, Path::new("/run/hem/m/workload.sock"))
+        let secrets = Values::from([(
+            SecretKeyRef { name: "cam".into(), key: "token".into() },
+            Secret::new(generation.replace('g', "value ")),
+        )]);
+        let module = &desired.modules["m"];
+        let secrets =
+            if module.env.values().any(|entry| entry.secret_ref.is_some()) { secrets } else { Values::new() };
+        let socket = Path::new("/run/hem/m/workload.sock");
+        build(&site, &desired, "m", module, Own { identity: &identity, socket, secrets: &secrets })
+    }
+
+    #[test]
+    fn secrets_reach_the_module_and_its_hash_only() {
+        let mut module = docker("{}");
+        module["env"]["TOKEN"] = json!({"secretRef": {"name": "cam", "key": "token"}});
+        let (wanted, spec) = built(&module, "g1");
+        assert!(spec.whole_env().contains(&("TOKEN".to_owned(), "value 1".to_owned())));
+        assert!(!format!("{spec:?}").contains("value 1"), "{spec:?}");
+        assert_ne!(wanted.hash, built(&module, "g2").0.hash);
     }
 
     fn docker(options: &str) -> Value {

@@ -7,7 +7,9 @@ mod it {
     mod decide_model;
     mod decide_tables;
     mod docker;
+    mod drift_tables;
     mod fake_hub;
+    mod hands;
     mod health;
     mod process;
     mod rollback;

@@ -17,13 +17,13 @@ pub use agent::{
 pub use drift::{DriftRules, PathRule};
 pub use hub::{HubDesired, HubReported, HubRoute, StoreAndForward, StoreLimits};
 pub use reported::{
-    AgentModuleReported, AgentReported, ConfigReported, DesiredStatus, HemlineReported, Platform,
-    RuntimeReported, RuntimeStatus, Version,
+    AgentModuleReported, AgentReported, ConfigReported, DesiredStatus, DriftReported, HemlineReported,
+    Platform, RuntimeReported, RuntimeStatus, Version,
 };
 
 pub use crate::document::{
     Drift, DriftMode, Health, HealthCheck, ImagePullPolicy, ModuleStatus, ModuleType, Probe, ProcessLimits,
-    RestartPolicy,
+    RestartPolicy, SecretKeyRef,
 };
 
 /// Why a desired section cannot be used. The code goes into `lastDesiredStatus` (reference edge-runtime §1.5, §2.2).

@@ -25,7 +25,7 @@ use hemline_query::{route::Route, target::TargetCondition};
 
 use crate::pointer::escape;
 use crate::{
-    document::{Auth, Drift, Health, Object, Rollout},
+    document::{Auth, Drift, Health, Object, Rollout, SecretKeyRef},
     finding::{Finding, Position, RuleId, Severity},
     id::{DeviceId, DocumentName, ModuleId},
     text::RawDocument,
@@ -177,7 +177,7 @@ pub struct ModuleSpec {
     /// Body of the container-create call, for docker; the text form is parsed already.
     pub create_options: Option<Object>,
     /// Environment; numbers and truth values are texts already.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvSetting>,
     /// Default [`RestartPolicy::Always`].
     pub restart_policy: Option<RestartPolicy>,
     /// Default [`ModuleStatus::Running`].
@@ -196,6 +196,20 @@ pub struct ModuleSpec {
     pub working_directory: Option<String>,
     /// What the program may use at most, for process.
     pub limits: Option<ProcessLimits>,
+}
+
+/// What a variable is set to, in the form in which it is merged and sent.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub enum EnvSetting {
+    /// A text.
+    Text(String),
+    /// A value that only the device knows.
+    #[serde(rename_all = "camelCase")]
+    Secret {
+        /// Which.
+        secret_ref: SecretKeyRef,
+    },
 }
 
 /// The text of a route as it goes on the wire, and its settings.

@@ -125,7 +125,7 @@ fn agent_module(module: &Map<String, Value>) -> Result<AgentModule, &'static str
         startup_order: read(module, "startupOrder"),
         image_pull_policy: read(module, "imagePullPolicy").unwrap_or_default(),
         health: read(module, "health"),
-        env: env.map(|(key, value)| (key.clone(), EnvEntry { value: value.clone() })).collect(),
+        env: env.map(|(key, value)| (key.clone(), EnvEntry::merged(value))).collect(),
         settings,
     })
 }

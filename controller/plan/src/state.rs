@@ -430,7 +430,10 @@ fn readable(id: &ModuleId, desired: &Map<String, Value>) -> Map<String, Value> {
         let entry = map.get_mut("modules").and_then(|modules| modules.get_mut(name));
         let Some(entry) = entry.and_then(Value::as_object_mut) else { continue };
         if !module.env.is_empty() {
-            let env = module.env.iter().map(|(name, entry)| (name.clone(), entry.value.clone()));
+            let env = module.env.iter().map(|(name, entry)| match entry.secret_ref {
+                Some(_) => (name.clone(), Value::from(entry.as_text())),
+                None => (name.clone(), entry.value.clone()),
+            });
             entry.insert("env".to_owned(), Value::Object(env.collect()));
         }
         let ModuleSettings::Docker(docker) = &module.settings else { continue };

@@ -67,6 +67,7 @@ impl Chain {
             | Reason::NotDesired
             | Reason::DesiredStopped => true,
             Reason::NeverStarted
+            | Reason::Drifted
             | Reason::DesiredRunning
             | Reason::MachineRestarted
             | Reason::Policy { .. } => false,
@@ -76,7 +77,7 @@ impl Chain {
     pub(super) fn starts_something(&self) -> bool {
         self.steps.iter().any(|step| match step {
             Step::Start | Step::Restart => true,
-            Step::Pull | Step::Create | Step::Stop | Step::Remove => false,
+            Step::Pull | Step::Create | Step::Stop | Step::Remove | Step::Mend => false,
         })
     }
 

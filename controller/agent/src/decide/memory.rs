@@ -8,13 +8,19 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Reason, Step, restart};
-use crate::module::ModuleKey;
+use super::{
+    Action, Reason, Step, Wanted,
+    drift::{Made, Row},
+    restart,
+};
+use crate::module::{ModuleKey, Seen};
 
 /// Everything remembered.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
     modules: BTreeMap<ModuleKey, Remembered>,
+    /// What somebody changed by hand.
+    pub drift: Vec<Row>,
 }
 
 /// What is remembered about one module.
@@ -28,6 +34,9 @@ pub struct Remembered {
     pub last_restart: Option<Timestamp>,
     /// This agent stopped it, so that its exit is not a failure.
     pub held: bool,
+    /// What it was right after this agent had made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// The last command on it failed.
     #[serde(skip)]
     pub failure: Option<Failure>,
@@ -88,6 +97,28 @@ impl Memory {
         failure.at.checked_add(restart::pause(failure.count)).ok()
     }
 
+    /// A module is about to be made: what is known about the one before does not hold for it.
+    pub fn making(&mut self, key: &ModuleKey) {
+        if let Some(remembered) = self.modules.get_mut(key) {
+            remembered.made = None;
+        }
+    }
+
+    /// Remembers modules as they are right after they were made.
+    pub fn notice(&mut self, wanted: &[Wanted], seen: &[Seen]) {
+        for wanted in wanted {
+            let found = seen.iter().find(|seen| seen.key == wanted.key);
+            let Some(found) = found.filter(|seen| seen.hash.as_deref() == Some(wanted.hash.as_str())) else {
+                continue;
+            };
+            let remembered = self.modules.entry(wanted.key.clone()).or_default();
+            if remembered.made.as_ref().is_none_or(|made| made.hash != wanted.hash) {
+                let (hash, id, traits) = (wanted.hash.clone(), found.id.clone(), found.traits.clone());
+                remembered.made = Some(Made { hash, id, traits });
+            }
+        }
+    }
+
     /// An action succeeded.
     pub fn succeeded(&mut self, action: &Action, now: Timestamp) {
         let remembered = self.modules.entry(action.key.clone()).or_default();
@@ -95,7 +126,7 @@ impl Memory {
             remembered.failure = None;
         }
         match action.step {
-            Step::Pull => {}
+            Step::Pull | Step::Mend => {}
             Step::Create => {
                 remembered.restarts = 0;
                 remembered.last_restart = None;

@@ -11,7 +11,7 @@ use tokio::task::JoinError;
 use super::{Reconciler, View};
 use crate::{
     decide::{Action, Decision, Step},
-    module::{ModuleKey, ModuleSpec},
+    module::{ModuleKey, ModuleSpec, SpecBody},
     runtime::{Pulled, RuntimeError},
 };
 
@@ -19,6 +19,7 @@ use crate::{
 pub(super) struct Fetched {
     action: Action,
     hash: String,
+    image: String,
     outcome: Result<Pulled, RuntimeError>,
 }
 
@@ -37,6 +38,11 @@ impl Reconciler {
                 continue;
             }
             acted = true;
+            if matches!(action.step, Step::Create | Step::Remove) {
+                // On disk first: a container made right before a crash must not look like somebody else's.
+                self.memory.making(&action.key);
+                self.save_memory();
+            }
             let outcome = self.act(action, spec).await;
             let now = Timestamp::now();
             match outcome {
@@ -67,7 +73,7 @@ impl Reconciler {
         };
         let name = &action.key.name;
         match action.step {
-            Step::Create => match spec {
+            Step::Create | Step::Mend => match spec {
                 Some(spec) => runtime.create(spec).await,
                 // Only desired modules are created, and each of them has a spec.
                 None => Ok(()),
@@ -93,12 +99,16 @@ impl Reconciler {
         tracing::info!(module = action.key.name, "fetching the image of a module");
         self.pulls.spawn(async move {
             let outcome = runtime.pull(&spec).await;
-            Fetched { action, hash: spec.hash, outcome }
+            let image = match spec.body {
+                SpecBody::Container(container) => container.image,
+                SpecBody::Process(_) => String::new(),
+            };
+            Fetched { action, hash: spec.hash, image, outcome }
         });
     }
 
     pub(super) fn take_pull(&mut self, fetched: Result<Fetched, JoinError>) {
-        let Fetched { action, hash, outcome } = match fetched {
+        let Fetched { action, hash, image, outcome } = match fetched {
             Ok(fetched) => fetched,
             Err(error) => {
                 // Which one it was is not known any more; every pull is asked for again.
@@ -117,6 +127,10 @@ impl Reconciler {
                         because,
                         "registry not reachable; the image that is here is used"
                     );
+                }
+                if let Pulled::Fetched { id } = pulled {
+                    self.shelf.fetched(id, image, now);
+                    self.store.save_shelf(&self.shelf);
                 }
                 self.images.ready.insert(hash);
                 self.memory.succeeded(&action, now);

@@ -82,9 +82,7 @@ pub(super) fn failures(memory: &Memory, view: &View) -> Vec<String> {
             found.push(format!("the {kind} runtime is not available: {reason}"));
         }
     }
-    for name in &view.nameless {
-        found.push(format!("module {name:?} has no identity yet; it is asked for again"));
-    }
+    found.extend(view.unready.values().cloned());
     found
 }
 

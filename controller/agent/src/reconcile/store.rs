@@ -11,14 +11,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    decide::{Memory, Remembered, trial::Course},
+    decide::{Memory, Remembered, shelf::Shelf, trial::Course},
     module::{Identities, Identity, ModuleKey, ModuleKind},
+    secrets::Secrets,
     shim::records::write,
     uplink::DesiredDocument,
 };
 
 const CONFIG: &str = "config.json";
+const DRIFT: &str = "drift.json";
 const COURSE: &str = "course.json";
+const SHELF: &str = "images.json";
 const IDENTITIES: &str = "identities.json";
 const MEMORY: &str = "memory.json";
 
@@ -62,6 +65,12 @@ impl Store {
         Self { folder }
     }
 
+    /// Where secrets of this device are looked for.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        Secrets::beside(&self.folder)
+    }
+
     /// The newest configuration that could be read.
     #[must_use]
     pub fn load_config(&self) -> Option<DesiredDocument> {
@@ -94,6 +103,17 @@ impl Store {
         self.write(COURSE, &SavedCourse { course: course.clone(), good });
     }
 
+    /// The images that this agent fetched.
+    #[must_use]
+    pub fn load_shelf(&self) -> Shelf {
+        self.read(SHELF).unwrap_or_default()
+    }
+
+    /// Keeps them.
+    pub fn save_shelf(&self, shelf: &Shelf) {
+        self.write(SHELF, shelf);
+    }
+
     /// The last known identities.
     #[must_use]
     pub fn load_identities(&self) -> Identities {
@@ -116,7 +136,7 @@ impl Store {
         }
     }
 
-    /// Restart counts and held modules.
+    /// Restart counts, held modules, what was made, and the ledger of drift.
     #[must_use]
     pub fn load_memory(&self) -> Memory {
         let saved: Vec<SavedMemory> = self.read(MEMORY).unwrap_or_default();
@@ -124,6 +144,7 @@ impl Store {
         for SavedMemory { kind, name, remembered } in saved {
             memory.restore(ModuleKey { kind, name }, remembered);
         }
+        memory.drift = self.read(DRIFT).unwrap_or_default();
         memory
     }
 
@@ -138,6 +159,7 @@ impl Store {
             })
             .collect();
         self.write(MEMORY, &saved);
+        self.write(DRIFT, &memory.drift);
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {

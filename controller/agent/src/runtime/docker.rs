@@ -4,9 +4,11 @@
 //! what an author wrote in createOptions, and would refuse states that another engine invents.
 
 mod body;
+mod hands;
 mod image;
 mod inspect;
 mod logs;
+mod mend;
 mod network;
 mod probe;
 mod socket;
@@ -30,8 +32,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped, Verdict,
+    Discarded, LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped,
+    Verdict,
 };
+use hands::Hands;
+
 use crate::{
     module::{ContainerSpec, ModuleKey, ModuleKind, ModuleSpec, Probe, Seen, SpecBody},
     unix_http::{UnixHttp, encode, message},
@@ -79,6 +84,7 @@ pub async fn bridge_address(socket: Option<&str>) -> Option<IpAddr> {
 pub struct DockerRuntime {
     owner: Owner,
     configured: Option<String>,
+    hands: Hands,
     /// Found when first needed: the engine may be started after the agent. What is known of it then (version, bridge, log
     /// driver) holds until the agent starts again.
     connection: OnceCell<Connection>,
@@ -98,7 +104,7 @@ impl DockerRuntime {
     /// Names the engine's socket (`/path` or `unix:///path`); none means to look in the usual places.
     #[must_use]
     pub fn new(owner: Owner, socket: Option<String>) -> Self {
-        Self { owner, configured: socket, connection: OnceCell::new() }
+        Self { owner, configured: socket, hands: Hands::default(), connection: OnceCell::new() }
     }
 
     async fn connection(&self) -> Result<&Connection, RuntimeError> {
@@ -144,7 +150,7 @@ impl DockerRuntime {
                 self.connection().await?.engine.request("GET", &format!("/containers/{id}/json"), None).await;
             let (status, found) = answer.map_err(unavailable)?;
             match status {
-                200 => seen.extend(inspect::seen(&found)),
+                200 => seen.extend(inspect::seen(&found).map(|seen| self.hands.judge(seen))),
                 // Removed between the two questions.
                 404 => {}
                 other => {
@@ -162,6 +168,9 @@ impl DockerRuntime {
         let name = spec.key.name.as_str();
         let container = container(spec)?;
         let connection = self.connection().await?;
+        if let Some(id) = self.ids(Some(name)).await?.first() {
+            return mend::mend(&connection.engine, id, spec).await;
+        }
         let network = if body::needs_network(&container.create_options) {
             Some(
                 network::ensure(&connection.engine)
@@ -214,6 +223,7 @@ impl DockerRuntime {
         if !is_running(&connection.engine, &id).await.map_err(unavailable)? {
             return Ok(Stopped::Already);
         }
+        let _ours = self.hands.ours(&id);
         let options = StopContainerOptionsBuilder::default().t(GRACE_SECONDS).build();
         let stopped = connection.docker.stop_container(&id, Some(options)).await;
         stopped.map_err(|error| translate("stop", name, &error))?;
@@ -223,6 +233,7 @@ impl DockerRuntime {
     async fn remove_module(&self, name: &str) -> Result<Removed, RuntimeError> {
         let mut removed = Removed::Already;
         for id in self.ids(Some(name)).await? {
+            let _ours = self.hands.ours(&id);
             let options = RemoveContainerOptionsBuilder::default().force(true).build();
             match self.connection().await?.docker.remove_container(&id, Some(options)).await {
                 Ok(()) => removed = Removed::Now,
@@ -251,7 +262,14 @@ impl DockerRuntime {
             let action = event.action.unwrap_or_default();
             let word = action.split(':').next().unwrap_or_default();
             if OF_INTEREST.contains(&word) {
-                let name = event.actor.and_then(|actor| actor.attributes?.get(body::MODULE_LABEL).cloned());
+                let actor = event.actor.unwrap_or_default();
+                let attributes = actor.attributes.unwrap_or_default();
+                let at = event.time_nano.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok());
+                if let Some(id) = &actor.id {
+                    let signal = attributes.get("signal").map(String::as_str);
+                    self.hands.told(id, word, signal, at.unwrap_or_else(Timestamp::now));
+                }
+                let name = attributes.get(body::MODULE_LABEL).cloned();
                 let module = name.map(|name| ModuleKey { kind: ModuleKind::Docker, name });
                 drop(sender.try_send(RuntimeEvent { kind: ModuleKind::Docker, module }));
             }
@@ -315,6 +333,10 @@ impl Runtime for DockerRuntime {
             let id = self.id(name).await?;
             probe::probe(self.connection().await?, &id, name, probe).await
         })
+    }
+
+    fn discard<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Discarded, RuntimeError>> {
+        Box::pin(async move { image::discard(&self.connection().await?.engine, image).await })
     }
 
     fn logs<'a>(

@@ -8,6 +8,7 @@ mod spawn;
 mod watch;
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::Ipv4Addr,
     os::unix::fs::DirBuilderExt as _,
@@ -27,7 +28,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped, Verdict, probe,
+    Discarded, LogLine, LogQuery, Pulled, Removed, Runtime, RuntimeError, RuntimeEvent, Started, Stopped,
+    Verdict, probe,
 };
 use crate::{
     module::{EngineStatus, Health, ModuleKey, ModuleKind, ModuleSpec, Probe, ProcessSpec, Seen, SpecBody},
@@ -129,7 +131,7 @@ impl ProcessRuntime {
             name: spec.key.name.clone(),
             hash: spec.hash.clone(),
             command: process.command.clone(),
-            env: spawn::environment(self.search_path.as_deref(), &spec.env),
+            env: spawn::environment(self.search_path.as_deref(), &spec.whole_env()),
             working_directory: process.working_directory.clone(),
             limits: process.limits,
             log: crate::shim::records::LogLimits::default(),
@@ -195,6 +197,10 @@ impl Runtime for ProcessRuntime {
                 }
             }
         })
+    }
+
+    fn discard<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Discarded, RuntimeError>> {
+        Box::pin(async { Ok(Discarded::Already) })
     }
 
     fn logs<'a>(
@@ -272,6 +278,10 @@ impl Files {
 fn look(dir: &ModuleDir, name: String) -> Seen {
     let mut seen = Seen {
         key: ModuleKey { kind: ModuleKind::Process, name },
+        id: None,
+        traits: BTreeMap::new(),
+        by_hand: false,
+        paused: false,
         hash: None,
         status: EngineStatus::Stopped,
         health: Health::None,

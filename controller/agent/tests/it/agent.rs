@@ -16,7 +16,7 @@ pub(crate) fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentC
     AgentConfig {
         device: DeviceId::new(DEVICE).unwrap(),
         device_key: Secret::new(KEY),
-        hub_name: HUB.to_owned(),
+        hub_name: HUB.clone(),
         gateway: "127.0.0.1".to_owned(),
         container_gateway: None,
         mqtt_port: hub.mqtt_port,
@@ -254,6 +254,44 @@ async fn identities_that_come_late_or_change_are_taken_up() {
     .await;
     assert_ne!(pid(folder.path(), "one"), before);
     agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_come_from_the_device_and_stay_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut one = module("test ${#TOKEN} = 11 && echo it is there; while true; do sleep 0.05; done");
+    one["env"] = json!({"TOKEN": {"secretRef": {"name": "cam", "key": "token"}}});
+    let hub = FakeHub::start(desired(&json!({"one": one, "two": module(FOREVER)}))).await;
+    hub.identity("one", "g");
+    hub.identity("two", "g");
+    let agent = Running::start(config(&hub, folder.path(), true));
+    let lacking = hub
+        .until("the lack is told, and two runs", |reported| {
+            code(reported) == 500 && status(reported, "two") == "running"
+        })
+        .await;
+    let why = lacking["lastDesiredStatus"]["description"].as_str().unwrap();
+    assert!(why.contains("secret cam/token") && why.contains("HEM_SECRET_CAM_TOKEN"), "{why}");
+
+    std::fs::create_dir_all(folder.path().join("secrets/cam")).unwrap();
+    std::fs::write(folder.path().join("secrets/cam/token"), "very secret\n").unwrap();
+    hub.until("one runs", |reported| status(reported, "one") == "running" && code(reported) == 200).await;
+    let logs = || async {
+        let (_, logs) =
+            hub.method("GetModuleLogs", json!({"schemaVersion": "1.0", "items": {"id": "one"}})).await;
+        logs[0]["payload"].as_str().filter(|text| text.contains("it is there")).map(str::to_owned)
+    };
+    hemline_testkit::eventually(LIMIT, "the module has it", logs).await;
+    let before = pid(folder.path(), "one");
+    std::fs::write(folder.path().join("secrets/cam/token"), "another").unwrap();
+    let again = || async { pid(folder.path(), "one").filter(|now| Some(*now) != before) };
+    hemline_testkit::eventually(LIMIT, "another value means another module", again).await;
+    agent.end().await;
+    let said = hub.known.lock().unwrap().patches.iter().map(ToString::to_string).collect::<String>();
+    assert!(
+        said.contains("secretRef") && !said.contains("very secret") && !said.contains("another"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use hemline_agent::{
     decide::{Goal, Images, Memory, RestartPolicy, Situation, Step, Wanted, decide},
     module::{EngineStatus, Health, ModuleKey, ModuleKind, PullPolicy, Seen},
 };
+use hemline_model::edge::DriftRules;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
@@ -24,6 +25,7 @@ impl Engine {
             return Err("cursed".to_owned());
         }
         match step {
+            Step::Mend => {}
             Step::Pull => {
                 self.images.ready.insert(hash.to_owned());
             }
@@ -55,6 +57,10 @@ impl Engine {
 fn module(key: ModuleKey, hash: String, status: EngineStatus) -> Seen {
     Seen {
         key,
+        id: None,
+        traits: BTreeMap::new(),
+        by_hand: false,
+        paused: false,
         hash: Some(hash),
         status,
         health: Health::None,
@@ -122,6 +128,7 @@ fn run(wanted: &[Wanted], seen: Vec<Seen>, cursed: BTreeSet<String>) -> Engine {
             memory: &memory,
             images: &engine.images,
             now,
+            drift: &DriftRules::default(),
             since: START,
             booted: None,
         });
@@ -189,6 +196,7 @@ proptest! {
             memory: &Memory::default(),
             images: &Images::default(),
             now: START + SignedDuration::from_hours(1),
+            drift: &DriftRules::default(),
             since: START,
             booted: None,
         });

@@ -10,6 +10,7 @@ use hemline_agent::{
     },
     module::{EngineStatus, Health, ModuleKey, ModuleKind, PullPolicy, RuntimeStatus, Seen},
 };
+use hemline_model::edge::DriftRules;
 use jiff::{SignedDuration, Timestamp};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -36,6 +37,10 @@ fn wanted(name: &str, hash: &str) -> Wanted {
 fn seen(name: &str, hash: &str, status: EngineStatus) -> Seen {
     Seen {
         key: key(name),
+        id: None,
+        traits: std::collections::BTreeMap::new(),
+        by_hand: false,
+        paused: false,
         hash: Some(hash.to_owned()),
         status,
         health: Health::None,
@@ -57,6 +62,7 @@ struct World {
     booted: Option<Timestamp>,
     /// Long ago unless said otherwise.
     since: Option<Timestamp>,
+    drift: DriftRules,
 }
 
 impl World {
@@ -77,6 +83,7 @@ impl World {
             memory: &self.memory,
             images: &self.images,
             now: NOW,
+            drift: &self.drift,
             since: self.since.unwrap_or(ago(1000)),
             booted: self.booted,
         })

@@ -8,7 +8,7 @@ use hemline_agent::{
         ContainerSpec, EngineStatus, Health, ModuleKey, ModuleKind, ModuleSpec, PullPolicy, Seen, SpecBody,
     },
     runtime::{
-        LogQuery, Pulled, Removed, Runtime as _, RuntimeEvent, Started, Stopped,
+        Discarded, LogQuery, Pulled, Removed, Runtime as _, RuntimeEvent, Started, Stopped,
         docker::{DockerRuntime, Owner},
     },
 };
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(60);
-const IMAGE: &str = "hemline-test/busybox:1";
+pub(crate) const IMAGE: &str = "hemline-test/busybox:1";
 
 /// Makes the image once per engine; nothing is fetched.
 fn import(program: &str) -> bool {
@@ -31,7 +31,7 @@ fn import(program: &str) -> bool {
     Command::new("sh").args(["-c", &script]).status().is_ok_and(|status| status.success())
 }
 
-fn engine() -> bool {
+pub(crate) fn engine() -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     let ready = *READY.get_or_init(|| import("docker"));
     require("docker", ready, "start dockerd and install busybox-static")
@@ -98,7 +98,9 @@ impl Site {
             key: ModuleKey { kind: ModuleKind::Docker, name: format!("{name}-{}", self.device) },
             hash: "abc".to_owned(),
             env: vec![("GREETING".to_owned(), "hello".to_owned())],
+            secret_env: Vec::new(),
             health: None,
+            traits: std::collections::BTreeMap::new(),
             body: SpecBody::Container(ContainerSpec {
                 image: IMAGE.to_owned(),
                 create_options,
@@ -252,6 +254,37 @@ async fn a_local_image_will_do_when_there_is_no_registry() {
 }
 
 #[tokio::test]
+async fn an_image_goes_when_nothing_uses_it() {
+    if !engine() {
+        return;
+    }
+    let site = Site::new("discard");
+    let docker = |arguments: &[&str]| {
+        let output = Command::new("docker").args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    // An image of its own.
+    let name = format!("hemline-test/discard:{}", std::process::id());
+    let container = docker(&["create", IMAGE, "true"]);
+    docker(&["commit", "-m", &name, &container, &name]);
+    docker(&["rm", &container]);
+    let id = docker(&["image", "inspect", "-f", "{{.Id}}", &name]);
+    let mut spec = site.spec("m", "true", &json!({}));
+    let SpecBody::Container(container) = &mut spec.body else { unreachable!() };
+    container.image.clone_from(&name);
+    site.runtime.create(&spec).await.unwrap();
+    assert_eq!(site.runtime.discard(&id).await.unwrap(), Discarded::InUse, "a container is made of it");
+    site.runtime.remove(&spec.key.name).await.unwrap();
+    let other = format!("{name}-kept");
+    docker(&["tag", &name, &other]);
+    assert_eq!(site.runtime.discard(&id).await.unwrap(), Discarded::InUse, "somebody gave it a name");
+    docker(&["rmi", &other]);
+    assert_eq!(site.runtime.discard(&id).await.unwrap(), Discarded::Now);
+    assert_eq!(site.runtime.discard(&id).await.unwrap(), Discarded::Already);
+    assert_eq!(docker(&["image", "inspect", "-f", "{{.Id}}", &name]), "");
+}
+
+#[tokio::test]
 async fn a_taken_name_is_no_obstacle() {
     if !engine() {
         return;
@@ -303,7 +336,10 @@ async fn podman_does_the_same() {
         {"Name": "nofile", "Soft": 1024, "Hard": 1024}, {"Name": "nproc", "Soft": 1024, "Hard": 1024}]}});
     let spec = site.spec("m", "cat /etc/hosts; trap 'exit 0' TERM; while true; do sleep 0.1; done", &ulimits);
     let name = spec.key.name.clone();
-    assert!(matches!(site.runtime.pull(&spec).await.unwrap(), Pulled::KeptLocal { .. } | Pulled::Fetched));
+    assert!(matches!(
+        site.runtime.pull(&spec).await.unwrap(),
+        Pulled::KeptLocal { .. } | Pulled::Fetched { .. }
+    ));
     site.runtime.create(&spec).await.unwrap();
     let made = site.only().await;
     assert_eq!((made.hash.as_deref(), made.status, made.started), (Some("abc"), EngineStatus::Stopped, None));

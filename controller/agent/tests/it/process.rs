@@ -22,7 +22,9 @@ pub(crate) fn shell(name: &str, script: &str) -> ModuleSpec {
         key: ModuleKey { kind: ModuleKind::Process, name: name.to_owned() },
         hash: format!("hash of {name}"),
         env: vec![("GREETING".to_owned(), "hello".to_owned())],
+        secret_env: Vec::new(),
         health: None,
+        traits: std::collections::BTreeMap::new(),
         body: SpecBody::Process(ProcessSpec { command, working_directory: None, limits: Limits::default() }),
     }
 }

@@ -36,6 +36,10 @@ fn wanted(name: &str) -> Wanted {
 fn seen(name: &str, status: EngineStatus, health: Health, started: i64) -> Seen {
     Seen {
         key: key(name),
+        id: None,
+        traits: std::collections::BTreeMap::new(),
+        by_hand: false,
+        paused: false,
         hash: Some("new".to_owned()),
         status,
         health,

@@ -202,6 +202,24 @@ pub enum EnvScalar {
     Number(serde_json::Number),
 }
 
+impl SecretKeyRef {
+    /// What is wrong with it: name and key become parts of a path and of a variable's name.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn check(&self) -> Result<(), String> {
+        for (what, text) in [("name", &self.name), ("key", &self.key)] {
+            let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            if text.is_empty() || text.len() > 253 || text.starts_with('.') || !text.chars().all(sound) {
+                return Err(format!(
+                    "the {what} {text:?} of a secret needs letters, digits, '-', '_' and '.', and no '.' at the beginning"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl EnvScalar {
     /// The value as the process sees it.
     #[must_use]
@@ -214,8 +232,10 @@ impl EnvScalar {
     }
 }
 
-/// Names one entry of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Names one entry of a secret. The device's agent looks for its value when it makes the module: in its environment as
+/// `HEM_SECRET_<NAME>_<KEY>` (capitals, `_` for other characters), then in the file `secrets/<name>/<key>` of its data
+/// folder, then in `/etc/hemline/secrets/<name>/<key>`. Repository, plan, hub and reports hold the name only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretKeyRef {
     /// Name of the secret.

@@ -9,7 +9,10 @@ use super::{
     DriftRules, EdgeError, Health, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy,
     chunk,
 };
-use crate::secret::{self, Secret};
+use crate::{
+    document::SecretKeyRef,
+    secret::{self, Secret},
+};
 
 /// What a device should run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,7 +140,11 @@ impl AgentModule {
             ModuleSettings::Docker(docker) => docker.into(),
             ModuleSettings::Process(process) => super::object(&process),
         };
-        let entry = |entry: EnvEntry| Value::Object(Map::from_iter([("value".to_owned(), entry.value)]));
+        let entry = |EnvEntry { value, secret_ref }: EnvEntry| {
+            let secret = secret_ref.and_then(|secret| serde_json::to_value(secret).ok());
+            let said = (!value.is_null()).then(|| ("value".to_owned(), value)).into_iter();
+            Value::Object(said.chain(secret.map(|secret| ("secretRef".to_owned(), secret))).collect())
+        };
         let env: Map<String, Value> =
             std::mem::take(&mut self.env).into_iter().map(|(name, value)| (name, entry(value))).collect();
         let mut map = super::object(&self);
@@ -163,20 +170,35 @@ fn is_on_create(policy: &ImagePullPolicy) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvEntry {
     /// A text, number, truth value or `null`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
+    /// The device knows the value. An agent of IoT Edge passes over this and sets an empty one.
+    #[serde(default, rename = "secretRef", skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
 }
 
 impl EnvEntry {
     /// An entry with a text.
     #[must_use]
     pub fn text(value: impl Into<String>) -> Self {
-        Self { value: Value::String(value.into()) }
+        Self { value: Value::String(value.into()), secret_ref: None }
     }
 
-    /// The value as the module sees it; `null` is empty.
+    /// From a text, or an object with `secretRef`, as documents are merged.
+    #[must_use]
+    pub fn merged(value: &Value) -> Self {
+        let secret_ref =
+            value.get("secretRef").and_then(|secret| serde_json::from_value(secret.clone()).ok());
+        let value = if secret_ref.is_some() { Value::Null } else { value.clone() };
+        Self { value, secret_ref }
+    }
+
+    /// The value as the module sees it; `null` is empty. Of a secret, its name.
     #[must_use]
     pub fn as_text(&self) -> String {
+        if let Some(SecretKeyRef { name, key }) = &self.secret_ref {
+            return format!("secret {name}/{key}");
+        }
         match &self.value {
             Value::Null => String::new(),
             Value::String(text) => text.clone(),
@@ -285,6 +307,9 @@ impl AgentDesired {
                 && process.command.is_empty()
             {
                 return Err(EdgeError::Format(format!("module {name}: settings.command is empty")));
+            }
+            for secret in module.env.values().filter_map(|entry| entry.secret_ref.as_ref()) {
+                secret.check().map_err(|why| EdgeError::Format(format!("module {name}: {why}")))?;
             }
             if let Some(Err(faults)) = module.health.as_ref().map(Health::check) {
                 let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();

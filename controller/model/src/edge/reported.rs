@@ -43,6 +43,28 @@ pub struct HemlineReported {
     /// What became of the newest configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigReported>,
+    /// What somebody changed on the device by hand: what is open, and what was healed in the last day. At most 16 rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<DriftReported>,
+}
+
+/// Something that somebody changed on the device by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DriftReported {
+    /// The module.
+    pub module: String,
+    /// Where, in the words of the documents: `modules.camera.status`.
+    pub path: String,
+    /// What it should be.
+    pub expected: String,
+    /// What it was.
+    pub found: String,
+    /// When the agent saw it first, in RFC 3339, whole seconds.
+    pub first_seen: String,
+    /// When it was as it should be again; none while it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healed: Option<String>,
 }
 
 /// What became of a configuration.

@@ -262,11 +262,11 @@ pub(super) const RULES: &[Rule] = &[
     ),
     error(
         "secret-ref",
-        "A variable refers to a secret, which this version cannot resolve.",
-        "The module would start without it.",
-        "Let the module read the secret on the device until then.",
+        "The name or the key of a secret cannot be looked for.",
+        "They become parts of a path and of a variable's name on the device.",
+        "Use letters, digits, -, _ and .",
+        "image: camera:1.3\nenv: {TOKEN: {secretRef: {name: ../cam, key: token}}}",
         "image: camera:1.3\nenv: {TOKEN: {secretRef: {name: cam, key: token}}}",
-        "image: camera:1.3\nenv: {TOKEN_FILE: /run/secrets/token}",
     ),
     warning(
         "not-acted-on",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hemline_query::near;
 
-use super::{Context, ModuleSpec, create_options, escape, health, idle, image};
+use super::{Context, EnvSetting, ModuleSpec, create_options, escape, health, idle, image};
 use crate::{
     document::{EnvObject, EnvValue, Module, ModuleType},
     id::ModuleId,
@@ -169,7 +169,7 @@ fn environment(
     env: &BTreeMap<String, EnvValue>,
     at: &str,
     context: &mut Context<'_>,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<String, EnvSetting> {
     let mut texts = BTreeMap::new();
     for (name, value) in env {
         let pointer = format!("{at}/{}", escape(name));
@@ -203,18 +203,20 @@ fn environment(
 }
 
 /// The value as the module will see it.
-fn variable(value: &EnvValue, pointer: &str, context: &mut Context<'_>) -> Option<String> {
+fn variable(value: &EnvValue, pointer: &str, context: &mut Context<'_>) -> Option<EnvSetting> {
+    let text = |text| Some(EnvSetting::Text(text));
     match value {
-        EnvValue::Text(text) => Some(text.clone()),
-        EnvValue::Bool(flag) => Some(flag.to_string()),
-        EnvValue::Number(number) => Some(number.to_string()),
-        EnvValue::Object(EnvObject { value: Some(value), secret_ref: None }) => Some(value.text()),
-        EnvValue::Object(EnvObject { value: None, secret_ref: Some(_) }) => {
-            let message = "references to secrets are not supported yet";
-            let finding = context.error("secret-ref", pointer, message);
-            finding.hint = Some("let the module read the secret on the device until then".to_owned());
-            None
-        }
+        EnvValue::Text(written) => text(written.clone()),
+        EnvValue::Bool(flag) => text(flag.to_string()),
+        EnvValue::Number(number) => text(number.to_string()),
+        EnvValue::Object(EnvObject { value: Some(value), secret_ref: None }) => text(value.text()),
+        EnvValue::Object(EnvObject { value: None, secret_ref: Some(secret) }) => match secret.check() {
+            Ok(()) => Some(EnvSetting::Secret { secret_ref: secret.clone() }),
+            Err(why) => {
+                context.error("secret-ref", &format!("{pointer}/secretRef"), why);
+                None
+            }
+        },
         EnvValue::Object(EnvObject { value: None, secret_ref: None }) => {
             if !context.was_slip_of(pointer, "value") && !context.was_slip_of(pointer, "secretRef") {
                 context.error("env-value", pointer, "the variable has neither value nor secretRef");

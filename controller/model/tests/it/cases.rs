@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use hemline_model::{SourceFile, load};
+use hemline_model::{SourceFile, load, valid::EnvSetting};
 
 fn source(path: &Path) -> SourceFile {
     let name = path.file_name().unwrap().to_string_lossy();
@@ -78,7 +78,7 @@ fn a_loaded_fleet_says_what_was_written() {
     let vision = &fleet.deployments["vision"];
     let camera = &vision.spec.modules["camera"];
     assert_eq!(camera.create_options.as_ref().unwrap()["HostConfig"]["Memory"], 67_108_864);
-    assert_eq!(camera.env["RETRIES"], "3");
+    assert_eq!(camera.env["RETRIES"], EnvSetting::Text("3".to_owned()));
     assert_eq!(camera.restart_policy, None);
     let (_, cloud) = &vision.spec.routes["cloud"];
     assert_eq!((cloud.priority, cloud.time_to_live_secs), (Some(0), Some(7200)));

@@ -53,7 +53,7 @@ pub(super) fn create_body(spec: &ModuleSpec, container: &ContainerSpec, place: &
     let mut body = container.create_options.clone();
     let host_network = network_mode(&body).is_some_and(|mode| mode == "host" || mode == "none");
     set(&mut body, "Image", Value::String(container.image.clone()));
-    let env = merged_env(member(&body, "Env"), &spec.env);
+    let env = merged_env(member(&body, "Env"), &spec.whole_env());
     set(&mut body, "Env", env);
     change(&mut body, "Labels", |labels| {
         for (label, value) in [
@@ -193,6 +193,8 @@ mod tests {
             key: ModuleKey { kind: ModuleKind::Docker, name: "camera".to_owned() },
             hash: "abc".to_owned(),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            traits: std::collections::BTreeMap::new(),
+            secret_env: Vec::new(),
             health: None,
             body: SpecBody::Container(container.clone()),
         };

@@ -1,14 +1,16 @@
-//! Fetching images, and which login goes to which registry.
+//! Fetching images, which login goes to which registry, and taking images away that nothing uses.
 
 use std::time::Duration;
 
 use bollard::{Docker, auth::DockerCredentials, query_parameters::CreateImageOptionsBuilder};
 use futures_util::StreamExt as _;
 
-use super::super::{Pulled, RuntimeError};
+use serde_json::Value;
+
+use super::super::{Discarded, Pulled, RuntimeError};
 use crate::{
     module::{ContainerSpec, RegistryCredential},
-    unix_http::{UnixHttp, encode},
+    unix_http::{UnixHttp, encode, message},
 };
 
 /// A pull that reports no progress for that long has stalled. There is no limit on the whole: links may be slow.
@@ -22,22 +24,56 @@ pub(super) async fn pull(
     container: &ContainerSpec,
 ) -> Result<Pulled, RuntimeError> {
     let image = with_tag(&container.image);
-    let here = is_here(engine, &image).await.map_err(super::unavailable)?;
+    let before = id_of(engine, &image).await.map_err(super::unavailable)?;
+    let here = before.is_some();
     if here && image.contains('@') {
         // A digest names one image for ever.
         return Ok(Pulled::AlreadyThere);
     }
     match fetch(docker, name, &image, container.credential.as_ref()).await {
-        Ok(()) => Ok(Pulled::Fetched),
+        Ok(()) => {
+            let after = id_of(engine, &image).await.map_err(super::unavailable)?;
+            Ok(match after.filter(|after| before.as_ref() != Some(after)) {
+                Some(id) => Pulled::Fetched { id },
+                None => Pulled::AlreadyThere,
+            })
+        }
         Err(error) if here => Ok(Pulled::KeptLocal { because: error.full() }),
         Err(error) => Err(error),
     }
 }
 
-async fn is_here(engine: &UnixHttp, image: &str) -> Result<bool, String> {
+/// What the engine calls an image; none when it is not here.
+async fn id_of(engine: &UnixHttp, image: &str) -> Result<Option<String>, String> {
+    let (status, found) = look(engine, image).await?;
+    let id = found.get("Id").and_then(Value::as_str).filter(|_| status == 200);
+    Ok(id.map(str::to_owned))
+}
+
+async fn look(engine: &UnixHttp, image: &str) -> Result<(u16, Value), String> {
     let path = format!("/images/{}/json", encode(image).replace("%2F", "/"));
-    let (status, _) = engine.request("GET", &path, None).await?;
-    Ok(status == 200)
+    engine.request("GET", &path, None).await
+}
+
+/// Takes an image away unless a container, of whomever, is made of it, or it has more names than the one it came with.
+pub(super) async fn discard(engine: &UnixHttp, id: &str) -> Result<Discarded, RuntimeError> {
+    let (status, found) = look(engine, id).await.map_err(super::unavailable)?;
+    if status == 404 {
+        return Ok(Discarded::Already);
+    }
+    let names = found.get("RepoTags").and_then(Value::as_array).map_or(0, Vec::len);
+    if names > 1 {
+        return Ok(Discarded::InUse);
+    }
+    let path = format!("/images/{}", encode(id));
+    let (status, answer) = engine.request("DELETE", &path, None).await.map_err(super::unavailable)?;
+    match status {
+        200 => Ok(Discarded::Now),
+        404 => Ok(Discarded::Already),
+        // The engine knows best whether a container is made of it.
+        409 => Ok(Discarded::InUse),
+        _ => Err(super::refused("take away the image", id, message(&answer))),
+    }
 }
 
 async fn fetch(

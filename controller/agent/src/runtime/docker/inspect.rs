@@ -1,5 +1,7 @@
 //! What an engine says about a container, as `Seen`. Pure, and tolerant: every engine has words of its own.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -23,6 +25,11 @@ pub(super) fn seen(found: &Value) -> Option<Seen> {
         Some(_) | None => Health::None,
     };
     Some(Seen {
+        id: found.get("Id").and_then(Value::as_str).map(str::to_owned),
+        traits: traits(found),
+        // Told by events, not by the container.
+        by_hand: false,
+        paused: word == "paused",
         key: ModuleKey { kind: ModuleKind::Docker, name: label(body::MODULE_LABEL)? },
         hash: label(body::SPEC_LABEL),
         status: status(word, exit_code, health),
@@ -33,6 +40,36 @@ pub(super) fn seen(found: &Value) -> Option<Seen> {
         description: describe(word, text("Error"), exit_code, state("OOMKilled").and_then(Value::as_bool)),
         image_hash: found.get("Image").and_then(Value::as_str).map(str::to_owned),
     })
+}
+
+/// Where the settings of a container's host stand in a document.
+pub(super) const HOST: &str = "createOptions.HostConfig.";
+
+/// What `docker update` changes.
+const UPDATED: &[&str] = &[
+    "BlkioWeight",
+    "CpuPeriod",
+    "CpuQuota",
+    "CpuShares",
+    "CpusetCpus",
+    "CpusetMems",
+    "Memory",
+    "MemoryReservation",
+    "MemorySwap",
+    "NanoCpus",
+    "PidsLimit",
+    "RestartPolicy",
+];
+
+/// What the engine lets anybody change on a container that is there, by its path in the module's document.
+pub(super) fn traits(found: &Value) -> BTreeMap<String, Value> {
+    let host = |name: &&str| {
+        let value = found.get("HostConfig")?.get(*name)?;
+        Some((format!("{HOST}{name}"), value.clone()))
+    };
+    let name = found.get("Name").and_then(Value::as_str).map(|name| name.trim_start_matches('/'));
+    let name = name.map(|name| ("name".to_owned(), Value::from(name)));
+    UPDATED.iter().filter_map(host).chain(name).collect()
 }
 
 fn status(word: &str, exit_code: Option<i64>, health: Health) -> EngineStatus {
