@@ -229,6 +229,7 @@ impl Reconciler {
             // Nothing has begun to change yet.
             self.since = Timestamp::now();
         }
+        self.note_ailing(&view, &decision);
         self.prepare_sockets(&view);
         let acted = self.execute(&view, &decision).await;
         for key in &decision.healthy {

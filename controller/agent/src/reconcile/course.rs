@@ -14,8 +14,9 @@ use crate::{
     decide::{
         Decision,
         spec_hash::spec_hash,
-        trial::{Course, DEADLINE, Evidence, Finding, Mark, RolledBack},
+        trial::{Course, DEADLINE, Evidence, Finding, Mark, RolledBack, Trial},
     },
+    module::ModuleKind,
     uplink::DesiredDocument,
 };
 
@@ -85,36 +86,24 @@ impl Reconciler {
         self.refused = Some((back.mark.version, DesiredStatus { code: FAILED, description }));
     }
 
+    /// Before anything is done for a new configuration: which of the modules that it leaves as they are were ill already.
+    pub(super) fn note_ailing(&mut self, view: &View, decision: &Decision) {
+        let Some(Course::Trying(trial)) = &self.course else { return };
+        if trial.ailing.is_some() {
+            return;
+        }
+        let ailing = Some(self.evidence(view, decision).ailing());
+        let trial = Trial { ailing, ..trial.clone() };
+        self.keep(Course::Trying(trial));
+    }
+
     /// Judges the configuration that is being tried; true when another one is in force now.
     pub(super) fn judge_trial(&mut self, view: &View, decision: &Decision) -> bool {
         let Some(Course::Trying(trial)) = &self.course else { return false };
-        let now = Timestamp::now();
-        let said =
-            self.in_force.as_ref().and_then(|in_force| in_force.desired.hemline.as_ref()?.deadline.clone());
-        let said = said.and_then(|text| hemline_model::duration::seconds(&text).ok());
-        let said = said.and_then(|seconds| Some(SignedDuration::from_secs(i64::try_from(seconds).ok()?)));
-        let needed =
-            |kind: &crate::module::ModuleKind| view.wanted.iter().any(|wanted| wanted.key.kind == *kind);
-        // A deadline that somebody wrote holds for downloads too; ours waits for the first attempt at each.
-        let downloads = said.is_none() && decision.pulls_outstanding;
-        let evidence = Evidence {
-            wanted: &view.wanted,
-            seen: &view.seen,
-            memory: &self.memory,
-            paused: downloads || !view.unready.is_empty() || view.silent.keys().any(needed),
-            busy: !decision.actions.is_empty() || decision.pulls_outstanding,
-            clock: self.clock,
-            deadline: said.unwrap_or(DEADLINE),
-            now,
-        };
-        let mut trial = trial.clone();
-        let first_look = trial.ailing.is_none();
-        trial.ailing.get_or_insert_with(|| evidence.ailing());
-        let (paused, finding) = (evidence.paused, trial.judge(&evidence));
-        if first_look {
-            self.keep(Course::Trying(trial.clone()));
-        }
-        match finding {
+        let trial = trial.clone();
+        let evidence = self.evidence(view, decision);
+        let (paused, now) = (evidence.paused, evidence.now);
+        match trial.judge(&evidence) {
             Finding::Undecided => {
                 if paused {
                     self.clock = now;
@@ -130,17 +119,33 @@ impl Reconciler {
             }
             Finding::TooLate(reason) => {
                 let Some(good) = &self.good else { return false };
-                tracing::error!(
-                    version = trial.mark.version,
-                    to = good.version,
-                    reason,
-                    "configuration is given up"
-                );
-                let back = RolledBack { mark: trial.mark, to: good.version, reason, since: now };
+                let to = good.version;
+                tracing::error!(version = trial.mark.version, to, reason, "configuration is given up");
+                let back = RolledBack { mark: trial.mark, to, reason, since: now };
                 self.keep(Course::RolledBack(back.clone()));
                 self.go_back(&back, None);
                 true
             }
+        }
+    }
+
+    fn evidence<'a>(&'a self, view: &'a View, decision: &Decision) -> Evidence<'a> {
+        let hemline = self.in_force.as_ref().and_then(|in_force| in_force.desired.hemline.as_ref());
+        let said =
+            hemline.and_then(|hemline| hemline_model::duration::seconds(hemline.deadline.as_ref()?).ok());
+        let said = said.and_then(|seconds| Some(SignedDuration::from_secs(i64::try_from(seconds).ok()?)));
+        let needed = |kind: &ModuleKind| view.wanted.iter().any(|wanted| wanted.key.kind == *kind);
+        // A deadline that somebody wrote holds for downloads too; ours waits for the first attempt at each.
+        let downloads = said.is_none() && decision.pulls_outstanding;
+        Evidence {
+            wanted: &view.wanted,
+            seen: &view.seen,
+            memory: &self.memory,
+            paused: downloads || !view.unready.is_empty() || view.silent.keys().any(needed),
+            busy: !decision.actions.is_empty() || decision.pulls_outstanding,
+            clock: self.clock,
+            deadline: said.unwrap_or(DEADLINE),
+            now: Timestamp::now(),
         }
     }
 

@@ -140,9 +140,10 @@ impl AgentModule {
             ModuleSettings::Docker(docker) => docker.into(),
             ModuleSettings::Process(process) => super::object(&process),
         };
-        let entry = |entry: EnvEntry| match entry.secret_ref {
-            Some(_) => Value::Object(super::object(&entry)),
-            None => Value::Object(Map::from_iter([("value".to_owned(), entry.value)])),
+        let entry = |EnvEntry { value, secret_ref }: EnvEntry| {
+            let secret = secret_ref.and_then(|secret| serde_json::to_value(secret).ok());
+            let said = (!value.is_null()).then(|| ("value".to_owned(), value)).into_iter();
+            Value::Object(said.chain(secret.map(|secret| ("secretRef".to_owned(), secret))).collect())
         };
         let env: Map<String, Value> =
             std::mem::take(&mut self.env).into_iter().map(|(name, value)| (name, entry(value))).collect();
