@@ -7,7 +7,7 @@ use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc};
 
 use hemline_model::{SourceFile, id::Revision};
 use hemline_plan::{
-    rollout::Progress,
+    rollout::{Ledger, Progress},
     simulate::{Devices, Faults},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -89,7 +89,7 @@ impl World {
         self.state.take(Attempt::Good { good: Box::new(source), findings: Vec::new() });
         let good = self.state.good.clone().unwrap();
         let facts = facts(&self.devices.observed);
-        let before = self.state.rollouts.ledger.clone();
+        let before = self.kept();
         let rolled = self
             .state
             .roll(resolve(&good, &facts), &facts, &self.devices.observed, self.now)
@@ -101,7 +101,13 @@ impl World {
             self.devices.apply(step, self.now);
         }
         self.state.finish(rolled, &planned, &Applied::default());
-        !planned.is_empty() || before != self.state.rollouts.ledger
+        !planned.is_empty() || before != self.kept()
+    }
+
+    /// What a pass may have moved on.
+    fn kept(&self) -> (Ledger, Option<Revision>) {
+        let complete = self.state.applied.as_ref().map(|applied| applied.good.revision.clone());
+        (self.state.rollouts.ledger.clone(), complete)
     }
 
     /// The moment at which something happens next; `None` when the story is over.

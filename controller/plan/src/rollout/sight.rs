@@ -1,5 +1,7 @@
 //! What the hub holds of a device → what its rollout sees of it.
 
+use std::collections::BTreeMap;
+
 use hemline_model::{
     id::DeviceId,
     valid::{
