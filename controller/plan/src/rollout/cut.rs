@@ -40,9 +40,9 @@ pub(crate) fn cut<'d>(
 pub(super) fn takes(wave: &WaveSpec, device: Option<&DeviceDoc>) -> bool {
     match &wave.pick {
         // What a device reports moves, and would move it between waves.
-        Pick::Selector(condition) => device.is_some_and(|device| {
-            condition.is_all() || condition.matches(&twin_of(device, &Facts::default()))
-        }),
+        Pick::Selector(condition) => {
+            device.is_some_and(|device| condition.matches_device(twin_of(device, &Facts::default())))
+        }
         Pick::Count(_) | Pick::Percent(_) => false,
         Pick::Rest => true,
     }

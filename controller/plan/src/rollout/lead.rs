@@ -63,7 +63,7 @@ pub(crate) fn runs_the_same(was: Option<&Effective>, is: &Effective) -> bool {
 
 /// Base first, then the layers.
 fn in_force(effective: &Effective) -> impl Iterator<Item = &DocumentName> {
-    effective.base.iter().chain(&effective.layers)
+    effective.base.iter().chain(effective.layers.iter())
 }
 
 fn says_the_same(one: &DeploymentDoc, other: &DeploymentDoc) -> bool {

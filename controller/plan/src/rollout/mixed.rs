@@ -109,7 +109,7 @@ fn hold(effective: &mut Effective, was: Option<&Effective>) {
         }
         None => {
             effective.base = None;
-            effective.layers.clear();
+            effective.layers = Default::default();
             effective.module_configurations = Default::default();
             effective.twins.modules = Default::default();
             effective.provenance = Default::default();
