@@ -119,6 +119,14 @@ impl<'a> Side<'a> {
         if here(objects) {
             return Ok(true);
         }
+        // libgit2 walks what is named here to tell the server what it has, and forgets the shallow end of older commits: so
+        // nothing is named, and the newest tree comes whole. That is needed after a restart or another writer only.
+        for name in [TIP.to_owned(), format!("{NEXT}/0"), format!("{NEXT}/1")] {
+            match objects.find_reference(&name).and_then(|mut old| old.delete()) {
+                Err(error) if error.code() != ErrorCode::NotFound => return Err(self.failed(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(callbacks(*deadline))

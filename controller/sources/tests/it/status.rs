@@ -165,6 +165,7 @@ async fn two_writers_race_and_no_commit_is_lost() {
             for round in 0..ROUNDS {
                 source.write_status(&[file("README.md", &format!("# {name} {round}\n"))]).await.unwrap();
                 source.settle().await;
+                assert_eq!(source.trouble(), Vec::<&str>::new(), "{name} in round {round}");
             }
         }));
     }
