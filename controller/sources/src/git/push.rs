@@ -38,7 +38,16 @@ pub(super) enum Swapped {
     Raced,
 }
 
-/// A shallow fetch and a push write here.
+/// How much of a branch is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum History {
+    /// Its tip alone.
+    Newest,
+    /// The commits before it too, as far as they are not here.
+    Whole,
+}
+
+/// A fetch and a push write here.
 const TIP: &str = "refs/hemline/tip";
 const NEXT: &str = "refs/hemline/next";
 
@@ -105,34 +114,37 @@ impl<'a> Side<'a> {
 
     /// Brings the tip of a branch into reach, without its history. False when the branch is somewhere else by now.
     pub(super) fn bring(&self, branch: &str, tip: Oid) -> Result<bool, SourceError> {
-        self.fetch(tip, &format!("+refs/heads/{branch}:{TIP}"))
+        self.fetch(tip, &format!("+refs/heads/{branch}:{TIP}"), History::Newest)
+    }
+
+    /// Brings the tip of a branch into reach with the history before it. A push walks that history, and libgit2 does not stop
+    /// where a shallow fetch has ended it.
+    pub(super) fn bring_whole(&self, branch: &str, tip: Oid) -> Result<bool, SourceError> {
+        self.fetch(tip, &format!("+refs/heads/{branch}:{TIP}"), History::Whole)
     }
 
     /// The same for any commit that the other side gives by its id.
     pub(super) fn bring_commit(&self, commit: Oid) -> Result<bool, SourceError> {
-        self.fetch(commit, &format!("+{commit}:{TIP}"))
+        self.fetch(commit, &format!("+{commit}:{TIP}"), History::Newest)
     }
 
-    fn fetch(&self, tip: Oid, refspec: &str) -> Result<bool, SourceError> {
+    fn fetch(&self, tip: Oid, refspec: &str, history: History) -> Result<bool, SourceError> {
         let here = |objects: &Repository| objects.find_commit(tip).is_ok_and(|commit| commit.tree().is_ok());
         let Self::There { objects, address, deadline, .. } = self else { return Ok(here(self.objects())) };
         if here(objects) {
             return Ok(true);
         }
-        // libgit2 walks what is named here to tell the server what it has, and forgets the shallow end of older commits: so
-        // nothing is named, and the newest tree comes whole. That is needed after a restart or another writer only.
-        for name in [TIP.to_owned(), format!("{NEXT}/0"), format!("{NEXT}/1")] {
-            match objects.find_reference(&name).and_then(|mut old| old.delete()) {
-                Err(error) if error.code() != ErrorCode::NotFound => return Err(self.failed(error)),
-                Ok(()) | Err(_) => {}
-            }
-        }
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(callbacks(*deadline))
             .download_tags(git2::AutotagOption::None)
-            .update_fetchhead(false)
-            .depth(1);
+            .update_fetchhead(false);
+        match history {
+            History::Newest => {
+                options.depth(1);
+            }
+            History::Whole => {}
+        }
         let mut remote = objects.remote_anonymous(address).map_err(|error| self.failed(error))?;
         remote.fetch(&[refspec], Some(&mut options), None).map_err(|error| self.failed(error))?;
         Ok(here(objects))

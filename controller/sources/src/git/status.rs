@@ -88,7 +88,7 @@ impl Writing<'_> {
             let (tip, old) = (tips.first().copied().flatten(), tips.get(1).copied().flatten());
             self.refuse_documents(default.as_deref())?;
             if let Some(tip) = tip
-                && !self.side.bring(&self.branch.name, tip)?
+                && !self.side.bring_whole(&self.branch.name, tip)?
             {
                 continue;
             }
