@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// The binary under test.
 pub(crate) const HEM: &str = env!("CARGO_BIN_EXE_hem");
 /// For things that take milliseconds unless the machine is busy.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A hub with what belongs to it. Stops all it started when it goes out of scope, however the test ended.
 pub(crate) struct Hem {
