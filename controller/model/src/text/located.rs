@@ -280,7 +280,7 @@ impl Located {
     }
 
     fn at(&self, place: Place) -> Position {
-        let place = self.0.source.as_written(Stretch { start: place, end: place }).start;
+        let place = self.0.source.as_written(self.within(Stretch { start: place, end: place })).start;
         Position { file: self.file().clone(), line: place.line, column: place.column }
     }
 
