@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Documents are many small values, made on all cores: the allocator of the C library spends a third of the time of a plan on
-/// them (`cargo xtask bench`).
+/// Documents are many small values, made on all cores: in profiles of `hem validate` and `hem plan` over fleets of
+/// `cargo xtask corpus`, the allocator of the C library took about a third of the time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -43,14 +43,11 @@ struct Row {
 /// Builds, makes the fleets, measures, prints.
 pub(crate) fn run() -> Result<bool> {
     let root = crate::workspace_root()?;
-    let built =
-        crate::cargo().args(["build", "--release", "--quiet", "--package", "hemline-cli"]).status()?;
-    ensure!(built.success(), "the release build failed");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let hem = crate::release_program()?;
     let place = Place {
-        hem: target.join("release/hem"),
+        hem,
         schema: root.join("schemas/edge-deployment.json"),
-        folder: target.join("bench"),
+        folder: crate::target_folder(&root).join("bench"),
     };
     let peers = Peers::prepare(&place.folder);
     let rows = [validate(&place, &peers)?, compare(&place)?];

@@ -24,11 +24,7 @@ const ADDRESS: &str = "127.0.73.1";
 /// Builds, measures, prints.
 pub(crate) fn run() -> Result<bool> {
     let root = crate::workspace_root()?;
-    let built =
-        crate::cargo().args(["build", "--release", "--quiet", "--package", "hemline-cli"]).status()?;
-    ensure!(built.success(), "the release build failed");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let hem = target.join("release/hem");
+    let hem = crate::release_program()?;
 
     let mut up = Vec::new();
     let mut edits = Vec::new();

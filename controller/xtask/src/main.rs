@@ -80,6 +80,13 @@ fn target_folder(root: &std::path::Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |path| root.join(path))
 }
 
+/// Builds `hem` as it is shipped; where it is.
+fn release_program() -> Result<PathBuf> {
+    let built = cargo().args(["build", "--release", "--quiet", "--package", "hemline-cli"]).status()?;
+    anyhow::ensure!(built.success(), "the release build failed");
+    Ok(target_folder(&workspace_root()?).join("release/hem"))
+}
+
 /// The cargo that runs this program, so that a chosen toolchain stays chosen.
 fn cargo() -> std::process::Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -8,7 +8,7 @@ use hemline_model::{
     id::{DeviceId, DocumentName, ModuleId, Revision},
 };
 use hemline_plan::{
-    Facts, plan, resolve,
+    Facts, Resolution, plan, resolve,
     rollout::{HaltReason, Ledger, Progress, State, Turn},
     simulate::{Commit, Devices, Faults, Outcome, Rehearsal, rehearse},
 };
@@ -308,16 +308,7 @@ fn a_large_fleet_stays_small_and_quick() {
     let observed = hemline_plan::Observed::after(&was);
     let none = BTreeMap::new();
     let side = |fleet, resolution| hemline_plan::Side { fleet, resolution };
-    let revisions = hemline_plan::rollout::Revisions {
-        head: hemline_plan::rollout::Going { revision: &two, documents: "two", side: side(&after, &is) },
-        base: Some(hemline_plan::rollout::Going {
-            revision: &one,
-            documents: "one",
-            side: side(&before, &was),
-        }),
-        others: &none,
-        newcomers: None,
-    };
+    let revisions = from_one_to_two((&one, side(&before, &was)), (&two, side(&after, &is)), &none);
     let turn = Ledger::default().turn(&revisions, &observed, start());
     let kept = serde_json::to_vec(&turn.ledger).unwrap();
     assert!(kept.len() < 300_000, "{} bytes for 10 000 devices", kept.len());
@@ -325,6 +316,20 @@ fn a_large_fleet_stays_small_and_quick() {
     let again = turn.ledger.turn(&revisions, &observed, start());
     assert_eq!(again.ledger, turn.ledger);
     assert!(again.transitions.is_empty());
+}
+
+fn from_one_to_two<'a>(
+    one: (&'a Revision, hemline_plan::Side<'a>),
+    two: (&'a Revision, hemline_plan::Side<'a>),
+    others: &'a BTreeMap<Revision, Resolution>,
+) -> hemline_plan::rollout::Revisions<'a> {
+    let going = |(revision, side), documents| hemline_plan::rollout::Going { revision, documents, side };
+    hemline_plan::rollout::Revisions {
+        head: going(two, "two"),
+        base: Some(going(one, "one")),
+        others,
+        newcomers: None,
+    }
 }
 
 fn documents_of(devices: usize, image: u32, rollout: &Value) -> Fleet {
@@ -346,16 +351,7 @@ fn orders_do_what_they_say() {
     }
     let none = BTreeMap::new();
     let side = |fleet, resolution| hemline_plan::Side { fleet, resolution };
-    let revisions = hemline_plan::rollout::Revisions {
-        head: hemline_plan::rollout::Going { revision: &two, documents: "two", side: side(&after, &is) },
-        base: Some(hemline_plan::rollout::Going {
-            revision: &one,
-            documents: "one",
-            side: side(&before, &was),
-        }),
-        others: &none,
-        newcomers: None,
-    };
+    let revisions = from_one_to_two((&one, side(&before, &was)), (&two, side(&after, &is)), &none);
     let specs = |name: &DocumentName| after.deployments.get(name)?.spec.rollout.clone();
     let say = |ledger: &Ledger, command| ledger.command(command, Some("vision"), "ann", &specs, start());
     let turn = |ledger: &Ledger| ledger.turn(&revisions, &observed, start()).ledger;

@@ -24,13 +24,9 @@ const IMAGE: &str = "hemline-bench/busybox:1";
 
 /// Builds, measures, prints.
 pub(crate) fn run() -> Result<bool> {
-    let root = crate::workspace_root()?;
-    let built =
-        crate::cargo().args(["build", "--release", "--quiet", "--package", "hemline-cli"]).status()?;
-    ensure!(built.success(), "the release build failed");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let hem = crate::release_program()?;
     make_image()?;
-    let place = Place::new(&target.join("release/hem"))?;
+    let place = Place::new(&hem)?;
     let fleet = place.start()?;
     for n in 0..ROUNDS {
         docker(&["run", "-d", "--restart=always", "--name", &place.peer(n), IMAGE, "sleep", "100000"])?;
