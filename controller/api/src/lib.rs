@@ -4,6 +4,7 @@
 
 mod access;
 mod devices;
+mod drift;
 mod error;
 mod fleet;
 mod health;

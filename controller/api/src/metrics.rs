@@ -8,7 +8,10 @@ use axum::{
     response::IntoResponse,
 };
 use hemline_hub_core::{counters::Counters, write::Permission};
-use hemline_plan::rollout::{RolloutStatus, WaveStatus};
+use hemline_plan::{
+    drift::{DriftKind, DriftLedger, DriftRow},
+    rollout::{RolloutStatus, WaveStatus},
+};
 
 use crate::{access, error::ApiError, router::ApiState};
 
@@ -21,6 +24,7 @@ pub(crate) async fn text(
     let mut text = render(&state.hub.counters());
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
+        text.push_str(&drift(&report.drift_ledger));
     }
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
@@ -119,6 +123,27 @@ fn rollouts(rollouts: &[RolloutStatus], transitions: &BTreeMap<&'static str, u64
             ));
         }
     }
+    page.0
+}
+
+/// Rows of the drift ledger by kind and state, and how many there ever were.
+fn drift(ledger: &DriftLedger) -> String {
+    let kinds = [DriftKind::Desired, DriftKind::Actual];
+    let mut page = Page(String::new());
+    page.0.push_str("# TYPE hemline_drift_rows gauge\n");
+    for kind in kinds {
+        for state in ["present", "reported", "ignored", "healed"] {
+            let of = |row: &&DriftRow| row.kind == kind && row.standing.as_str() == state;
+            let count = ledger.rows.iter().filter(of).count();
+            page.0.push_str(&format!("hemline_drift_rows{{kind=\"{kind}\",state=\"{state}\"}} {count}\n"));
+        }
+    }
+    for (name, counts) in [("opened", &ledger.opened), ("healed", &ledger.healed)] {
+        let values =
+            kinds.map(|kind| (format!("kind=\"{kind}\""), counts.get(&kind).copied().unwrap_or_default()));
+        page.labelled(&format!("hemline_drift_{name}_total"), &values);
+    }
+    page.gauge("hemline_drift_turned_away", ledger.turned_away as u64);
     page.0
 }
 

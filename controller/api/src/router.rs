@@ -12,7 +12,7 @@ use hemline_reconcile::ControllerView;
 use hemline_sources::WEBHOOK_AT_MOST;
 
 use crate::{
-    devices, fleet, health, messages, metrics, policies, rollouts,
+    devices, drift, fleet, health, messages, metrics, policies, rollouts,
     sources::{self, SourceHooks},
     status,
 };
@@ -43,6 +43,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/policies/{name}", get(policies::show))
         .route("/api/v1/state", get(fleet::state))
         .route("/api/v1/apply", post(fleet::apply))
+        .route("/api/v1/drift", get(drift::list))
+        .route("/api/v1/diff/{device}", get(drift::diff))
         .route("/api/v1/rollouts", get(rollouts::list).post(rollouts::order))
         .route("/api/v1/rollouts/{name}", get(rollouts::show))
         .route("/api/v1/sync", post(status::sync))

@@ -1,5 +1,6 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
+mod diff;
 mod rollout;
 mod source;
 
@@ -8,6 +9,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
 
+pub(crate) use self::diff::Diff;
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
 pub(crate) use self::source::{Forge, ForgeFlags, GitFlags, SourceFlags};
 
@@ -39,10 +41,22 @@ pub(crate) struct Args {
 pub(crate) enum Output {
     /// For people.
     Table,
+    /// For people, with more columns where there are more.
+    Wide,
     /// One JSON value.
     Json,
     /// One YAML document.
     Yaml,
+}
+
+impl Output {
+    /// Is it for people?
+    pub(crate) fn is_table(self) -> bool {
+        match self {
+            Self::Table | Self::Wide => true,
+            Self::Json | Self::Yaml => false,
+        }
+    }
 }
 
 /// What to do.
@@ -66,6 +80,8 @@ pub(crate) enum Command {
     Export(Export),
     /// What runs, what is off, and why.
     Status,
+    /// Show in what a device is not what its documents say.
+    Diff(Diff),
     /// See how a revision reaches the devices; pause, resume, approve, abort or take it back.
     #[command(subcommand)]
     Rollout(Rollout),
@@ -73,7 +89,7 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// Make the controller look at its source now.
     Sync,
-    /// List devices, modules or deployments.
+    /// List devices, modules, deployments, twin configurations or drift.
     Get {
         /// What to list.
         #[arg(value_enum)]
@@ -384,6 +400,8 @@ pub(crate) enum Kind {
     /// Twin configurations.
     #[value(alias = "configuration")]
     Configurations,
+    /// What is not as the documents say, though nobody changed them, and what was.
+    Drift,
 }
 
 /// `hem twin`

@@ -79,6 +79,12 @@ impl HubClient {
         self.json(response.await?).await
     }
 
+    /// One question with parameters, one JSON answer.
+    pub(crate) async fn ask(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, CommandError> {
+        let response = self.send(Method::GET, path, query, |request| request.timeout(ANSWER));
+        self.json(response.await?).await
+    }
+
     /// A query, all pages.
     pub(crate) async fn query(&self, text: &str) -> Result<Vec<Value>, CommandError> {
         let body = serde_json::json!({ "query": text });

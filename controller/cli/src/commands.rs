@@ -3,6 +3,7 @@
 mod agent;
 mod apply;
 mod connection_string;
+mod diff;
 mod documents;
 mod export;
 mod get;
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CommandError> {
         Command::State => {
             let state = review::of_hub(&HubClient::find(&args)?).await?;
             match args.output {
-                args::Output::Table | args::Output::Json => output::text(&state.text())?,
+                args::Output::Table | args::Output::Wide | args::Output::Json => output::text(&state.text())?,
                 args::Output::Yaml => output::value(&state, args.output, |_| String::new())?,
             }
         }
@@ -49,6 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CommandError> {
         Command::Import(import) => return import::run(&args, import),
         Command::Export(export) => return export::run(&args, export),
         Command::Status => return status::run(&args).await,
+        Command::Diff(diff) => return diff::run(&args, diff).await,
         Command::Rollout(rollout) => return rollout::run(&args, rollout).await,
         Command::Simulate(simulate) => return simulate::run(&args, simulate),
         Command::Sync => {

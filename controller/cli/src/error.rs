@@ -8,7 +8,9 @@ pub(crate) mod exit {
     pub(crate) const SUCCESS: u8 = 0;
     /// Error, or invalid documents.
     pub(crate) const FAILURE: u8 = 1;
-    // 2, "there are changes", and 3, "refused by policy", come from the plan itself (`Review::exit_code`).
+    /// There is something to do, or a difference; only where that was asked for. Of a plan it comes from the plan itself, as
+    /// does 3, "refused by policy" (`Review::exit_code`).
+    pub(crate) const CHANGES: u8 = 2;
     /// Refused: by a policy, or because something moved since the plan was made.
     pub(crate) const REFUSED: u8 = 3;
     /// The command line was wrong.

@@ -20,7 +20,7 @@ pub(crate) fn value<T: Serialize>(
     table: impl FnOnce(&T) -> String,
 ) -> Result<(), CommandError> {
     match output {
-        Output::Table => text(&table(value)),
+        Output::Table | Output::Wide => text(&table(value)),
         Output::Json => {
             let json =
                 serde_json::to_string_pretty(value).map_err(|error| CommandError::part("JSON", error))?;

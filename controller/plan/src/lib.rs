@@ -11,6 +11,8 @@
 //! simulate.rs  the same, rehearsed against devices that are played
 //! policy.rs    what a plan must not do
 //! state.rs     what a fleet was last seen to be, as a public file: the way to plan without a way to the hub
+//! drift.rs     what is not as the documents say, though nobody changed them, and the ledger of it
+//! diff.rs      one device: its documents against the hub, its agent's report and what was changed by hand
 //! attribute.rs whose a change is: yours, merged before, drift, there already
 //! sealed.rs    a plan that is carried out only if nothing moved since
 //! review.rs    all that a reviewer is told, once, for every printed form
@@ -28,6 +30,8 @@
 mod attribute;
 mod change;
 mod desired;
+mod diff;
+pub mod drift;
 mod export;
 mod forecast;
 mod judge;
@@ -49,6 +53,7 @@ mod why;
 pub use attribute::three_way;
 pub use change::{Change, Json, MASK};
 pub use desired::{DesiredTwins, ModuleTwins};
+pub use diff::{DeviceDiff, Difference, Witness, device_diff};
 pub use export::{Exported, export};
 pub use forecast::{
     Danger, DangerKind, Drift, Forecast, On, Restart, RolloutForecast, Scene, Side, WaveForecast,

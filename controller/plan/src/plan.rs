@@ -4,6 +4,7 @@
 //! documents said before and say no longer. The twins of `$edgeAgent` and `$edgeHub` are owned as a whole.
 
 mod action;
+mod again;
 mod device;
 mod digest;
 mod edge;
@@ -26,10 +27,13 @@ use crate::{Observed, Resolution};
 
 use self::{modules::Pairs, side::Side};
 
-pub(crate) use self::action::{Gone, TwinOf};
 pub use self::{
     action::{Action, Effect, Planned, Reason},
     step::{IdentityStep, Step},
+};
+pub(crate) use self::{
+    action::{Gone, TwinOf},
+    again::{back_to, explain_agent, replan},
 };
 
 /// Everything that would change, by device.

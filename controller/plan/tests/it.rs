@@ -4,6 +4,7 @@
 mod it {
     mod azure;
     mod configurations;
+    mod drift;
     mod idempotence;
     mod knowing;
     mod markdown;

@@ -4,8 +4,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hemline_hub::HubHandle;
 use hemline_hub_core::effect::Notice;
+use hemline_model::id::DeviceId;
 use hemline_plan::{
-    FleetState,
+    DeviceDiff, FleetState,
     rollout::{Command, RolloutRecord},
 };
 use hemline_sources::{AnySource, Nudge, Source as _, StatusFile};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     approve::{ApplyError, ApplyReply, ApplyRequest, approve, dated, fleet_state, written_down},
+    drift::diff,
     last_good::LastGood,
     pass::{Reload, State, now, pass},
     report::{PassReport, outcome, status_files},
@@ -89,6 +91,7 @@ enum Ask {
     State(oneshot::Sender<Result<FleetState, ApplyError>>),
     Apply(ApplyRequest, oneshot::Sender<Result<ApplyReply, ApplyError>>),
     Rollout(RolloutOrder, oneshot::Sender<Result<(), ApplyError>>),
+    Diff(DeviceId, oneshot::Sender<Result<Option<DeviceDiff>, ApplyError>>),
     Record(String, oneshot::Sender<Result<Option<RolloutRecord>, ApplyError>>),
 }
 
@@ -175,6 +178,7 @@ impl Controller {
         // Nobody waits any more when the caller went away; what was done stays done.
         match ask {
             Ask::State(answer) => drop(answer.send(fleet_state(&self.hub, state).await)),
+            Ask::Diff(device, answer) => drop(answer.send(diff(&self.hub, state, &device).await)),
             Ask::Apply(request, answer) => {
                 let outcome = match approve(&mut self.source, &self.hub, state, &request).await {
                     Ok((reply, report)) => {
@@ -301,6 +305,14 @@ impl ControllerView {
     /// When the hub cannot be asked or the controller has ended.
     pub async fn state(&self) -> Result<FleetState, ApplyError> {
         self.ask(Ask::State).await
+    }
+
+    /// What a device should be against what it is; `None` when no document describes it.
+    ///
+    /// # Errors
+    /// When the hub cannot be asked or the controller has ended.
+    pub async fn diff(&self, device: DeviceId) -> Result<Option<DeviceDiff>, ApplyError> {
+        self.ask(|answer| Ask::Diff(device, answer)).await
     }
 
     /// Puts the revision that the source holds in force, if it and the fleet are what the request says.

@@ -1,5 +1,5 @@
 //! What survives a restart: the revision in force, the one applied last, how far rollouts are, the revisions that devices
-//! have in the middle of them, and since when conditions hold.
+//! have in the middle of them, what was found not to be as the documents say, and since when conditions hold.
 //!
 //! JSON files, replaced atomically and synced. A damaged or missing file counts as none: the source is asked anyway.
 
@@ -11,7 +11,7 @@ use std::{
 };
 
 use hemline_model::{SourceFile, id::Revision};
-use hemline_plan::rollout::Ledger;
+use hemline_plan::{drift::DriftLedger, rollout::Ledger};
 use hemline_sources::Snapshot;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -134,6 +134,14 @@ impl LastGood {
 
     pub(crate) fn write_statuses(&self, statuses: &Statuses) {
         self.write_json("statuses.json", statuses);
+    }
+
+    pub(crate) fn read_drift(&self) -> DriftLedger {
+        self.read_json("drift.json").unwrap_or_default()
+    }
+
+    pub(crate) fn write_drift(&self, ledger: &DriftLedger) {
+        self.write_json("drift.json", ledger);
     }
 
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Option<T> {

@@ -8,6 +8,7 @@
 //!   resolve.rs    pure  documents + facts → what each device should be
 //!   roll.rs       pure* what each device should be now: rollouts, kept before anything is done
 //!   plan.rs       pure  resolution, last applied, hub → actions and steps
+//!   drift.rs      pure* what was changed elsewhere: told, and put right or left alone
 //!   apply.rs      I/O   steps → hub
 //!   observe.rs    I/O   hub → registry and twins
 //!   report.rs     pure  all of it → report and status files
@@ -21,6 +22,7 @@ mod apply;
 mod approve;
 mod brake;
 mod controller;
+mod drift;
 mod last_good;
 mod load;
 mod observe;

@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
-use hemline_plan::{Documents, Observed, Plan, Resolution, rollout::RevertProposal};
+use hemline_plan::{Documents, Observed, Plan, Resolution, drift::DriftLedger, rollout::RevertProposal};
 use hemline_sources::AnySource;
 use jiff::Timestamp;
 
 use crate::{
     apply::{Applied, apply},
     approve::documents,
-    brake,
+    brake, drift,
     last_good::{LastGood, Which},
     load::load,
     observe::{observe, owners},
@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) findings: Vec<Finding>,
     /// Why the source could not be read.
     pub(crate) unreadable: Option<String>,
+    /// What was ever found not to be as the documents say.
+    pub(crate) drift: Arc<DriftLedger>,
     /// The statuses of the last report; conditions remember since when they hold.
     pub(crate) statuses: Statuses,
 }
@@ -98,7 +100,10 @@ pub(crate) async fn pass(
         return report(state, sight.failed(chain(&error)));
     }
     let plan = plan(&good.revision, &rolled.desired, state.said(), &observed);
+    let (plan, found) = drift::find(plan, &rolled.desired, state.said(), &mut observed);
+    let drifted = state.note_drift(found, &rolled.desired, &observed, now());
     let applied = apply(hub, &plan).await;
+    state.note_healed(drifted, &applied, now());
     if !plan.is_empty() {
         match observe(hub).await {
             Ok(after) => observed = after,
@@ -144,6 +149,7 @@ impl State {
             attempted: None,
             findings: Vec::new(),
             unreadable: None,
+            drift: Arc::new(kept.read_drift()),
             statuses: kept.read_statuses(),
             kept,
         }

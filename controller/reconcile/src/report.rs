@@ -11,7 +11,7 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
     Finding,
@@ -20,6 +20,7 @@ use hemline_model::{
 };
 use hemline_plan::{
     Observed, Plan, Resolution, Summary,
+    drift::{DriftCounts, DriftLedger},
     rollout::{RevertProposal, RolloutStatus},
 };
 use hemline_sources::{AnySource, Source as _};
@@ -72,6 +73,11 @@ pub struct PassReport {
     /// The newest revision went back and is not rolled out again: what to propose to people. As long as the source holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revert: Option<RevertProposal>,
+    /// What is not as the documents say, counted.
+    pub drift: DriftCounts,
+    /// All of it, row by row.
+    #[serde(skip)]
+    pub drift_ledger: Arc<DriftLedger>,
     /// Document names of the devices.
     #[serde(skip)]
     pub(crate) names: BTreeMap<DeviceId, DocumentName>,
@@ -197,6 +203,8 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         headline: state.rollouts.ledger.headline(),
         rollout_transitions: state.rollouts.transitions.clone(),
         revert: proposal(state),
+        drift: state.drift.counts(),
+        drift_ledger: Arc::clone(&state.drift),
         names,
         at,
     }

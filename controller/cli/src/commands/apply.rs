@@ -18,7 +18,7 @@ use super::{
     review::{Outcome, Request, Reviewed, StateFrom, review},
 };
 use crate::{
-    args::{Apply, Args, Output},
+    args::{Apply, Args},
     client::HubClient,
     error::{CommandError, exit},
     output,
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &Args, typed: &Apply) -> Result<ExitCode, CommandE
             return refuse(&moved);
         }
     }
-    if args.output == Output::Table {
+    if args.output.is_table() {
         plan::print(args, None, &reviewed.review)?;
     }
     if !reviewed.review.verdict.allows() {

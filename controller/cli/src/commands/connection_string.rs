@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &Args, whose: &ConnectionString) -> Result<(), Com
         (None, None) => return Err(CommandError::Usage("name --policy or --device".to_owned())),
     };
     match args.output {
-        Output::Table => output::text(&format!("{text}\n")),
+        Output::Table | Output::Wide => output::text(&format!("{text}\n")),
         Output::Json | Output::Yaml => {
             output::value(&serde_json::json!({ "connectionString": text }), args.output, |_| String::new())
         }

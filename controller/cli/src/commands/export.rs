@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, typed: &Export) -> Result<ExitCode, CommandError>
     let Some(manifest) = exported.manifest else { return Ok(ExitCode::from(exit::FAILURE)) };
     // Azure's tools read JSON only; YAML is for people who ask for it.
     let form = match args.output {
-        Output::Table | Output::Json => Output::Json,
+        Output::Table | Output::Wide | Output::Json => Output::Json,
         Output::Yaml => Output::Yaml,
     };
     output::value(&manifest, form, |_| String::new())?;

@@ -1,4 +1,6 @@
-//! `hem get devices|modules|deployments|configurations [NAME]`.
+//! `hem get devices|modules|deployments|configurations|drift [NAME]`.
+
+mod drift;
 
 use hemline_api::{DeviceRow, ModuleRow};
 use reqwest::Method;
@@ -34,6 +36,7 @@ pub(crate) async fn run(args: &Args, kind: Kind, name: Option<&str>) -> Result<(
         Kind::Configurations => {
             show(args, name, &documents(&hub, "configurations", wanted).await?, configuration_table)
         }
+        Kind::Drift => drift::run(args, &hub, name).await,
     }
 }
 

@@ -85,7 +85,7 @@ fn print(args: &Args, documents: Documents) -> Result<(), CommandError> {
                 }
             }
         }
-        Output::Table | Output::Yaml => {
+        Output::Table | Output::Wide | Output::Yaml => {
             let texts: Result<Vec<String>, _> = documents
                 .values()
                 .map(|(file, document, findings)| whole(file, document, findings))

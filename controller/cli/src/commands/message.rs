@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &Args, message: &Message) -> Result<(), CommandErr
     let path = ["api", "v1", "messages"];
     let accept = |request: reqwest::RequestBuilder| request.header("Accept", "text/event-stream");
     let mut bytes = hub.send(Method::GET, &path, &query, accept).await?.bytes_stream();
-    if args.output == Output::Table && std::io::stderr().is_terminal() {
+    if args.output.is_table() && std::io::stderr().is_terminal() {
         // A quiet fleet looks like a broken command otherwise.
         drop(writeln!(anstream::stderr(), "watching {}; Ctrl-C ends", hub.host()));
     }
@@ -64,7 +64,7 @@ fn print(row: &MessageRow, output: Output) -> Result<(), CommandError> {
             let text = serde_yaml_ng::to_string(row).map_err(|error| CommandError::part("YAML", error))?;
             output::text(&format!("---\n{text}"))
         }
-        Output::Table => {
+        Output::Table | Output::Wide => {
             let sender = row.module_id.as_ref().map_or_else(String::new, |module| format!("/{module}"));
             let time = row.enqueued_time.strftime("%H:%M:%S%.3f");
             let properties: Vec<String> = row

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &Args, typed: &Plan) -> Result<ExitCode, CommandEr
 pub(crate) fn print(args: &Args, format: Option<PlanFormat>, review: &Review) -> Result<(), CommandError> {
     let output = match (format, args.output) {
         (Some(PlanFormat::Markdown), _) => return output::text(&review.markdown()),
-        (Some(PlanFormat::Human), _) | (None, Output::Table) => {
+        (Some(PlanFormat::Human), _) | (None, Output::Table | Output::Wide) => {
             return output::text(&coloured(&review.to_string()));
         }
         (Some(PlanFormat::Json), _) => Output::Json,

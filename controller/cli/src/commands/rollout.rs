@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{documents::plural, review::short};
 use crate::{
-    args::{Args, Output, Rollout, RolloutOf},
+    args::{Args, Rollout, RolloutOf},
     client::HubClient,
     error::{CommandError, exit},
     output,
@@ -50,12 +50,12 @@ async fn status(
 ) -> Result<ExitCode, CommandError> {
     let mut rollouts = look(hub, deployment).await?;
     if watch {
-        let live = args.output == Output::Table && std::io::stderr().is_terminal();
+        let live = args.output.is_table() && std::io::stderr().is_terminal();
         let mut view = View::new(live);
         let mut told = BTreeMap::new();
         loop {
             view.show(&rollouts);
-            if !live && args.output == Output::Table {
+            if !live && args.output.is_table() {
                 tell(&rollouts, &mut told)?;
             }
             if rollouts.iter().all(is_over) {

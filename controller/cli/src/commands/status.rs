@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use hemline_api::StatusDocument;
+use hemline_plan::drift::DriftCounts;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, CommandError> {
     let status: StatusDocument = serde_json::from_value(found.clone())
         .map_err(|error| CommandError::BadAnswer { url: hub.host().to_owned(), what: error.to_string() })?;
     match args.output {
-        Output::Table => output::text(&as_text(&status))?,
+        Output::Table | Output::Wide => output::text(&as_text(&status))?,
         Output::Json | Output::Yaml => output::value(&found, args.output, |_| String::new())?,
     }
     Ok(ExitCode::from(if healthy(&status) { exit::SUCCESS } else { exit::FAILURE }))
@@ -67,6 +68,9 @@ fn as_text(status: &StatusDocument) -> String {
             format!("{}: {}", output::cell(rollout.get("deployment")), output::cell(rollout.get("says")));
         line(&mut text, "rollout", &what);
     }
+    if let Some(drift) = drift(controller) {
+        line(&mut text, "drift", &drift);
+    }
     for finding in list(controller, "findings") {
         let place =
             finding.get("position").filter(|position| !position.is_null()).map_or_else(String::new, |at| {
@@ -108,6 +112,27 @@ fn headline(status: &StatusDocument) -> String {
         ));
     }
     text
+}
+
+/// What is not as the documents say, counted; nothing when there never was anything.
+fn drift(controller: &Value) -> Option<String> {
+    let counts: DriftCounts = serde_json::from_value(controller.get("drift")?.clone()).ok()?;
+    let DriftCounts { present, reported, ignored, healed, devices, turned_away } = counts;
+    let parts = [
+        (present, "present"),
+        (reported, "reported"),
+        (healed, "healed within 30 days"),
+        (ignored, "ignored"),
+    ];
+    let said: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if said.is_empty() {
+        return None;
+    }
+    let on = if devices > 0 { format!(" (on {})", plural(devices, "device")) } else { String::new() };
+    let more =
+        if turned_away > 0 { format!("; {turned_away} more than the ledger holds") } else { String::new() };
+    Some(format!("{}{on}{more}: `hem get drift`", said.join(", ")))
 }
 
 fn error_findings(controller: &Value) -> impl Iterator<Item = &Value> {

@@ -30,6 +30,6 @@ pub(crate) async fn run(args: &Args, twin: &Twin) -> Result<(), CommandError> {
         }
     };
     // A twin is a tree: a table would hide most of it.
-    let form = if args.output == Output::Table { Output::Yaml } else { args.output };
+    let form = if args.output.is_table() { Output::Yaml } else { args.output };
     output::value(&document, form, |_| String::new())
 }

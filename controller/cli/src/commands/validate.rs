@@ -63,7 +63,7 @@ fn print(
 ) -> Result<(), CommandError> {
     let format = match (typed.format, args.output) {
         (Some(format), _) => format,
-        (None, Output::Table) => FindingFormat::Human,
+        (None, Output::Table | Output::Wide) => FindingFormat::Human,
         (None, Output::Json) => FindingFormat::Json,
         (None, Output::Yaml) => return output::value(findings, Output::Yaml, |_| String::new()),
     };

@@ -48,7 +48,7 @@ impl Scene {
         let mut state = State::restore(LastGood::new(folder.path().to_path_buf()), false);
         let revision = Revision::new("0123456789abcdef").unwrap();
         state.attempted = Some(revision.clone());
-        state.good = Some(std::sync::Arc::new(Good::new(revision, Some("first".into()), fleet, vec![file])));
+        state.good = Some(Arc::new(Good::new(revision, Some("first".into()), fleet, vec![file])));
         Self { state, resolution, observed, _folder: folder }
     }
 

@@ -203,3 +203,55 @@ async fn configurations_and_manifests_reach_the_twins() {
     world.twin("meter", "the property is taken back", |twin| desired("log")(twin).is_none()).await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_changed_by_hand_has_a_row_from_its_beginning_to_its_end() {
+    let mut world = World::new();
+    let rules = "  drift: {paths: {modules.camera.desired.fps: report}}\n";
+    world.put("fleet.yaml", &format!("{METER}---\n{PRESS}---\n{}", vision(10, rules)));
+    world.start().await;
+    let first = world.report("the first pass", |report| report.devices.len() == 2).await;
+    assert!(first.drift_ledger.rows.is_empty(), "{:?}", first.drift_ledger);
+
+    world.patch("press-01/camera", json!({"fps": 99})).await;
+    let told = world.report("it is told", |report| report.drift.reported == 1).await;
+    let row = &told.drift_ledger.rows[0];
+    assert_eq!(
+        (row.path.as_str(), row.expected.as_str(), row.found.as_str()),
+        ("modules.camera.desired.fps", "10", "99")
+    );
+
+    world.patch("press-01/$edgeAgent", json!({"modules": {"camera": null}})).await;
+    let healed = world.report("that is healed", |report| report.drift.healed == 1).await;
+    assert_eq!((healed.drift_ledger.rows[1].path.as_str(), healed.drift.reported), ("modules.camera", 1));
+    world
+        .twin("press-01/$edgeAgent", "the module", |twin| {
+            twin.pointer("/properties/desired/modules/camera").is_some()
+        })
+        .await;
+    let camera = world.twin("press-01/camera", "the twin", |_| true).await;
+    assert_eq!(camera.pointer("/properties/desired/fps"), Some(&json!(99)), "told, and left as it was put");
+
+    // The program stops and starts: the same rows, and nothing is told twice.
+    world.stop().await;
+    world.start().await;
+    let again = world.report("a pass after the restart", |report| report.devices.len() == 2).await;
+    assert_eq!(again.drift_ledger.rows, healed.drift_ledger.rows);
+    assert_eq!(again.drift_ledger.opened, healed.drift_ledger.opened);
+
+    // The documents speak of the value themselves.
+    world.put("fleet.yaml", &format!("{METER}---\n{PRESS}---\n{}", vision(12, rules)));
+    world
+        .twin("press-01/camera", "the new value", |twin| {
+            twin.pointer("/properties/desired/fps") == Some(&json!(12))
+        })
+        .await;
+    let over = world.report("nothing is off", |report| report.drift.healed == 2).await;
+    assert_eq!((over.drift.reported, over.drift.devices), (0, 0));
+
+    // A device that goes takes its rows along.
+    world.put("fleet.yaml", METER.replace("parent: press-01, ", "").as_str());
+    let gone = world.report("the device is gone", |report| report.devices.len() == 1).await;
+    assert!(gone.drift_ledger.rows.is_empty(), "{:?}", gone.drift_ledger);
+    world.stop().await;
+}

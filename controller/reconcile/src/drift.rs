@@ -1,0 +1,133 @@
+//! What is not as the documents say, though nobody changed them: found in a pass, left alone where the documents say so, and
+//! kept in the ledger ([`hemline_plan::drift`] decides; this finds, keeps and tells).
+//!
+//! The ledger is on disk before anything is put right. One that cannot be read counts as empty: what is still off gets rows
+//! anew, and agents tell what they healed within the last day again.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use hemline_hub::HubHandle;
+use hemline_model::{document::DriftMode, id::DeviceId};
+use hemline_plan::{
+    DeviceDiff, Observed, Plan, Resolution, device_diff,
+    drift::{self, DriftEvent, DriftKind, DriftRow, DriftSight, Found, Transition},
+};
+use jiff::Timestamp;
+
+use crate::{
+    apply::Applied,
+    approve::ApplyError,
+    observe::observe,
+    pass::State,
+    resolve::{facts, resolve},
+    validate::chain,
+};
+
+/// What one pass found.
+#[derive(Debug, Default)]
+pub(crate) struct Drifted {
+    sight: DriftSight,
+}
+
+/// Looks for differences. Gives the plan without what the documents want left alone.
+pub(crate) fn find(
+    plan: Plan,
+    desired: &Resolution,
+    said: Option<&Resolution>,
+    observed: &mut Observed,
+) -> (Plan, Vec<Found>) {
+    let Some(said) = said.filter(|_| desired.is_usable()) else { return (plan, Vec::new()) };
+    let found = drift::desired(&plan, desired, said, observed);
+    let plan = drift::leave(plan, &found, desired, said, observed);
+    (plan, found)
+}
+
+impl State {
+    /// Takes in what is there before anything is put right.
+    pub(crate) fn note_drift(
+        &mut self,
+        mut found: Vec<Found>,
+        desired: &Resolution,
+        observed: &Observed,
+        now: Timestamp,
+    ) -> Drifted {
+        if !desired.is_usable() {
+            return Drifted::default();
+        }
+        found.extend(drift::actual(desired, observed));
+        let rows: BTreeSet<DeviceId> = self.drift.devices().into_iter().cloned().collect();
+        let (known, gone) = rows.into_iter().partition(|id| desired.devices.contains_key(id));
+        let known: BTreeSet<DeviceId> = known;
+        let silent = known.into_iter().filter(|id| drift::is_silent(observed, id)).collect();
+        let drifted = Drifted { sight: DriftSight { found, gone, silent } };
+        self.take_in(&drifted.sight, now);
+        drifted
+    }
+
+    /// Takes in what was put right: everything that should be, but for devices that refused.
+    pub(crate) fn note_healed(&mut self, mut drifted: Drifted, applied: &Applied, now: Timestamp) {
+        let left = |found: &Found| {
+            found.kind == DriftKind::Actual
+                || found.mode != DriftMode::Heal
+                || applied.failed.contains_key(&found.device)
+        };
+        let all = drifted.sight.found.len();
+        drifted.sight.found.retain(left);
+        if drifted.sight.found.len() < all {
+            self.take_in(&drifted.sight, now);
+        }
+    }
+
+    fn take_in(&mut self, sight: &DriftSight, now: Timestamp) {
+        if sight.found.is_empty() && sight.gone.is_empty() && self.drift.is_quiet(now) {
+            return;
+        }
+        let (ledger, events) = self.drift.advance(sight, now);
+        if ledger == *self.drift {
+            return;
+        }
+        // What cannot be kept is put right all the same; the next change writes all of it.
+        self.kept.write_drift(&ledger);
+        self.drift = Arc::new(ledger);
+        events.iter().for_each(log);
+    }
+}
+
+/// One device, compared now. `None` when no document describes it.
+pub(crate) async fn diff(
+    hub: &HubHandle,
+    state: &State,
+    device: &DeviceId,
+) -> Result<Option<DeviceDiff>, ApplyError> {
+    let observed = observe(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
+    let head = match (state.said(), &state.good) {
+        (None, Some(good)) => Some(resolve(good, &facts(&observed))),
+        (_, _) => None,
+    };
+    let said = state.said().or(head.as_ref()).and_then(|said| said.devices.get(device));
+    let there = observed.devices.get(device);
+    Ok(said.map(|said| DeviceDiff {
+        revision: state.statuses.devices.get(device).and_then(|status| status.revision.clone()),
+        ..device_diff(device, said, there, &state.drift)
+    }))
+}
+
+/// One line for each transition.
+fn log(DriftEvent { transition, row }: &DriftEvent) {
+    let DriftRow { device, kind, path, expected, found, standing, .. } = row;
+    let state = standing.as_str();
+    match transition {
+        Transition::Opened | Transition::Moved if row.matters() => {
+            tracing::warn!(%device, %kind, path, expected, found, state, "drift: something is not as the documents say");
+        }
+        Transition::Opened | Transition::Moved | Transition::Rated => {
+            tracing::info!(%device, %kind, path, expected, found, state, "drift: a difference stands otherwise now");
+        }
+        Transition::Healed => {
+            tracing::info!(%device, %kind, path, expected, found, "drift: it is as the documents say again");
+        }
+        Transition::Forgotten => {
+            tracing::info!(%device, %kind, path, "drift: the documents have no such device any more");
+        }
+    }
+}
