@@ -129,6 +129,10 @@ pub enum PullPolicy {
     Never,
 }
 
+/// The trait that says which image on the device has the name that the module asks for. The module itself may be made of
+/// another one by now.
+pub const IMAGE: &str = "image";
+
 /// A module as a runtime found it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
@@ -136,7 +140,8 @@ pub struct Seen {
     pub key: ModuleKey,
     /// What the engine calls it; none where a module is its name.
     pub id: Option<String>,
-    /// What the engine lets anybody change in place, by its path in the module's document.
+    /// What anybody may change while the module stays, by its path in the module's document: what the engine lets change in
+    /// place, and which image its name stands for ([`IMAGE`]).
     pub traits: BTreeMap<String, Value>,
     /// Somebody else than this agent ended it through the engine.
     pub by_hand: bool,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Goal, Memory, RestartPolicy, Situation, Wanted};
-use crate::module::{ModuleKey, Seen};
+use crate::module::{IMAGE, ModuleKey, Seen};
 
 /// Rows that are kept; the oldest healed ones go first.
 const MOST_ROWS: usize = 16;
@@ -150,12 +150,32 @@ impl Look<'_, '_> {
         }
         for (name, expected) in &made.traits {
             let found = seen.traits.get(name).unwrap_or(&Value::Null);
+            if name == IMAGE {
+                self.image(expected, found);
+                continue;
+            }
             if found != expected {
                 let cure = if is_settable(expected) { Cure::Mend } else { Cure::Remake };
                 self.add(name, &plain(expected), &plain(found), cure);
             }
         }
     }
+}
+
+impl Look<'_, '_> {
+    /// Another image has the name now that the module asks for. A name that no image has says nothing.
+    fn image(&mut self, made_of: &Value, named_now: &Value) {
+        if let (Some(old), Some(new)) = (made_of.as_str(), named_now.as_str())
+            && old != new
+        {
+            self.add(IMAGE, &short_id(new), &short_id(old), Cure::Remake);
+        }
+    }
+}
+
+/// As engines print it.
+fn short_id(id: &str) -> String {
+    id.trim_start_matches("sha256:").chars().take(12).collect()
 }
 
 /// Engines take nothing for "no change", so a setting that was not there cannot be taken back in place.
@@ -230,8 +250,8 @@ pub fn reported(memory: &Memory) -> Vec<DriftReported> {
         path: row.path.clone(),
         expected: row.expected.clone(),
         found: row.found.clone(),
-        first_seen: format!("{:.0}", row.since),
-        healed: row.healed.map(|healed| format!("{healed:.0}")),
+        first_seen: format!("{:.3}", row.since),
+        healed: row.healed.map(|healed| format!("{healed:.3}")),
     };
     memory.drift.iter().map(row).collect()
 }

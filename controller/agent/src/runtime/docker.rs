@@ -38,7 +38,7 @@ use super::{
 use hands::Hands;
 
 use crate::{
-    module::{ContainerSpec, ModuleKey, ModuleKind, ModuleSpec, Probe, Seen, SpecBody},
+    module::{ContainerSpec, IMAGE, ModuleKey, ModuleKind, ModuleSpec, Probe, Seen, SpecBody},
     unix_http::{UnixHttp, encode, message},
 };
 
@@ -145,12 +145,20 @@ impl DockerRuntime {
 
     async fn list_modules(&self) -> Result<Vec<Seen>, RuntimeError> {
         let mut seen = Vec::new();
+        let mut names = image::Names::default();
         for id in self.ids(None).await? {
             let answer =
                 self.connection().await?.engine.request("GET", &format!("/containers/{id}/json"), None).await;
             let (status, found) = answer.map_err(unavailable)?;
             match status {
-                200 => seen.extend(inspect::seen(&found).map(|seen| self.hands.judge(seen))),
+                200 => {
+                    if let Some(mut module) = inspect::seen(&found) {
+                        if let Some(id) = names.id_of(&self.connection().await?.engine, &found).await {
+                            module.traits.insert(IMAGE.to_owned(), Value::String(id));
+                        }
+                        seen.push(self.hands.judge(module));
+                    }
+                }
                 // Removed between the two questions.
                 404 => {}
                 other => {

@@ -36,6 +36,7 @@ fn traits(memory: i64) -> BTreeMap<String, Value> {
         ("createOptions.HostConfig.Memory", json!(memory)),
         ("createOptions.HostConfig.CpuShares", json!(0)),
         ("name", json!("m")),
+        ("image", json!("sha256:0123456789abcdef")),
     ]
     .map(|(path, value)| (path.to_owned(), value))
     .into()
@@ -107,6 +108,8 @@ fn everything() -> Vec<Done> {
     let remake = "stop, remove, create, start";
     let paused = Seen { paused: true, status: EngineStatus::Stopped, ..seen() };
     let other = Seen { id: Some("other".to_owned()), ..seen() };
+    let mut unnamed = seen();
+    unnamed.traits.remove("image");
     let memory = "createOptions.HostConfig.Memory";
     let shares = "createOptions.HostConfig.CpuShares";
     vec![
@@ -127,6 +130,13 @@ fn everything() -> Vec<Done> {
             remake,
         ),
         ("rename", with("name", json!("n")), ["modules.m.name", "m", "n"], "mend"),
+        (
+            "another image under the same name",
+            with("image", json!("sha256:fedcba9876543210")),
+            ["modules.m.image", "fedcba987654", "0123456789ab"],
+            remake,
+        ),
+        ("no image under that name any more", Some(unnamed), ["", "", ""], ""),
         ("another one in its place", Some(other), ["modules.m", "id", "replaced by other"], remake),
     ]
 }

@@ -60,7 +60,7 @@ pub struct DriftReported {
     pub expected: String,
     /// What it was.
     pub found: String,
-    /// When the agent saw it first, in RFC 3339, whole seconds.
+    /// When the agent saw it first, in RFC 3339 with milliseconds: with the path it is the identity of the row.
     pub first_seen: String,
     /// When it was as it should be again; none while it is not.
     #[serde(skip_serializing_if = "Option::is_none")]

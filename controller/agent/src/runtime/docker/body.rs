@@ -13,7 +13,7 @@ pub(super) const OWNER_LABEL: &str = "net.azure-devices.edge.owner";
 /// Its value.
 pub(super) const OWNER: &str = "Microsoft.Azure.Devices.Edge.Agent";
 /// The image as written, before the engine resolves it.
-const ORIGINAL_IMAGE_LABEL: &str = "net.azure-devices.edge.original-image";
+pub(super) const ORIGINAL_IMAGE_LABEL: &str = "net.azure-devices.edge.original-image";
 /// Spec hash.
 pub(super) const SPEC_LABEL: &str = "dev.hemline.spec";
 /// Device id.

@@ -1,6 +1,6 @@
 //! Fetching images, which login goes to which registry, and taking images away that nothing uses.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bollard::{Docker, auth::DockerCredentials, query_parameters::CreateImageOptionsBuilder};
 use futures_util::StreamExt as _;
@@ -40,6 +40,28 @@ pub(super) async fn pull(
         }
         Err(error) if here => Ok(Pulled::KeptLocal { because: error.full() }),
         Err(error) => Err(error),
+    }
+}
+
+/// Which images names stand for, during one look: several modules may be made of one.
+#[derive(Default)]
+pub(super) struct Names(BTreeMap<String, Option<String>>);
+
+impl Names {
+    /// The image that has, on this device, the name that a container was made with. None when no image has it now, or it
+    /// names one image for ever; what the engine does not say is not known, and no difference.
+    pub(super) async fn id_of(&mut self, engine: &UnixHttp, container: &Value) -> Option<String> {
+        let labels = container.pointer("/Config/Labels")?;
+        let written = labels.get(super::body::ORIGINAL_IMAGE_LABEL)?.as_str()?;
+        if written.contains('@') {
+            return None;
+        }
+        let name = with_tag(written);
+        if !self.0.contains_key(&name) {
+            let id = id_of(engine, &name).await.ok().flatten();
+            self.0.insert(name.clone(), id);
+        }
+        self.0.get(&name).cloned().flatten()
     }
 }
 

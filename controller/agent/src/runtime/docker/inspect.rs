@@ -45,6 +45,9 @@ pub(super) fn seen(found: &Value) -> Option<Seen> {
 /// Where the settings of a container's host stand in a document.
 pub(super) const HOST: &str = "createOptions.HostConfig.";
 
+/// The name of the container.
+pub(super) const NAME: &str = "name";
+
 /// What `docker update` changes.
 const UPDATED: &[&str] = &[
     "BlkioWeight",
@@ -68,7 +71,7 @@ pub(super) fn traits(found: &Value) -> BTreeMap<String, Value> {
         Some((format!("{HOST}{name}"), value.clone()))
     };
     let name = found.get("Name").and_then(Value::as_str).map(|name| name.trim_start_matches('/'));
-    let name = name.map(|name| ("name".to_owned(), Value::from(name)));
+    let name = name.map(|name| (NAME.to_owned(), Value::from(name)));
     UPDATED.iter().filter_map(host).chain(name).collect()
 }
 

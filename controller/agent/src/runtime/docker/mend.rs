@@ -18,7 +18,7 @@ pub(super) async fn mend(engine: &UnixHttp, id: &str, spec: &ModuleSpec) -> Resu
     for (path, value) in differing {
         if let Some(key) = path.strip_prefix(inspect::HOST) {
             update.insert(key.to_owned(), value.clone());
-        } else if let Some(text) = value.as_str() {
+        } else if let (inspect::NAME, Some(text)) = (path.as_str(), value.as_str()) {
             let path = format!("/containers/{id}/rename?name={}", encode(text));
             answer(engine, name, &path, None).await?;
         }
