@@ -173,6 +173,34 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use hemline_hub_core::counters::Counters;
+    use hemline_plan::drift::DriftLedger;
+
+    #[test]
+    fn drift_is_counted_by_kind_and_state() {
+        let row = |state: &str| {
+            format!(
+                r#"{{"device":"d","kind":"actual","path":"p","expected":"a","found":"b","firstSeen":"2026-11-21T12:00:00Z","lastSeen":"2026-11-21T12:00:00Z",{state}}}"#
+            )
+        };
+        let rows = [
+            row(r#""state":"reported""#),
+            row(r#""state":"healed","healedAt":"2026-11-21T12:00:09Z","livedSecs":9"#),
+        ];
+        let text =
+            format!(r#"{{"rows":[{}],"opened":{{"actual":5}},"healed":{{"actual":4}}}}"#, rows.join(","));
+        let ledger: DriftLedger = serde_json::from_str(&text).expect("a ledger");
+        let page = super::drift(&ledger);
+        for line in [
+            "hemline_drift_rows{kind=\"actual\",state=\"reported\"} 1\n",
+            "hemline_drift_rows{kind=\"actual\",state=\"healed\"} 1\n",
+            "hemline_drift_rows{kind=\"desired\",state=\"present\"} 0\n",
+            "hemline_drift_opened_total{kind=\"actual\"} 5\n",
+            "hemline_drift_healed_total{kind=\"actual\"} 4\n",
+            "hemline_drift_healed_total{kind=\"desired\"} 0\n",
+        ] {
+            assert!(page.contains(line), "{line}: {page}");
+        }
+    }
 
     #[test]
     fn every_line_is_a_comment_or_a_sample() {

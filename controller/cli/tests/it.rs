@@ -19,6 +19,8 @@ mod bad_clients;
 mod bad_documents;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/by_hand.rs"]
+mod by_hand;
 #[path = "it/editor.rs"]
 mod editor;
 #[path = "it/engines.rs"]

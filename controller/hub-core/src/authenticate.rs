@@ -2,6 +2,8 @@
 //!
 //! Keys are compared in constant time (`protocol::sas`). What exactly was wrong goes into logs and counters only.
 
+use std::sync::Arc;
+
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::sas::{SasToken, SymmetricKey};
 use jiff::Timestamp;
@@ -204,6 +206,17 @@ impl Gate<'_> {
 /// Both keys are tried, whatever the first says: the time taken tells nothing.
 fn signed_by(token: &SasToken, keys: [&String; 2]) -> bool {
     keys.map(|key| SymmetricKey::from_base64(key).is_ok_and(|key| token.verify(&key))).contains(&true)
+}
+
+/// How a caller is named to people: the policy or identity of its token, which was checked before. Nobody for requests of
+/// this process.
+pub(crate) fn name_of(caller: &Caller) -> Option<Arc<str>> {
+    let Caller::Token(text) = caller else { return None };
+    let token = SasToken::parse(text).ok()?;
+    match token.policy() {
+        Some(policy) => Some(format!("policy {policy}").into()),
+        None => identity_of(&token).map(|client| client.to_string().into()),
+    }
 }
 
 /// The identity that a token without a policy speaks for.

@@ -212,5 +212,7 @@ pub enum Notice {
     Registry {
         /// Whose.
         client: ClientId,
+        /// Who did it, where a token says so: `policy service`, or a client's id.
+        by: Option<Arc<str>>,
     },
 }

@@ -100,9 +100,31 @@ pub struct DeviceStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, ModuleState>")]
     pub modules: BTreeMap<ModuleId, ModuleState>,
-    /// Standard conditions.
+    /// What somebody changed by hand, in the hub or on the device, and is still so. At most 20 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<DriftState>,
+    /// Standard conditions, and `Drifted` once something was changed by hand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// Something that is not as the documents say, though nobody changed them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftState {
+    /// In the words of the documents: `modules.camera.status`.
+    pub path: String,
+    /// `desired` in the hub, `actual` on the device.
+    pub kind: String,
+    /// What it should be. Secrets are masked.
+    pub expected: String,
+    /// What it is. Secrets are masked.
+    pub found: String,
+    /// `present` while it is being put right, `reported` when the documents want no more.
+    pub state: String,
+    /// When it was first seen.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub since: Timestamp,
 }
 
 /// The status document of one twin configuration.

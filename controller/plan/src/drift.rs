@@ -74,6 +74,8 @@ pub struct Found {
     pub found: String,
     /// What the documents want done about it.
     pub mode: DriftMode,
+    /// Who did it, where somebody knows.
+    pub by: Option<String>,
     /// When the agent saw it first; absent for what is found in the hub.
     pub since: Option<Timestamp>,
     /// When the agent had put it right; absent while it has not, and for what is found in the hub.

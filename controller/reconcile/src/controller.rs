@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     approve::{ApplyError, ApplyReply, ApplyRequest, approve, dated, fleet_state, written_down},
-    drift::diff,
+    drift::{Writers, diff},
     last_good::LastGood,
     pass::{Reload, State, now, pass},
     report::{PassReport, outcome, status_files},
@@ -128,11 +128,14 @@ struct Controller {
 impl Controller {
     async fn run(mut self, shutdown: CancellationToken) {
         let moved = Arc::new(Notify::new());
-        let listener = tokio::spawn(listen(self.hub.notices(), Arc::clone(&moved), shutdown.clone()));
+        let writers = Writers::default();
+        let heard = listen(self.hub.notices(), Arc::clone(&moved), writers.clone(), shutdown.clone());
+        let listener = tokio::spawn(heard);
         let kept = LastGood::new(self.options.last_good.clone());
         // Reading and judging files blocks; a panic there is a bug that would show again on every start.
         let hold = self.options.hold;
         if let Ok(mut state) = tokio::task::spawn_blocking(move || State::restore(kept, hold)).await {
+            state.writers = writers;
             tokio::select! {
                 // Cancel-safe: every step of a pass may be done twice, and the next start does it again.
                 () = shutdown.cancelled() => {}
@@ -231,13 +234,21 @@ impl Controller {
 }
 
 /// Turns notices into "something moved", always reading, so that a flood of messages never makes the hub wait.
-async fn listen(mut notices: broadcast::Receiver<Notice>, moved: Arc<Notify>, shutdown: CancellationToken) {
+async fn listen(
+    mut notices: broadcast::Receiver<Notice>,
+    moved: Arc<Notify>,
+    writers: Writers,
+    shutdown: CancellationToken,
+) {
     loop {
         let notice = tokio::select! {
             () = shutdown.cancelled() => return,
             // Cancel-safe: a notice that is not taken stays in the channel.
             notice = notices.recv() => notice,
         };
+        if let Ok(Notice::Registry { client, by: Some(by) }) = &notice {
+            writers.noted(&client.device, Arc::clone(by));
+        }
         match notice {
             Ok(Notice::Message(_)) => {}
             Ok(Notice::Connection { .. } | Notice::Reported { .. } | Notice::Registry { .. })

@@ -4,7 +4,10 @@
 //! The ledger is on disk before anything is put right. One that cannot be read counts as empty: what is still off gets rows
 //! anew, and agents tell what they healed within the last day again.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hemline_hub::HubHandle;
 use hemline_model::{document::DriftMode, id::DeviceId};
@@ -22,6 +25,29 @@ use crate::{
     resolve::{facts, resolve},
     validate::chain,
 };
+
+/// Devices whose last writer is remembered.
+const WRITERS: usize = 10_000;
+
+/// Who wrote to which device in the hub last, as far as this process heard of it. Written by whoever listens to the hub, read
+/// by passes; nothing depends on it but what people are told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Writers(Arc<Mutex<BTreeMap<DeviceId, Arc<str>>>>);
+
+impl Writers {
+    pub(crate) fn noted(&self, device: &DeviceId, by: Arc<str>) {
+        let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if writers.len() >= WRITERS && !writers.contains_key(device) {
+            writers.pop_first();
+        }
+        writers.insert(device.clone(), by);
+    }
+
+    fn of(&self, device: &DeviceId) -> Option<String> {
+        let writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        writers.get(device).map(|by| by.to_string())
+    }
+}
 
 /// What one pass found.
 #[derive(Debug, Default)]
@@ -53,6 +79,9 @@ impl State {
     ) -> Drifted {
         if !desired.is_usable() {
             return Drifted::default();
+        }
+        for found in &mut found {
+            found.by = self.writers.of(&found.device);
         }
         found.extend(drift::actual(desired, observed));
         let rows: BTreeSet<DeviceId> = self.drift.devices().into_iter().cloned().collect();
@@ -115,10 +144,10 @@ pub(crate) async fn diff(
 /// One line for each transition.
 fn log(DriftEvent { transition, row }: &DriftEvent) {
     let DriftRow { device, kind, path, expected, found, standing, .. } = row;
-    let state = standing.as_str();
+    let (state, by) = (standing.as_str(), row.by.as_deref().unwrap_or("somebody"));
     match transition {
         Transition::Opened | Transition::Moved if row.matters() => {
-            tracing::warn!(%device, %kind, path, expected, found, state, "drift: something is not as the documents say");
+            tracing::warn!(%device, %kind, path, expected, found, state, by, "drift: something is not as the documents say");
         }
         Transition::Opened | Transition::Moved | Transition::Rated => {
             tracing::info!(%device, %kind, path, expected, found, state, "drift: a difference stands otherwise now");

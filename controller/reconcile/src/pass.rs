@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use crate::{
     apply::{Applied, apply},
     approve::documents,
-    brake, drift,
+    brake,
+    drift::{self, Writers},
     last_good::{LastGood, Which},
     load::load,
     observe::{observe, owners},
@@ -63,6 +64,8 @@ pub(crate) struct State {
     pub(crate) unreadable: Option<String>,
     /// What was ever found not to be as the documents say.
     pub(crate) drift: Arc<DriftLedger>,
+    /// Who wrote to the hub past this controller.
+    pub(crate) writers: Writers,
     /// The statuses of the last report; conditions remember since when they hold.
     pub(crate) statuses: Statuses,
 }
@@ -150,6 +153,7 @@ impl State {
             findings: Vec::new(),
             unreadable: None,
             drift: Arc::new(kept.read_drift()),
+            writers: Writers::default(),
             statuses: kept.read_statuses(),
             kept,
         }

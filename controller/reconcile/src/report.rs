@@ -6,6 +6,7 @@ mod condition;
 mod configuration;
 mod deployment;
 mod device;
+mod drift;
 mod files;
 mod outcome;
 #[cfg(test)]
@@ -159,6 +160,7 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
     // Without a look at the hub, what was known stays known.
     if let (Some(observed), Some(resolution)) = (&observed, &resolution) {
         let revision = good.map(|good| good.revision.as_str());
+        let drift = drift::states(&state.drift);
         let scene = device::Scene {
             revision,
             resolution,
@@ -166,6 +168,7 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
             failed: &failed,
             held: &held,
             ledger: &state.rollouts.ledger,
+            drift: &drift,
             at,
         };
         let statuses = Statuses {

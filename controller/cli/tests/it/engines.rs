@@ -15,18 +15,21 @@ use serde_json::{Value, json};
 use crate::hem::{HEM, Hem, SOON, eventually};
 
 /// Containers reach a hub at the engine's bridge address, and on one address there can be one hub only.
-static BRIDGES: Mutex<()> = Mutex::new(());
+pub(crate) static BRIDGES: Mutex<()> = Mutex::new(());
 
 /// An engine, its command line, and one image that only this test knows.
-struct Engine {
+pub(crate) struct Engine {
     command: Vec<String>,
-    socket: String,
-    image: String,
-    module: String,
+    pub(crate) socket: String,
+    pub(crate) image: String,
+    pub(crate) module: String,
+    programs: Vec<(PathBuf, PathBuf)>,
+    /// Images that had the name before.
+    before: Mutex<Vec<String>>,
 }
 
 impl Engine {
-    fn docker(test: &str) -> Option<Self> {
+    pub(crate) fn docker(test: &str) -> Option<Self> {
         let socket = "/var/run/docker.sock".to_owned();
         let host = format!("unix://{socket}");
         Self::open("docker", test, &["docker", "--host", &host], socket.clone())
@@ -41,11 +44,13 @@ impl Engine {
 
     fn open(name: &str, test: &str, command: &[&str], socket: String) -> Option<Self> {
         let unique = format!("{name}-{test}-{}", std::process::id());
-        let engine = Self {
+        let mut engine = Self {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             socket,
             image: format!("localhost/hemline-test:{unique}"),
             module: format!("idler-{unique}"),
+            programs: Vec::new(),
+            before: Mutex::default(),
         };
         let answers = Path::new(&engine.socket).exists() && engine.run(&["info"]).is_ok();
         let how = "start dockerd, or `podman system service` on the socket that HEM_TEST_PODMAN names";
@@ -67,11 +72,19 @@ impl Engine {
             let inside = path.strip_prefix("/").expect("an absolute path").to_owned();
             (path, inside)
         }));
-        engine.import(&programs);
+        engine.programs = programs;
+        engine.import(&engine.programs);
         Some(engine)
     }
 
-    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+    /// Gives the name of the image to another one.
+    pub(crate) fn move_name(&self) {
+        let id = self.run(&["image", "inspect", "--format", "{{.Id}}", &self.image]).expect("it is there");
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).push(id.trim().to_owned());
+        self.import(&self.programs);
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(&self.command[0])
             .args(&self.command[1..])
             .args(arguments)
@@ -109,7 +122,7 @@ impl Engine {
     }
 
     /// What the engine knows of the module's container, if there is one.
-    fn container(&self) -> Option<Value> {
+    pub(crate) fn container(&self) -> Option<Value> {
         // The name may carry more than the module's; it is unique in this process, so part of it is enough.
         let filter = format!("name={}", self.module);
         let ids = self.run(&["ps", "--all", "--quiet", "--filter", &filter]).expect("the engine answers");
@@ -121,11 +134,11 @@ impl Engine {
         Some(value[0].take())
     }
 
-    fn running(&self) -> Option<Value> {
+    pub(crate) fn running(&self) -> Option<Value> {
         self.container().filter(|container| container["State"]["Running"] == true)
     }
 
-    fn fleet(&self, memory: u64) -> String {
+    pub(crate) fn fleet(&self, memory: u64) -> String {
         format!(
             "\
 apiVersion: hemline.dev/v1alpha1
@@ -157,12 +170,16 @@ spec:
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let image = format!("ancestor={}", self.image);
-        let ids = self.run(&["ps", "--all", "--quiet", "--filter", &image]).unwrap_or_default();
-        for id in ids.split_whitespace() {
-            drop(self.run(&["rm", "--force", id]));
+        let mut images = std::mem::take(self.before.get_mut().unwrap_or_else(PoisonError::into_inner));
+        images.push(self.image.clone());
+        for image in images {
+            let made_of = format!("ancestor={image}");
+            let ids = self.run(&["ps", "--all", "--quiet", "--filter", &made_of]).unwrap_or_default();
+            for id in ids.split_whitespace() {
+                drop(self.run(&["rm", "--force", id]));
+            }
+            drop(self.run(&["rmi", "--force", &image]));
         }
-        drop(self.run(&["rmi", "--force", &self.image]));
     }
 }
 

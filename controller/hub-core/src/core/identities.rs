@@ -170,7 +170,7 @@ impl Core {
             self.sessions.remove(&gone);
             self.queues.forget(&gone);
             self.twins.remove(&gone);
-            out.push(Effect::Notify(Notice::Registry { client: gone }));
+            out.push(Effect::Notify(Notice::Registry { client: gone, by: None }));
         }
         if client.module.is_none() {
             self.routes.remove(&client.device);
@@ -255,7 +255,7 @@ impl Core {
                 self.twins.insert(client.clone(), record);
             }
         }
-        out.push(Effect::Notify(Notice::Registry { client }));
+        out.push(Effect::Notify(Notice::Registry { client, by: None }));
     }
 
     /// Gives an edge device the two modules of the runtime that it does not have yet. They have no keys of their own:
@@ -284,7 +284,7 @@ impl Core {
             }
             out.push(Effect::Persist(Write::PutIdentity(identity.clone())));
             self.registry.put(identity);
-            out.push(Effect::Notify(Notice::Registry { client }));
+            out.push(Effect::Notify(Notice::Registry { client, by: None }));
         }
     }
 

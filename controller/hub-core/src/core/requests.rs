@@ -13,8 +13,8 @@ use super::{
     twins::{Patch, Replacement},
 };
 use crate::{
-    authenticate::Authority,
-    effect::Effect,
+    authenticate::{self, Authority},
+    effect::{Effect, Notice},
     event::{Caller, Entropy, RequestId},
     query::{self, Cursor},
     registry::Device,
@@ -22,6 +22,18 @@ use crate::{
     session::Session,
     view,
 };
+
+/// Says in the notices of a request whose it was. Only where something changed is the token read once more.
+fn sign(effects: &mut [Effect], caller: &Caller) {
+    let notices = effects.iter_mut().filter_map(|effect| {
+        let Effect::Notify(Notice::Registry { by, .. }) = effect else { return None };
+        Some(by)
+    });
+    let mut name = None;
+    for by in notices {
+        by.clone_from(name.get_or_insert_with(|| authenticate::name_of(caller)));
+    }
+}
 
 /// A request as it was asked.
 pub(super) struct Asked {
@@ -42,6 +54,7 @@ impl Core {
                 return;
             }
         };
+        let before = out.len();
         let answer = match operation {
             ServiceRequest::GetDevice(device) => self.identity_reply(&ClientId::device(device)),
             ServiceRequest::ListDevices { top } => Ok(self.list_devices(top)),
@@ -85,6 +98,7 @@ impl Core {
             ServiceRequest::Snapshot => Ok(ServiceReply::Snapshot(Box::new(self.snapshot()))),
             ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
         };
+        sign(out.get_mut(before..).unwrap_or_default(), &caller);
         out.push(reply(request, answer));
     }
 

@@ -207,7 +207,7 @@ impl Core {
                 self.take_routes(&client.device, now, out);
             }
         }
-        out.push(Effect::Notify(Notice::Registry { client: client.clone() }));
+        out.push(Effect::Notify(Notice::Registry { client: client.clone(), by: None }));
     }
 
     /// Takes the routes of an edge device from the twin of its `$edgeHub`, and reports there what came of it. A refused

@@ -336,7 +336,7 @@ pub(crate) fn print(effect: &Effect) -> String {
             Notice::Message(message) => format!("notify message #{}", message.sequence.0),
             Notice::Connection { client, connected } => format!("notify {client} connected: {connected}"),
             Notice::Reported { client } => format!("notify {client} reported"),
-            Notice::Registry { client } => format!("notify {client} changed"),
+            Notice::Registry { client, .. } => format!("notify {client} changed"),
         },
     }
 }

@@ -59,6 +59,7 @@ fn read(device: &DeviceId, row: &Value) -> Option<Found> {
         expected,
         found,
         mode: Default::default(),
+        by: None,
         since: Some(since),
         healed,
     })

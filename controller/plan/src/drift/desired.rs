@@ -45,6 +45,7 @@ pub fn desired(plan: &Plan, desired: &Resolution, said: &Resolution, observed: &
             path,
             expected,
             found,
+            by: None,
             since: None,
             healed: None,
         }));

@@ -57,6 +57,9 @@ pub struct DriftRow {
     pub expected: String,
     /// What it was last. Secrets are masked.
     pub found: String,
+    /// Who did it, where somebody knows: of the hub whoever wrote to the device last (`policy service`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// By the clock of whoever saw it: the device's of what is there, this controller's of what is in the hub.
     pub first_seen: Timestamp,
     /// By this controller's clock; it moves at most every ten minutes.
@@ -334,6 +337,9 @@ impl Turn {
         row.found.clone_from(&found.found);
         row.expected.clone_from(&found.expected);
         row.standing = standing;
+        if moved && found.by.is_some() {
+            row.by.clone_from(&found.by);
+        }
         let transition = match (before.is_open(), standing.is_open()) {
             (true, false) => Some(Transition::Healed),
             (false, true) => Some(Transition::Opened),
@@ -362,6 +368,7 @@ impl Turn {
             path: found.path.clone(),
             expected: found.expected.clone(),
             found: found.found.clone(),
+            by: found.by.clone(),
             first_seen,
             last_seen: now,
             standing,

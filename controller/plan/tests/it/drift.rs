@@ -8,7 +8,7 @@ use hemline_model::{
     id::{DeviceId, ModuleId},
 };
 use hemline_plan::{
-    Facts, Observed, Resolution,
+    DeviceDiff, Facts, Observed, Resolution, device_diff,
     drift::{self, DriftEvent, DriftKind, DriftLedger, DriftRow, DriftSight, Found, Standing, Transition},
     plan, resolve,
 };
@@ -35,6 +35,7 @@ fn one(on: &str, kind: DriftKind, path: &str, value: &str) -> Found {
         expected: "good".to_owned(),
         found: value.to_owned(),
         mode: DriftMode::Heal,
+        by: None,
         since: (kind == DriftKind::Actual).then_some(START),
         healed: None,
     }
@@ -521,4 +522,76 @@ fn what_agents_say_is_read_with_care() {
     assert!(found[2].found.starts_with("a b") && found[2].found.chars().count() < 200);
     assert_eq!(found[3].found, "***");
     assert!(!drift::is_silent(&observed, &device("press")) && drift::is_silent(&observed, &device("nobody")));
+}
+
+#[test]
+fn one_device_in_full() {
+    let said = resolution(64, 10, &json!({}));
+    let id = device("press");
+    let effective = &said.devices["press"];
+    let mut observed = Observed::after(&said);
+    let nothing = DriftLedger::default();
+    // An agent that reports what it was told.
+    let agent = observed.devices.get_mut("press").unwrap().modules.get_mut("$edgeAgent").unwrap();
+    let mut reported = agent.desired.clone();
+    let module = &mut reported["modules"]["camera"];
+    module["version"] = json!("");
+    module["runtimeStatus"] = json!("running");
+    module["settings"]["imageHash"] = json!("sha256:12");
+    reported.insert("lastDesiredVersion".to_owned(), json!(7));
+    reported.insert("lastDesiredStatus".to_owned(), json!({"code": 200, "description": ""}));
+    (agent.desired_version, agent.connected, agent.reported) = (7, true, reported);
+    let equal = device_diff(&id, effective, observed.devices.get("press"), &nothing);
+    assert_eq!(equal.to_string(), "press: as its documents say, connected\n", "{equal:?}");
+
+    // Everything at once.
+    touched(&mut observed, "tags", &json!({"site": "oslo"}));
+    let agent = observed.devices.get_mut("press").unwrap().modules.get_mut("$edgeAgent").unwrap();
+    agent.connected = false;
+    agent.desired_version = 8;
+    let patch = json!({"modules": {"camera": {"settings": {"image": "camera:0"}, "env": {"API_TOKEN": {"value": "x"}},
+        "runtimeStatus": "backoff", "statusDescription": "exited with code 1"},
+        "old": {"type": "docker", "status": "running", "runtimeStatus": "running", "settings": {"image": "old:1"}}}});
+    hemline_model::twin::merge(&mut agent.reported, patch.as_object().unwrap());
+    let by_hand = one("press", DriftKind::Actual, "modules.camera.name", "other");
+    let sight = DriftSight { found: vec![by_hand], ..DriftSight::default() };
+    let (ledger, _) = DriftLedger::default().advance(&sight, START);
+    let diff = device_diff(&id, effective, observed.devices.get("press"), &ledger);
+    let kept: DeviceDiff = serde_json::from_value(serde_json::to_value(&diff).unwrap()).unwrap();
+    assert_eq!(kept, diff);
+    assert_eq!(
+        diff.to_string(),
+        "\
+press: 7 differences, not connected, so this may be old
+
+camera
+  env.API_TOKEN
+    - ***
+    + ***   reported by the agent
+  image
+    - camera:1
+    + camera:0   reported by the agent
+  name
+    - good
+    + other   changed on the device by hand since 2027-01-15 08:00:00Z, is being put right
+  runtimeStatus
+    - running
+    + backoff: exited with code 1   reported by the agent
+
+old
+  modules.old
+    - not there
+    + added   reported by the agent
+
+the device
+  configuration
+    - version 8
+    + version 7   reported by the agent
+  tags.site
+    - lyon
+    + oslo   in the hub
+"
+    );
+    let unknown = device_diff(&id, effective, None, &nothing);
+    assert!(unknown.differences.iter().any(|one| one.path == "device" && one.actual == "removed"));
 }

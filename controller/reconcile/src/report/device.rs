@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use hemline_model::{
     edge::{AgentDesired, AgentModuleReported, AgentReported, ModuleSettings, ModuleStatus, RuntimeStatus},
     id::{DeviceId, ModuleId, Revision},
-    status::{DeviceStatus, ModuleState},
+    status::{DeviceStatus, DriftState, ModuleState},
 };
 use hemline_plan::{Effective, Observed, ObservedDevice, ObservedModule, Resolution, rollout::Ledger};
 use jiff::Timestamp;
 
-use super::condition::{State, Verdict};
+use super::{
+    condition::{State, Verdict},
+    drift,
+};
 
 /// Everything that statuses are made of.
 pub(super) struct Scene<'a> {
@@ -21,6 +24,8 @@ pub(super) struct Scene<'a> {
     /// Devices that keep another revision than the one in force.
     pub(super) held: &'a BTreeMap<DeviceId, Revision>,
     pub(super) ledger: &'a Ledger,
+    /// What was changed by hand and is still so.
+    pub(super) drift: &'a BTreeMap<DeviceId, Vec<DriftState>>,
     pub(super) at: Timestamp,
 }
 
@@ -70,7 +75,12 @@ fn status(
         base: effective.base.clone(),
         layers: effective.layers.to_vec(),
         modules,
-        conditions: verdict.conditions(conditions_before, scene.at),
+        conditions: drift::condition(
+            verdict.conditions(conditions_before, scene.at),
+            scene.drift.get(id).map(Vec::as_slice).unwrap_or_default(),
+            scene.at,
+        ),
+        drift: scene.drift.get(id).cloned().unwrap_or_default(),
     }
 }
 

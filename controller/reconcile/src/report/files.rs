@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     PassReport,
     condition::{holds, message},
+    drift,
 };
 
 /// Findings that are written out.
@@ -71,6 +72,7 @@ fn readme(report: &PassReport) -> String {
         }
     }
     table(&mut text, report);
+    text.push_str(&drift::story(&report.drift_ledger));
     let shown: Vec<String> =
         report.findings.iter().take(FINDINGS_AT_MOST).map(|finding| finding.render()).collect();
     if !shown.is_empty() {
@@ -159,6 +161,6 @@ fn table(text: &mut String, report: &PassReport) {
 }
 
 /// A text that cannot break out of its cell.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;")
 }

@@ -1,7 +1,11 @@
 //! Reported states → statuses and files, as text.
 
-use hemline_model::{SourceFile, edge::AgentReported, id::ModuleId};
-use hemline_plan::{Facts, ObservedModule, resolve};
+use hemline_model::{SourceFile, document::DriftMode, edge::AgentReported, id::ModuleId};
+use hemline_plan::{
+    Facts, ObservedModule,
+    drift::{DriftKind, DriftSight, Found},
+    resolve,
+};
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -152,6 +156,55 @@ fn nothing_changes_without_a_change_of_state() {
     };
     let third = scene.report(&agent(200, 4, running()));
     assert_eq!(status_files(&first), status_files(&third));
+}
+
+#[test]
+fn what_was_changed_by_hand_is_told_and_then_stays_told() {
+    let mut scene = Scene::new();
+    scene.report(&agent(200, 4, running()));
+    let at = |seconds: i64| Timestamp::constant(1_800_000_000 + seconds, 0);
+    let found = |path: &str, mode| Found {
+        device: DeviceId::new("press-01").unwrap(),
+        module: ModuleId::new("camera").ok(),
+        kind: DriftKind::Actual,
+        path: path.to_owned(),
+        expected: "running".to_owned(),
+        found: "stopped".to_owned(),
+        mode,
+        by: None,
+        since: Some(at(0)),
+        healed: None,
+    };
+    let (told, put_right) =
+        (found("modules.camera.a", DriftMode::Report), found("modules.camera.b", DriftMode::Heal));
+    let look = |scene: &mut Scene, found: Vec<Found>, now: Timestamp| {
+        let sight = DriftSight { found, ..DriftSight::default() };
+        scene.state.drift = Arc::new(scene.state.drift.advance(&sight, now).0);
+        let report = scene.report(&agent(200, 4, running()));
+        let files = status_files(&report);
+        let text = |name: &str| files.iter().find(|file| file.path == name).unwrap().text.clone();
+        let (device, readme) = (text("devices/press-01.yaml"), text("README.md"));
+        (files, format!("{}--- README\n{}", drifted(&device), readme))
+    };
+    let (_, there) = look(&mut scene, vec![told.clone(), put_right.clone()], at(1));
+    let (files, healed) =
+        look(&mut scene, vec![told.clone(), Found { healed: Some(at(9)), ..put_right.clone() }], at(10));
+    insta::assert_snapshot!("changed_by_hand", format!("{there}\n======= healed\n{healed}"));
+    // Seen again, and again: no file changes.
+    for later in [11, 5_000, 100_000] {
+        let again = vec![told.clone(), Found { healed: Some(at(9)), ..put_right.clone() }];
+        assert_eq!(look(&mut scene, again, at(later)).0, files, "{later} s");
+    }
+}
+
+/// The parts of a device's status that speak of drift.
+fn drifted(status: &str) -> String {
+    let lines: Vec<&str> = status.lines().filter(|line| !line.contains("lastTransitionTime")).collect();
+    let from = |wanted: &str| lines.iter().position(|line| line.trim() == wanted).unwrap_or(lines.len());
+    let (rows, conditions) = (from("drift:"), from("conditions:"));
+    let condition = lines.iter().position(|line| line.contains("type: Drifted")).unwrap_or(lines.len());
+    let part = |from: usize, to: usize| lines.get(from..to).unwrap_or_default().join("\n");
+    format!("{}\n{}\n", part(rows.min(conditions), conditions), part(condition, lines.len()))
 }
 
 #[test]

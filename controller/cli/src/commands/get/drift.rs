@@ -26,7 +26,7 @@ fn table(rows: &[DriftRow], wide: bool, now: Timestamp) -> String {
     }
     let mut header = vec!["device", "state", "path", "expected", "found", "first seen", "lived"];
     if wide {
-        header.extend(["kind", "module", "last seen", "healed"]);
+        header.extend(["kind", "module", "by", "last seen", "healed"]);
     }
     let row = |row: &DriftRow| {
         let lived = match row.standing {
@@ -50,7 +50,8 @@ fn table(rows: &[DriftRow], wide: bool, now: Timestamp) -> String {
                 Standing::Present | Standing::Reported | Standing::Ignored => "-".to_owned(),
             };
             let module = row.module.as_ref().map_or("-", |module| module.as_str());
-            cells.extend([row.kind.to_string(), module.to_owned(), time(row.last_seen), healed]);
+            let by = row.by.clone().unwrap_or_else(|| "-".to_owned());
+            cells.extend([row.kind.to_string(), module.to_owned(), by, time(row.last_seen), healed]);
         }
         cells
     };

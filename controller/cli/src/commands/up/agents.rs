@@ -187,7 +187,7 @@ async fn edge_devices(hub: &HubHandle) -> Option<BTreeMap<DeviceId, Secret>> {
 async fn registry_changed(notices: &mut Receiver<Notice>) -> bool {
     loop {
         match notices.recv().await {
-            Ok(Notice::Registry { client }) if client.module.is_none() => break,
+            Ok(Notice::Registry { client, .. }) if client.module.is_none() => break,
             Ok(
                 Notice::Registry { .. }
                 | Notice::Message(_)
