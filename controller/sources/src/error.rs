@@ -59,6 +59,24 @@ pub enum SourceError {
         /// What the transport said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The remote took nothing; what was to be written is kept, and the same call may succeed later.
+    #[error("cannot push to {url}; it is tried again later")]
+    NotPushed {
+        /// The address.
+        url: String,
+        /// What the transport said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What was fetched cannot be kept: somebody has to make room.
+    #[error("what was fetched from {url} cannot be kept below {}; make room there, the next poll tries again", path.display())]
+    NotKept {
+        /// The address.
+        url: String,
+        /// The folder of the mirror.
+        path: PathBuf,
+        /// What the file system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The remote took too long; the same call may succeed later.
     #[error("no complete answer from {url} within {seconds} s; the next poll tries again")]
     TimedOut {

@@ -11,6 +11,7 @@ mod open;
 mod push;
 mod read;
 mod revert;
+mod signed;
 mod status;
 mod tree;
 
@@ -200,9 +201,12 @@ impl Git {
         let signers = self.signers.clone();
         let work = move || {
             let objects = origin.objects()?;
-            match signers.map(|signers| tree::refusal(&objects, commit, &signers)).transpose()?.flatten() {
+            let tag = origin.tag(&objects, commit);
+            let tag = tag.zip(origin.reference());
+            let refusal = signers.map(|signers| signed::refusal(&objects, commit, tag, &signers));
+            match refusal.transpose()?.flatten() {
                 // Nothing of a commit by nobody knows whom is parsed.
-                Some(note) => tree::refused(&objects, commit, note),
+                Some(note) => signed::refused(&objects, commit, note),
                 None => tree::snapshot(&objects, commit, &folder, limits),
             }
         };
@@ -215,7 +219,10 @@ impl Git {
 
     /// The snapshot of the mirror, when the remote is away and the mirror has one.
     async fn read_mirror(&mut self, failure: SourceError) -> Result<Snapshot, SourceError> {
-        let away = matches!(failure, SourceError::Unreachable { .. } | SourceError::TimedOut { .. });
+        let away = matches!(
+            failure,
+            SourceError::Unreachable { .. } | SourceError::TimedOut { .. } | SourceError::NotKept { .. }
+        );
         let Some(commit) = away.then(|| self.origin.mirrored()).flatten() else {
             return Err(failure);
         };

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod directory;
+    mod faults;
     mod forge;
     mod git;
     mod http;

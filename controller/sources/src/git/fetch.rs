@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteCallbacks, Repository};
+use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, Oid, RemoteCallbacks, Repository};
 use sha2::{Digest as _, Sha256};
 
 use super::{GitConfig, open};
@@ -105,6 +105,15 @@ impl Origin {
             Place::Local(path) => open::exact(path),
             Place::Remote { mirror, .. } => open::mirror(mirror),
         }
+    }
+
+    /// The annotated tag that the reference named when the commit was read, if it was one.
+    pub(super) fn tag(&self, objects: &Repository, commit: Oid) -> Option<Oid> {
+        let wanted = match &self.place {
+            Place::Local(_) => self.reference()?,
+            Place::Remote { .. } => FETCHED,
+        };
+        super::signed::tag_of(objects, wanted, commit)
     }
 
     /// What was fetched last, without asking the remote.
@@ -223,7 +232,16 @@ impl Fetch<'_> {
             options.depth(1);
         }
         let mut remote = mirror.remote_anonymous(self.address).map_err(|error| self.unreachable(error))?;
-        remote.fetch(refspecs, Some(&mut options), None).map_err(|error| self.unreachable(error))
+        remote.fetch(refspecs, Some(&mut options), None).map_err(|error| self.kept_or_unreachable(error))
+    }
+
+    /// libgit2 has one error for what the remote did and for what the disk did.
+    fn kept_or_unreachable(&self, error: git2::Error) -> SourceError {
+        if matches!(error.class(), ErrorClass::Os | ErrorClass::Filesystem | ErrorClass::Odb) {
+            let (url, path) = (self.remote.url.clone(), self.mirror.to_path_buf());
+            return SourceError::NotKept { url, path, source: Box::new(error) };
+        }
+        self.unreachable(error)
     }
 
     fn unreachable(&self, error: git2::Error) -> SourceError {

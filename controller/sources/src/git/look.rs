@@ -59,7 +59,14 @@ pub(super) async fn through<T: Send + 'static>(
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|_| SourceError::Interrupted)?;
     let Ok(finished) = timeout_at(deadline, result).await else { return Err(late()) };
     match (finished.unwrap_or(Err(SourceError::Interrupted)), bridge) {
-        (Err(error @ SourceError::Unreachable { .. }), Some(bridge)) => Err(bridge.explain(error)),
+        (Err(error @ (SourceError::Unreachable { .. } | SourceError::NotKept { .. })), Some(bridge)) => {
+            Err(bridge.explain(error))
+        }
+        (Err(error @ SourceError::NotPushed { .. }), Some(bridge)) => Err(match bridge.explain(error) {
+            // The bridge does not know what it carries.
+            SourceError::Unreachable { url, source } => SourceError::NotPushed { url, source },
+            other => other,
+        }),
         (finished, _) => finished,
     }
 }

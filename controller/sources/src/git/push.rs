@@ -237,7 +237,7 @@ impl<'a> Side<'a> {
                 SourceError::Repository { path: repository.path().to_path_buf(), source: Box::new(error) }
             }
             Self::There { remote, .. } => {
-                SourceError::Unreachable { url: remote.url.clone(), source: Box::new(error) }
+                SourceError::NotPushed { url: remote.url.clone(), source: Box::new(error) }
             }
         }
     }

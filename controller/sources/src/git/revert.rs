@@ -133,7 +133,7 @@ impl Proposal<'_> {
                 return Ok(Some(Pushed { branch, base, commit }));
             }
         }
-        Err(SourceError::Unreachable {
+        Err(SourceError::NotPushed {
             url: self.side.describe(),
             source: format!("{ATTEMPTS} times somebody else moved the branch {branch} first").into(),
         })

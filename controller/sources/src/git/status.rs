@@ -111,7 +111,7 @@ impl Writing<'_> {
                 return Ok(Written { commit: Some(commit), notice });
             }
         }
-        Err(SourceError::Unreachable {
+        Err(SourceError::NotPushed {
             url: self.side.describe(),
             source: format!("{ATTEMPTS} times somebody else moved the branch {} first", self.branch.name)
                 .into(),

@@ -6,7 +6,7 @@ use git2::{ErrorCode, ObjectType, Oid, Repository};
 use hemline_model::id::Revision;
 
 use crate::{
-    Limits, Note, Signers, Snapshot, SourceError,
+    Limits, Snapshot, SourceError,
     select::{Entry, Gathering, selected},
 };
 
@@ -57,43 +57,6 @@ pub(super) fn file(
         });
     }
     reading.content(blob).map(Some)
-}
-
-/// Why the signature of a commit does not count; `None` when it does.
-pub(super) fn refusal(
-    repository: &Repository,
-    commit: Oid,
-    signers: &Signers,
-) -> Result<Option<Note>, SourceError> {
-    let reading = Reading { repository };
-    let found = repository.find_commit(commit).map_err(|error| reading.failed(error))?;
-    let at = jiff::Timestamp::from_second(found.time().seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let judged = match repository.extract_signature(&commit, None) {
-        Ok((signature, signed)) => signers.judge(Some(&signature), &signed, at)?,
-        Err(_) => signers.judge(None, &[], at)?,
-    };
-    Ok(match judged {
-        Ok(signer) => {
-            tracing::debug!(%commit, signer, "the signature counts");
-            None
-        }
-        Err(refusal) => {
-            let author = found.committer().name().unwrap_or("nobody").to_owned();
-            let message = format!("commit {} by {author} is refused: {refusal}", &commit.to_string()[..7]);
-            Some(Note::refusing("source-signature", message))
-        }
-    })
-}
-
-/// A snapshot of a commit that must not be read.
-pub(super) fn refused(repository: &Repository, commit: Oid, why: Note) -> Result<Snapshot, SourceError> {
-    let found = repository.find_commit(commit).map_err(|error| Reading { repository }.failed(error))?;
-    Ok(Snapshot {
-        revision: revision(commit)?,
-        files: Vec::new(),
-        message: found.summary().ok().flatten().map(str::to_owned),
-        notes: vec![why],
-    })
 }
 
 /// A commit id as a revision.

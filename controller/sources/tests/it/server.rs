@@ -4,7 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -126,6 +126,11 @@ impl Room {
             return;
         }
         let wants = self.like.wants.lock().unwrap().clone();
+        if wants.as_deref().is_none_or(|wants| wants == header("authorization"))
+            && target.ends_with("/git-upload-pack")
+        {
+            return self.stream(&method, &target, &header, &body, reader.get_mut());
+        }
         let answer = if wants.is_some_and(|wants| wants != header("authorization")) {
             (
                 "401 Unauthorized".to_owned(),
@@ -146,6 +151,41 @@ impl Room {
         drop(stream.flush());
     }
 
+    /// A pack goes on as it comes: it may be larger than anybody's memory.
+    fn stream<'a>(
+        &self,
+        method: &str,
+        target: &str,
+        header: &dyn Fn(&str) -> &'a str,
+        body: &[u8],
+        stream: &mut impl Write,
+    ) {
+        self.packs.fetch_add(1, Ordering::SeqCst);
+        let mut child = self.backend(method, target, header);
+        drop(child.stdin.take().unwrap().write_all(body));
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let (mut head, mut status) = (String::new(), "200 OK".to_owned());
+        let mut line = String::new();
+        while output.read_line(&mut line).is_ok_and(|read| read > 2) {
+            match line.strip_prefix("Status: ") {
+                Some(said) => said.trim_end().clone_into(&mut status),
+                None => head.push_str(&line),
+            }
+            line.clear();
+        }
+        let mut open = write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n{head}\r\n").is_ok();
+        let mut piece = vec![0; 64 << 10];
+        while open && let Ok(read @ 1..) = output.read(&mut piece) {
+            self.sent.fetch_add(read, Ordering::SeqCst);
+            open = stream.write_all(&piece[..read]).is_ok();
+        }
+        drop(stream.flush());
+        // Whoever has left wants no more of it.
+        drop(output);
+        drop(child.kill());
+        drop(child.wait());
+    }
+
     fn run<'a>(
         &self,
         method: &str,
@@ -153,11 +193,18 @@ impl Room {
         header: &dyn Fn(&str) -> &'a str,
         body: &[u8],
     ) -> (String, String, Vec<u8>) {
+        let mut child = self.backend(method, target, header);
+        drop(child.stdin.take().unwrap().write_all(body));
+        let output = child.wait_with_output().unwrap().stdout;
+        let end = output.windows(4).position(|part| part == b"\r\n\r\n").unwrap_or(0);
+        let head = String::from_utf8_lossy(&output[..end]).into_owned();
+        let status =
+            head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK").to_owned();
+        (status, head, output.get(end + 4..).unwrap_or_default().to_vec())
+    }
+
+    fn backend<'a>(&self, method: &str, target: &str, header: &dyn Fn(&str) -> &'a str) -> Child {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let pack = path.ends_with("git-upload-pack");
-        if pack {
-            self.packs.fetch_add(1, Ordering::SeqCst);
-        }
         let options = [
             ("safe.directory", "*"),
             ("http.receivepack", if self.like.writable { "true" } else { "false" }),
@@ -171,7 +218,7 @@ impl Room {
                 .env(format!("GIT_CONFIG_KEY_{index}"), key)
                 .env(format!("GIT_CONFIG_VALUE_{index}"), value);
         }
-        let mut child = command
+        command
             .arg("http-backend")
             .env("GIT_CONFIG_COUNT", options.len().to_string())
             .env("GIT_PROJECT_ROOT", &self.root)
@@ -185,18 +232,7 @@ impl Room {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
-        drop(child.stdin.take().unwrap().write_all(body));
-        let output = child.wait_with_output().unwrap().stdout;
-        let end = output.windows(4).position(|part| part == b"\r\n\r\n").unwrap_or(0);
-        let head = String::from_utf8_lossy(&output[..end]).into_owned();
-        let status =
-            head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK").to_owned();
-        let content = output.get(end + 4..).unwrap_or_default().to_vec();
-        if pack {
-            self.sent.fetch_add(content.len(), Ordering::SeqCst);
-        }
-        (status, head, content)
+            .unwrap()
     }
 }
 

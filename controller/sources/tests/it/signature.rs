@@ -81,6 +81,64 @@ async fn commits_signed_with_ssh_keys() {
     assert_refused(&read(&repository, signers()).await, "does not fit its content");
 }
 
+#[tokio::test]
+async fn a_signed_tag_answers_for_its_commit() {
+    let here = Command::new("ssh-keygen").arg("-?").output().is_ok();
+    if !git_is_here() || !hemline_testkit::require("ssh-keygen", here, "apt-get install openssh-client") {
+        return;
+    }
+    let repository = Repository::new();
+    let keys = tempfile::tempdir().unwrap();
+    let key = |name: &str| keys.path().join(name).display().to_string();
+    for name in ["ann", "stranger"] {
+        keygen(&["-q", "-t", "ed25519", "-N", "", "-f", &key(name)]);
+    }
+    let allowed = keys.path().join("allowed");
+    fs::write(&allowed, format!("ann@example {}", fs::read_to_string(key("ann") + ".pub").unwrap())).unwrap();
+    let commit = repository.commit("unsigned", &[("a.yaml", "1")]);
+    let tag = |name: &str, by: &str| {
+        let key = format!("user.signingkey={}", key(by));
+        repository.git(&["-c", "gpg.format=ssh", "-c", &key, "tag", "-s", "-m", name, name, &commit]);
+    };
+    tag("v1", "ann");
+    tag("v2", "stranger");
+    repository.git(&["tag", "-a", "-m", "unsigned", "v3", &commit]);
+    repository.git(&["tag", "light", &commit]);
+    // Somebody lets another name lead to what was signed, or writes something else into it.
+    repository.git(&["update-ref", "refs/tags/v4", "refs/tags/v1"]);
+    let forged = repository.git(&["cat-file", "tag", "v1"]).replace("tag v1", "tag v5");
+    fs::write(repository.path().join("forged"), forged + "\n").unwrap();
+    let forged = repository.git(&["hash-object", "-t", "tag", "-w", "forged"]);
+    repository.git(&["update-ref", "refs/tags/v5", &forged]);
+
+    let mirrors = tempfile::tempdir().unwrap();
+    for url in [repository.path().display().to_string(), repository.url()] {
+        let at = async |name: &str| {
+            let config = GitConfig {
+                reference: name.into(),
+                signers: Some(Signers { ssh: Some(allowed.clone()), gpg: Vec::new() }),
+                ..GitConfig::new(url.clone(), mirrors.path())
+            };
+            Git::open(config).unwrap().snapshot().await.unwrap()
+        };
+        for name in ["v1", "refs/tags/v1"] {
+            let snapshot = at(name).await;
+            assert_eq!((snapshot.files.len(), snapshot.notes.as_slice()), (1, &[][..]), "{url} {name}");
+            assert_eq!(snapshot.revision.as_str(), commit);
+        }
+        for (name, why) in [
+            ("v2", "not among the allowed signers"),
+            ("v3", "it is not signed"),
+            ("light", "it is not signed"),
+            ("main", "it is not signed"),
+            ("v4", "what is signed is called \"v1\""),
+            ("v5", "does not fit its content"),
+        ] {
+            assert_refused(&at(name).await, why);
+        }
+    }
+}
+
 fn gpg(home: &Path, arguments: &[&str]) -> Vec<u8> {
     let output =
         Command::new("gpg").arg("--homedir").arg(home).arg("--batch").args(arguments).output().unwrap();
