@@ -28,6 +28,7 @@
 //! 4. A record that is advanced twice with the same sight at the same time is the same as advanced once.
 
 mod advance;
+mod clock;
 mod command;
 pub(crate) mod cut;
 mod give;

@@ -21,6 +21,7 @@
 mod apply;
 mod approve;
 mod brake;
+mod clock;
 mod controller;
 mod drift;
 mod last_good;

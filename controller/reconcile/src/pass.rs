@@ -1,6 +1,6 @@
 //! One pass: every stage in order, each in its own file. What a pass needs to remember is in [`State`].
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
@@ -12,6 +12,7 @@ use crate::{
     apply::{Applied, apply},
     approve::documents,
     brake,
+    clock::Clock,
     drift::{self, Writers},
     last_good::{LastGood, Which},
     load::load,
@@ -48,6 +49,8 @@ pub(crate) struct State {
     pub(crate) applied: Option<AppliedLast>,
     /// How revisions reach the devices.
     pub(crate) rollouts: Rollouts,
+    /// Whether the clock on the wall goes on as it should.
+    pub(crate) clock: Clock,
     /// The newest revision went back, and is not rolled out again.
     pub(crate) quarantined: Option<RevertProposal>,
     /// New revisions wait until somebody applies them.
@@ -90,6 +93,9 @@ pub(crate) async fn pass(
     let Some(good) = state.good.clone() else { return report(state, sight.seen(observed)) };
 
     let facts = facts(&observed);
+    if let Some(by) = state.clock.set_by(Instant::now(), now()) {
+        state.clock_was_set(by);
+    }
     let rolled = match state.roll(resolve(&good, &facts), &facts, &observed, now()) {
         Ok(Some(rolled)) => rolled,
         Ok(None) => return report(state, sight.seen(observed)),
@@ -145,6 +151,7 @@ impl State {
             good,
             applied: applied.map(resolved),
             rollouts,
+            clock: Clock::default(),
             quarantined: None,
             hold,
             waiting: None,

@@ -17,7 +17,7 @@ use hemline_plan::{
     Facts, Observed, Resolution, Side,
     rollout::{Command, Going, Ledger, Refused, Revisions, Transition},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     brake,
@@ -155,6 +155,19 @@ impl State {
             head,
             head_resolution: Some(resolution),
         }))
+    }
+
+    /// The clock on the wall was set while we ran: what is under way took no longer, and no less, for it.
+    pub(crate) fn clock_was_set(&mut self, by: SignedDuration) {
+        let seconds = by.as_secs();
+        tracing::warn!(seconds, "the clock of this machine was set; deadlines of rollouts move with it");
+        let ledger = self.rollouts.ledger.shifted(by);
+        if ledger != self.rollouts.ledger {
+            if let Err(error) = self.kept.write_ledger(&ledger) {
+                tracing::warn!(%error, "cannot keep how far rollouts are; a restart counts by the clock alone");
+            }
+            self.rollouts.ledger = ledger;
+        }
     }
 
     /// Says what was done: `failed` are the devices on which it was not. Is the revision in force complete now?

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
+    clock::put_back,
     give::{absent, begin, catch_up, give},
     health::Health,
     record::{Progress, RolloutRecord, WaveRecord},
@@ -77,6 +78,7 @@ impl RolloutRecord {
     ) -> (Self, Vec<Transition>) {
         let mut record = self.clone();
         let mut transitions = Vec::new();
+        put_back(&mut record, spec, now);
         if record.state.goes_back() {
             take_back(&mut record, sight, now, &mut transitions);
             return (record, transitions);

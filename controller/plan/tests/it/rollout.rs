@@ -391,3 +391,64 @@ fn orders_do_what_they_say() {
             .contains("vision")
     );
 }
+
+#[test]
+fn a_clock_that_is_put_back_holds_nothing_up() {
+    let spec = json!({"healthyFor": "10s", "deadline": "30m", "maxFailures": 1});
+    let (before, after) = (documents(4, 1, Some(&spec), None), documents(4, 2, Some(&spec), None));
+    let (one, two) = (revision("1111111"), revision("2222222"));
+    let (was, is) = (resolve(&before, &Facts::default()), resolve(&after, &Facts::default()));
+    let mut observed = hemline_plan::Observed::after(&was);
+    for device in observed.devices.values_mut() {
+        device.connected = true;
+        device.modules.get_mut(&ModuleId::edge_agent()).unwrap().connected = true;
+    }
+    let none = BTreeMap::new();
+    let side = |fleet, resolution| hemline_plan::Side { fleet, resolution };
+    let revisions = from_one_to_two((&one, side(&before, &was)), (&two, side(&after, &is)), &none);
+    let specs = |name: &DocumentName| after.deployments.get(name)?.spec.rollout.clone();
+    let hours = |hours: i64| start() + jiff::SignedDuration::from_hours(hours);
+
+    // A machine without a battery for its clock may believe to be anywhere until somebody tells it the time.
+    for wrong in [hours(24 * 400), hours(1)] {
+        let begun = Ledger::default().turn(&revisions, &observed, wrong).ledger;
+        assert!(begun.rollouts["vision"].counts().given > 0);
+        let right = begun.turn(&revisions, &observed, start()).ledger;
+        let wakes = right.wakes(&specs, start()).unwrap();
+        assert!(wakes <= start() + jiff::SignedDuration::from_mins(30), "{wakes}");
+        // Nothing is over before its time, and nothing waits for the wrong clock.
+        let early = right.turn(&revisions, &observed, start() + jiff::SignedDuration::from_mins(29)).ledger;
+        assert!(!early.rollouts["vision"].state.is_over(), "{:?}", early.rollouts["vision"].state);
+        let late = early.turn(&revisions, &observed, wakes).ledger;
+        assert!(
+            matches!(late.rollouts["vision"].state, State::Halted { .. }),
+            "{:?}",
+            late.rollouts["vision"].state
+        );
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_forward_costs_nobody_time() {
+    let spec = json!({"healthyFor": "10s", "deadline": "30m", "maxFailures": 1});
+    let (before, after) = (documents(4, 1, Some(&spec), None), documents(4, 2, Some(&spec), None));
+    let (one, two) = (revision("1111111"), revision("2222222"));
+    let (was, is) = (resolve(&before, &Facts::default()), resolve(&after, &Facts::default()));
+    let mut observed = hemline_plan::Observed::after(&was);
+    for device in observed.devices.values_mut() {
+        device.connected = true;
+        device.modules.get_mut(&ModuleId::edge_agent()).unwrap().connected = true;
+    }
+    let none = BTreeMap::new();
+    let side = |fleet, resolution| hemline_plan::Side { fleet, resolution };
+    let revisions = from_one_to_two((&one, side(&before, &was)), (&two, side(&after, &is)), &none);
+    let turn = |ledger: &Ledger, at: Timestamp| ledger.turn(&revisions, &observed, at).ledger;
+    // Started in 1970 by its clock; after five minutes somebody tells it the time.
+    let begun = turn(&Ledger::default(), Timestamp::UNIX_EPOCH);
+    let five = jiff::SignedDuration::from_mins(5);
+    let set = begun.shifted(start().duration_since(Timestamp::UNIX_EPOCH));
+    let goes_on = turn(&set, start() + five);
+    assert!(!goes_on.rollouts["vision"].state.is_over(), "{:?}", goes_on.rollouts["vision"].state);
+    let at_the_end = turn(&goes_on, start() + five * 6);
+    assert!(at_the_end.rollouts["vision"].state.is_over(), "30 minutes are 30 minutes");
+}
