@@ -7,12 +7,14 @@ use clap::ValueEnum;
 use hemline_model::secret::Secret;
 
 /// The source of `hem up`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SourceFlags {
-    /// A folder of documents, or a Git repository (path, https://, ssh:// or git@host:path).
+    /// A folder of documents, a Git repository (path, https://, ssh:// or git@host:path), or a file of sources (.toml), each with
+    /// its own credentials.
     #[arg(value_name = "PATH|URL")]
     pub(crate) source: String,
     /// A further source, as `NAME=PATH|URL[#REF[:FOLDER]]`. Each owns the documents it brings; the first is named `default`.
+    /// They share what the flags below say; a file of sources shares nothing.
     #[arg(long, value_name = "NAME=SOURCE")]
     pub(crate) also: Vec<String>,
     /// Read the source as a Git repository, at this branch, tag or commit.
@@ -31,7 +33,7 @@ pub(crate) struct SourceFlags {
 }
 
 /// How a Git remote is entered, who may sign, where status goes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Git")]
 pub(crate) struct GitFlags {
     /// File whose first line is a token that may read the repository; read at each use. HEM_GIT_TOKEN gives the token itself.
@@ -82,7 +84,7 @@ pub(crate) struct GitFlags {
 }
 
 /// Who hears what becomes of commits.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Forge")]
 pub(crate) struct ForgeFlags {
     /// What the forge of the repository is, where its address does not tell.

@@ -81,7 +81,7 @@ impl Names {
 
 /// Is a container among the modules of the folder? A repository is not read before it is fetched: it may.
 fn may_run_containers(up: &Up) -> bool {
-    if !up.source.also.is_empty() {
+    if !up.source.also.is_empty() || super::sources::is_one(&up.source.source) {
         return true;
     }
     let Ok((files, _)) =

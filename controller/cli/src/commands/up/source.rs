@@ -1,6 +1,10 @@
 //! From flags to an open source: which kind it is, how it is entered, where its status goes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use hemline_api::SourceHooks;
 use hemline_model::secret::Secret;
@@ -9,6 +13,7 @@ use hemline_sources::{
     Several, Signers, StatusBranch,
 };
 
+use super::sources;
 use crate::{
     args::{Forge, ForgeFlags, GitFlags, SourceFlags},
     data_dir::DataDir,
@@ -21,17 +26,34 @@ pub(super) const NAME: &str = "default";
 /// Opens the source, or all of them.
 pub(super) fn open(flags: &SourceFlags, data_dir: &DataDir) -> Result<AnySource, CommandError> {
     let part = |error| CommandError::part("the source", error);
-    let reference = flags.branch.as_deref();
-    let first = one(flags, &Place { location: &flags.source, reference, folder: &flags.folder }, data_dir)?;
-    if flags.also.is_empty() {
-        return Ok(first.into());
+    let mut sources = Vec::new();
+    for (name, flags) in &listed(flags)? {
+        sources.push((name.clone(), typed(flags, data_dir)?));
     }
-    let mut sources = vec![(NAME.to_owned(), first)];
-    for typed in &flags.also {
-        let (name, location) = named(typed)?;
+    for also in &flags.also {
+        let (name, location) = named(also)?;
         sources.push((name.to_owned(), one(flags, &Place::parse(location), data_dir)?));
     }
+    if sources.len() == 1
+        && let Some((_, only)) = sources.pop()
+    {
+        return Ok(only.into());
+    }
     Several::new(sources, data_dir.path().join("sources")).map(AnySource::from).map_err(part)
+}
+
+/// The sources of a file, or the one that was typed.
+fn listed(flags: &SourceFlags) -> Result<Vec<(String, Cow<'_, SourceFlags>)>, CommandError> {
+    if !sources::is_one(&flags.source) {
+        return Ok(vec![(NAME.to_owned(), Cow::Borrowed(flags))]);
+    }
+    let read = sources::read(Path::new(&flags.source))?;
+    Ok(read.into_iter().map(|(name, flags)| (name, Cow::Owned(flags))).collect())
+}
+
+fn typed(flags: &SourceFlags, data_dir: &DataDir) -> Result<OneSource, CommandError> {
+    let place = Place { location: &flags.source, reference: flags.branch.as_deref(), folder: &flags.folder };
+    one(flags, &place, data_dir)
 }
 
 /// One source as typed.
@@ -93,12 +115,17 @@ fn one(flags: &SourceFlags, place: &Place<'_>, data_dir: &DataDir) -> Result<One
 
 /// Who may wake sources from outside.
 pub(super) fn hooks(flags: &SourceFlags) -> Result<SourceHooks, CommandError> {
-    let secret = secret(flags.git.webhook_secret.as_ref(), flags.git.webhook_secret_file.as_deref());
-    let mut names = std::collections::BTreeSet::from([NAME.to_owned()]);
-    for typed in &flags.also {
-        names.insert(named(typed)?.0.to_owned());
+    let of = |flags: &SourceFlags| {
+        secret(flags.git.webhook_secret.as_ref(), flags.git.webhook_secret_file.as_deref())
+    };
+    let mut secrets = BTreeMap::new();
+    for (name, flags) in listed(flags)? {
+        secrets.insert(name, of(&flags));
     }
-    Ok(SourceHooks { names, secret })
+    for also in &flags.also {
+        secrets.insert(named(also)?.0.to_owned(), of(flags));
+    }
+    Ok(SourceHooks { secrets })
 }
 
 fn access(flags: &GitFlags) -> Result<Access, CommandError> {
