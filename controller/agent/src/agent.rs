@@ -59,6 +59,8 @@ pub struct AgentConfig {
     pub shim: PathBuf,
     /// Socket of a container engine; looked for when absent.
     pub docker: Option<String>,
+    /// File with the age keys that open encrypted secrets; without it the usual places ([`crate::secrets`]).
+    pub age_key_file: Option<PathBuf>,
     /// On shutdown, stop the modules. Otherwise they go on running and the next agent finds them again.
     pub stop_modules: bool,
 }
@@ -193,7 +195,7 @@ pub fn start(config: AgentConfig, shutdown: CancellationToken) -> Result<AgentHa
         uplink,
         identities,
         place,
-        store: Store::new(data_dir),
+        store: Store::new(data_dir).with_age_keys(config.age_key_file),
         ca_pem: config.ca_pem,
     };
     let task = tokio::spawn(run(parts, status, config.stop_modules, shutdown));

@@ -20,6 +20,7 @@ pub mod runtime;
 pub mod secrets;
 mod session;
 pub mod shim;
+mod sops;
 pub mod spec;
 pub mod tls;
 mod unix_http;

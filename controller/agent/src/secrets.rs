@@ -1,7 +1,11 @@
-//! Secrets that only this device knows: read from the agent's environment or from files when a module is made.
+//! Secrets that only this device knows: opened from encrypted documents with its age keys, or read from the agent's environment
+//! or from files, when a module is made.
 //!
-//! They go into the environment of the module and nowhere else: not into reports, logs, or the hub. Not here: which module
-//! wants which (`spec.rs`).
+//! They go into the environment of the module and nowhere else: not into reports, logs, or the hub. What the repository says
+//! counts: a value on the device is looked for only where no document has the secret. Not here: which module wants which
+//! (`spec.rs`), and the format of the documents (`sops.rs`).
+
+mod keys;
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +14,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use age::x25519::Identity;
 use hemline_model::{
-    edge::{AgentModule, SecretKeyRef},
+    edge::{AgentModule, SealedSecret, SecretKeyRef},
     secret::Secret,
 };
+
+use crate::sops::{self, SopsError};
+pub use keys::{AgeKeys, KeyError};
 
 /// For all agents of a machine; a mounted folder does as well.
 const SHARED: &str = "/etc/hemline/secrets";
@@ -28,6 +36,7 @@ pub type Values = BTreeMap<SecretKeyRef, Secret>;
 #[derive(Debug, Clone)]
 pub struct Secrets {
     folders: Vec<PathBuf>,
+    keys: AgeKeys,
 }
 
 /// A secret that cannot be had. The next pass looks again.
@@ -45,6 +54,36 @@ pub enum SecretError {
         /// The variable that was looked at.
         variable: String,
     },
+    /// No age key can be read.
+    #[error("secret {name}/{key} is encrypted")]
+    Keys {
+        /// Name of the secret.
+        name: String,
+        /// Key of the entry.
+        key: String,
+        /// The cause.
+        source: KeyError,
+    },
+    /// The document stays closed.
+    #[error("secret {name}/{key} cannot be opened")]
+    Sealed {
+        /// Name of the secret.
+        name: String,
+        /// Key of the entry.
+        key: String,
+        /// The cause.
+        source: SopsError,
+    },
+    /// What arrived is no document.
+    #[error("secret {name}/{key} arrived damaged ({why}); apply the documents again")]
+    Damaged {
+        /// Name of the secret.
+        name: String,
+        /// Key of the entry.
+        key: String,
+        /// What is wrong with its form.
+        why: String,
+    },
     /// It is there, and cannot be used.
     #[error("secret {name}/{key} cannot be read from {}", path.display())]
     Unreadable {
@@ -60,10 +99,13 @@ pub enum SecretError {
 }
 
 impl Secrets {
-    /// Looks in this agent's data folder, then in the machine's.
+    /// Looks in this agent's data folder, then in the machine's; `age_key_file` opens encrypted documents.
     #[must_use]
-    pub fn beside(data_dir: &Path) -> Self {
-        Self { folders: vec![data_dir.join("secrets"), PathBuf::from(SHARED)] }
+    pub fn beside(data_dir: &Path, age_key_file: Option<PathBuf>) -> Self {
+        Self {
+            folders: vec![data_dir.join("secrets"), PathBuf::from(SHARED)],
+            keys: AgeKeys::new(age_key_file),
+        }
     }
 
     /// Every secret that a module wants.
@@ -72,7 +114,43 @@ impl Secrets {
     /// The first one that cannot be had.
     pub fn of(&self, module: &AgentModule) -> Result<Values, SecretError> {
         let wanted = module.env.values().filter_map(|entry| entry.secret_ref.as_ref());
-        wanted.map(|secret| Ok((secret.clone(), self.find(secret)?))).collect()
+        let mut identities = None;
+        wanted
+            .map(|secret| {
+                let sealed = module.secrets.iter().find(|sealed| sealed.name == secret.name);
+                let value = match sealed {
+                    Some(sealed) => self.open(secret, sealed, &mut identities)?,
+                    None => self.find(secret)?,
+                };
+                Ok((secret.clone(), value))
+            })
+            .collect()
+    }
+
+    fn open(
+        &self,
+        secret: &SecretKeyRef,
+        sealed: &SealedSecret,
+        identities: &mut Option<Vec<Identity>>,
+    ) -> Result<Secret, SecretError> {
+        let (name, key) = (secret.name.clone(), secret.key.clone());
+        let document = match sealed.open() {
+            Ok(document) => document,
+            Err(why) => return Err(SecretError::Damaged { name, key, why }),
+        };
+        // Read anew for each look, so that a new key needs no restart.
+        let identities = match identities {
+            Some(identities) => identities,
+            None => match self.keys.read() {
+                Ok(read) => identities.insert(read),
+                Err(source) => return Err(SecretError::Keys { name, key, source }),
+            },
+        };
+        sops::open(&document, &secret.key, identities).map_err(|source| SecretError::Sealed {
+            name,
+            key,
+            source,
+        })
     }
 
     fn find(&self, secret: &SecretKeyRef) -> Result<Secret, SecretError> {
@@ -139,7 +217,7 @@ mod tests {
     #[test]
     fn files_are_read_without_their_line_end_and_within_bounds() {
         let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::beside(folder.path());
+        let secrets = Secrets::beside(folder.path(), None);
         let wanted = SecretKeyRef { name: "cam".to_owned(), key: "token".to_owned() };
         let place = folder.path().join("secrets/cam");
         let absent = secrets.find(&wanted).unwrap_err().to_string();

@@ -227,6 +227,10 @@ pub(crate) struct Up {
     /// Docker or Podman socket for container modules.
     #[arg(long, env = "DOCKER_HOST", value_name = "SOCKET")]
     pub(crate) docker: Option<String>,
+    /// File with the age keys that open encrypted Secret documents (AGE-SECRET-KEY-1…). Without it SOPS_AGE_KEY,
+    /// SOPS_AGE_KEY_FILE, /etc/hemline/age.key and the file of `sops` in the home folder.
+    #[arg(long, env = "HEM_AGE_KEY_FILE", value_name = "FILE")]
+    pub(crate) age_key_file: Option<PathBuf>,
 }
 
 /// What the exit codes of `hem plan` mean; also in `examples/pull-request/README.md`.
@@ -517,6 +521,10 @@ pub(crate) struct Agent {
     /// Docker or Podman socket for container modules.
     #[arg(long, env = "DOCKER_HOST", value_name = "SOCKET")]
     pub(crate) docker: Option<String>,
+    /// File with the age keys that open encrypted Secret documents (AGE-SECRET-KEY-1…). Without it SOPS_AGE_KEY,
+    /// SOPS_AGE_KEY_FILE, /etc/hemline/age.key and the file of `sops` in the home folder.
+    #[arg(long, env = "HEM_AGE_KEY_FILE", value_name = "FILE")]
+    pub(crate) age_key_file: Option<PathBuf>,
 }
 
 /// The modules of the quickstart.
@@ -537,7 +545,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 /// `15s`, `2m`, `1h`, or seconds.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 =
         digits.parse().map_err(|_| format!("{text:?} is not a duration such as 15s, 2m or 1h"))?;

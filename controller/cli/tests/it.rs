@@ -55,6 +55,8 @@ mod rollout;
 mod route_test;
 #[path = "it/sdk.rs"]
 mod sdk;
+#[path = "it/secrets.rs"]
+mod secrets;
 #[path = "it/why.rs"]
 mod why;
 #[path = "it/wire.rs"]

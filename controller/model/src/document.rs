@@ -7,6 +7,7 @@ mod configuration;
 mod deployment;
 mod device;
 mod health;
+mod secret;
 
 pub use configuration::{TwinConfiguration, TwinConfigurationKind, TwinConfigurationSpec};
 pub use deployment::{
@@ -17,6 +18,7 @@ pub use deployment::{
 };
 pub use device::{Auth, AuthType, Device, DeviceKind, DeviceSpec};
 pub use health::{Health, HealthCheck, HealthFault, HttpCheck, Probe, TcpCheck};
+pub use secret::{SecretDocument, SecretKind};
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,7 @@ mod agent;
 mod drift;
 mod hub;
 mod reported;
+mod sealed;
 
 pub use agent::{
     AgentDesired, AgentModule, DockerSettings, EnvEntry, HemlineDesired, ModuleSettings, ProcessSettings,
@@ -20,6 +21,8 @@ pub use reported::{
     AgentModuleReported, AgentReported, ConfigReported, DesiredStatus, DriftReported, HemlineReported,
     Platform, RuntimeReported, RuntimeStatus, Version,
 };
+
+pub use sealed::{Encrypted, Form, Sealed, SealedSecret, SealedValue};
 
 pub use crate::document::{
     Drift, DriftMode, Health, HealthCheck, ImagePullPolicy, ModuleStatus, ModuleType, Probe, ProcessLimits,

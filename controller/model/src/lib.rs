@@ -27,6 +27,6 @@ pub mod valid;
 pub use finding::{Finding, Position, Severity};
 pub use secret::Secret;
 pub use valid::{
-    DeploymentDoc, DeviceDoc, Fleet, Known, Loaded, Origin, SourceFile, TwinConfigurationDoc, load,
-    load_knowing,
+    DeploymentDoc, DeviceDoc, Fleet, Known, Loaded, Origin, SecretDoc, SourceFile, TwinConfigurationDoc,
+    load, load_knowing,
 };

@@ -12,6 +12,7 @@ mod fleet;
 mod manifest;
 mod page;
 mod rollout;
+mod secret;
 
 use page::visible;
 pub use page::{page, uri};
@@ -62,10 +63,11 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 }
 
 /// The rules by what they are about.
-fn sections() -> [(&'static str, &'static [Rule]); 8] {
+fn sections() -> [(&'static str, &'static [Rule]); 9] {
     [
         ("Files and sources", files::RULES),
         ("Documents", documents::RULES),
+        ("Secrets", secret::RULES),
         ("Rollouts", rollout::RULES),
         ("createOptions", engine::RULES),
         ("The fleet as a whole", fleet::RULES),

@@ -4,15 +4,16 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use crate::document::{Device, EdgeDeployment, Object, TwinConfiguration};
+use crate::document::{Device, EdgeDeployment, Object, SecretDocument, TwinConfiguration};
 
 /// Where the schemas are published, and the `$id` prefix.
 const BASE: &str = "https://hemline.dev/schemas/v1alpha1";
 
 /// The kinds of documents and the files of their schemas.
-const KINDS: [(&str, &str); 3] = [
+const KINDS: [(&str, &str); 4] = [
     ("Device", "device.json"),
     ("EdgeDeployment", "edge-deployment.json"),
+    ("Secret", "secret.json"),
     ("TwinConfiguration", "twin-configuration.json"),
 ];
 
@@ -26,6 +27,7 @@ pub fn schemas() -> Vec<(&'static str, String)> {
             text(&target_or_manifest(written::<EdgeDeployment>("edge-deployment.json"))),
         ),
         ("hemline.json", text(&any())),
+        ("secret.json", text(&written::<SecretDocument>("secret.json"))),
         ("twin-configuration.json", text(&written::<TwinConfiguration>("twin-configuration.json"))),
     ]
 }

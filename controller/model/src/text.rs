@@ -4,6 +4,7 @@
 //! a document remembers its piece of text and is read again, with positions, when the first finding asks for one. That
 //! keeps a clean fleet small and fast, and a broken one exact.
 
+mod conflict;
 mod edit;
 mod fill;
 mod ignored;
@@ -150,7 +151,7 @@ pub(crate) fn read_again(located: &Located) -> Option<RawDocument> {
 /// The text of a file, when it is one.
 fn source_of(file: &SourceFile, limits: Limits) -> Result<Arc<SourceText>, Box<Finding>> {
     let source = Arc::new(SourceText::new(file.path.clone(), check_bytes(file, limits)?));
-    match control_character(&source) {
+    match control_character(&source).or_else(|| conflict::find(&source)) {
         Some(finding) => Err(Box::new(finding)),
         None => Ok(source),
     }
@@ -167,7 +168,8 @@ pub(crate) fn read_manifest(
         Ok(text) => text,
         Err(finding) => return (Vec::new(), vec![*finding], Vec::new()),
     };
-    if let Some(finding) = control_character(&SourceText::new(file.path.clone(), text)) {
+    let written = SourceText::new(file.path.clone(), text);
+    if let Some(finding) = control_character(&written).or_else(|| conflict::find(&written)) {
         return (Vec::new(), vec![finding], Vec::new());
     }
     let bare = fill::without_comments(text);

@@ -21,10 +21,14 @@ mod manifest;
 mod module;
 mod reading;
 pub mod rollout;
+mod secret;
 mod shape;
 pub mod window;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hemline_query::{route::Route, target::TargetCondition};
 
@@ -67,6 +71,8 @@ pub struct Fleet {
     pub deployments: BTreeMap<DocumentName, Arc<DeploymentDoc>>,
     /// Twin configurations by name.
     pub configurations: BTreeMap<DocumentName, TwinConfigurationDoc>,
+    /// Encrypted secrets by name.
+    pub secrets: BTreeMap<DocumentName, SecretDoc>,
     /// Annotations that had nothing to silence in the documents alone; layering has the last word.
     pub idle_ignores: Vec<IdleIgnore>,
 }
@@ -136,6 +142,28 @@ pub struct TwinConfigurationDoc {
     pub origin: Origin,
     /// Positions inside the document.
     pub located: Located,
+}
+
+/// One valid `Secret`. Nobody here can read what it holds.
+#[derive(Debug, Clone)]
+pub struct SecretDoc {
+    /// `metadata.name`.
+    pub name: DocumentName,
+    /// As it goes to the devices, and the keys it has.
+    pub spec: SecretSpec,
+    /// Where it stands.
+    pub origin: Origin,
+    /// Positions inside the document.
+    pub located: Located,
+}
+
+/// A secret as it goes to the devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSpec {
+    /// The text of a [`crate::edge::Sealed`].
+    pub sealed: Arc<str>,
+    /// Its keys.
+    pub keys: BTreeSet<String>,
 }
 
 /// Which properties, and where.
@@ -216,6 +244,9 @@ pub enum EnvSetting {
     Secret {
         /// Which.
         secret_ref: SecretKeyRef,
+        /// The text of the encrypted document of that name ([`crate::edge::Sealed`]). `None`, which takes away what a layer below
+        /// says: the value is on the device.
+        secret_sealed: Option<Arc<str>>,
     },
 }
 

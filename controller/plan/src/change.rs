@@ -124,6 +124,8 @@ fn is_secret(path: &str, value: &Value) -> bool {
     match value {
         Value::Object(_) | Value::Null | Value::Bool(_) => false,
         Value::String(text) if is_secret_text(text) => true,
+        // Which entry of a secret is meant is no secret.
+        Value::String(_) if path.ends_with(".secretRef.key") => false,
         Value::String(_) | Value::Number(_) | Value::Array(_) => {
             let name: String =
                 path.rsplit('.').next().unwrap_or(path).chars().filter(char::is_ascii_alphanumeric).collect();

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use hemline_model::{
     edge::{
         AgentDesired, AgentModule, DockerSettings, Drift, DriftRules, EnvEntry, HemlineDesired, HubDesired,
-        HubRoute, ModuleSettings, ModuleType, ProcessSettings, Runtime, StoreAndForward,
+        HubRoute, ModuleSettings, ModuleType, ProcessSettings, Runtime, SealedSecret, StoreAndForward,
     },
     id::ModuleId,
     twin::{Which, limits::measure},
@@ -113,12 +113,19 @@ fn agent_module(module: &Map<String, Value>) -> Result<AgentModule, &'static str
         }),
     };
     let env = object(module, "env").iter();
+    // Once per document, however many of its keys the module wants.
+    let sealed = object(module, "env").values().filter_map(|setting| {
+        let name = setting.get("secretRef")?.get("name")?.as_str()?;
+        Some((name, setting.get("secretSealed")?.as_str()?))
+    });
+    let sealed: BTreeMap<&str, &str> = sealed.collect();
     Ok(AgentModule {
         version: None,
         status: read(module, "status").unwrap_or_default(),
         restart_policy: read(module, "restartPolicy").unwrap_or_default(),
         startup_order: read(module, "startupOrder"),
         image_pull_policy: read(module, "imagePullPolicy").unwrap_or_default(),
+        secrets: sealed.into_iter().map(|(name, text)| SealedSecret::new(name, text)).collect(),
         health: read(module, "health"),
         env: env.map(|(key, value)| (key.clone(), EnvEntry::merged(value))).collect(),
         settings,

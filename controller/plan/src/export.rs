@@ -69,6 +69,7 @@ fn only_azure(agent: &mut Map<String, Value>) {
     let modules = agent.get_mut("modules").and_then(Value::as_object_mut);
     for module in modules.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
         module.remove("health");
+        module.remove("secrets");
     }
 }
 

@@ -431,7 +431,7 @@ fn readable(id: &ModuleId, desired: &Map<String, Value>) -> Map<String, Value> {
         let Some(entry) = entry.and_then(Value::as_object_mut) else { continue };
         if !module.env.is_empty() {
             let env = module.env.iter().map(|(name, entry)| match entry.secret_ref {
-                Some(_) => (name.clone(), Value::from(entry.as_text())),
+                Some(_) => (name.clone(), serde_json::to_value(entry).unwrap_or_default()),
                 None => (name.clone(), entry.value.clone()),
             });
             entry.insert("env".to_owned(), Value::Object(env.collect()));

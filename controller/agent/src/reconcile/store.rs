@@ -28,6 +28,7 @@ const MEMORY: &str = "memory.json";
 /// The data folder of one agent.
 pub struct Store {
     folder: PathBuf,
+    age_key_file: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,13 +63,19 @@ impl Store {
     /// Names the folder, which exists.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, age_key_file: None }
+    }
+
+    /// Names the file with the age keys of this device.
+    #[must_use]
+    pub fn with_age_keys(self, file: Option<PathBuf>) -> Self {
+        Self { age_key_file: file, ..self }
     }
 
     /// Where secrets of this device are looked for.
     #[must_use]
     pub fn secrets(&self) -> Secrets {
-        Secrets::beside(&self.folder)
+        Secrets::beside(&self.folder, self.age_key_file.clone())
     }
 
     /// The newest configuration that could be read.

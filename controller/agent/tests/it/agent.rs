@@ -26,6 +26,7 @@ pub(crate) fn config(hub: &FakeHub, folder: &Path, stop_modules: bool) -> AgentC
         search_path: None,
         shim: env!("CARGO_BIN_EXE_hemline-shim").into(),
         docker: Some("/no/such/socket".to_owned()),
+        age_key_file: None,
         stop_modules,
     }
 }

@@ -48,6 +48,7 @@ pub(crate) async fn run(args: &Args, agent: &Agent) -> Result<(), CommandError> 
         search_path: shim.parent().map(ToOwned::to_owned),
         shim,
         docker: agent.docker.clone(),
+        age_key_file: agent.age_key_file.clone(),
         stop_modules: true,
     };
     let stop = CancellationToken::new();

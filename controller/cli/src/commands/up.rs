@@ -8,6 +8,7 @@ mod names;
 mod progress;
 mod screen;
 mod source;
+mod sources;
 
 use std::{
     sync::{Arc, OnceLock},

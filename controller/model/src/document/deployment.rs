@@ -232,9 +232,10 @@ impl EnvScalar {
     }
 }
 
-/// Names one entry of a secret. The device's agent looks for its value when it makes the module: in its environment as
+/// Names one entry of a secret. Where a `Secret` document of that name is in the repository, the device's agent opens it with
+/// its age key when it makes the module. Else it looks for the value on the device: in its environment as
 /// `HEM_SECRET_<NAME>_<KEY>` (capitals, `_` for other characters), then in the file `secrets/<name>/<key>` of its data
-/// folder, then in `/etc/hemline/secrets/<name>/<key>`. Repository, plan, hub and reports hold the name only.
+/// folder, then in `/etc/hemline/secrets/<name>/<key>`. Plan, hub and reports never hold the value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretKeyRef {

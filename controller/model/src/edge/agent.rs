@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     DriftRules, EdgeError, Health, ImagePullPolicy, ModuleStatus, ModuleType, ProcessLimits, RestartPolicy,
-    chunk,
+    SealedSecret, chunk,
 };
 use crate::{
     document::SecretKeyRef,
@@ -122,6 +122,9 @@ pub struct AgentModule {
     /// Environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvEntry>,
+    /// The encrypted documents that its variables name. An agent of IoT Edge passes over them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SealedSecret>,
     /// How to ask whether it does its work. An agent of IoT Edge passes over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -172,7 +175,8 @@ pub struct EnvEntry {
     /// A text, number, truth value or `null`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// The device knows the value. An agent of IoT Edge passes over this and sets an empty one.
+    /// The device knows the value, or opens the document of that name among the module's secrets. An agent of IoT Edge passes
+    /// over this and sets an empty one.
     #[serde(default, rename = "secretRef", skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
 }

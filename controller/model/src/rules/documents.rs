@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         "unknown-kind",
         "The kind is not known.",
         "Without its kind nothing of the document can be judged or used.",
-        "Use Device, EdgeDeployment or TwinConfiguration.",
+        "Use Device, EdgeDeployment, Secret or TwinConfiguration.",
         "apiVersion: hemline.dev/v1alpha1\nkind: Devise\nmetadata: {name: x}\nspec: {}",
         "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: x}\nspec: {}",
     ),

@@ -85,6 +85,14 @@ pub(super) const RULES: &[Rule] = &[
         "tags: {city: Malmö}    (UTF-8)",
     ),
     error(
+        "merge-conflict",
+        "A file holds the marks of a merge that nobody finished.",
+        "Two versions stand there, and a program cannot know which one is meant; the file is not read, and the last good revision stays.",
+        "Keep one of the two versions, remove the marks, and commit again.",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: x}\nspec:\n<<<<<<< HEAD\n  tags: {site: lyon}\n=======\n  tags: {site: oslo}\n>>>>>>> rename",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: x}\nspec:\n  tags: {site: lyon}",
+    ),
+    error(
         "control-character",
         "A control character stands in a document.",
         "YAML forbids it, and it usually means that the file is not text or was cut.",

@@ -157,6 +157,11 @@ impl Located {
         self.0.piece.first..self.0.piece.end
     }
 
+    /// Does the file hold no other document?
+    pub(crate) fn is_alone(&self) -> bool {
+        super::split::pieces(&self.0.source).len() <= 1
+    }
+
     /// A finding about the document as a whole, without working out positions.
     pub(super) fn finding_at_start(&self, severity: Severity, rule: RuleId, message: String) -> Finding {
         let Position { line, column, .. } = self.start();

@@ -9,14 +9,15 @@ use hemline_query::near;
 use rayon::prelude::*;
 
 use super::{
-    Context, DeploymentDoc, DeviceDoc, Fleet, Origin, TwinConfigurationDoc,
+    Context, DeploymentDoc, DeviceDoc, EnvSetting, Fleet, Origin, SecretDoc, TwinConfigurationDoc,
     beside::AllModules,
     configuration, deployment, device,
     draft::{Draft, Entry, ModuleNames, Part, draft},
     known::Known,
+    secret::{self, Secrets},
 };
 use crate::{
-    document::{Device, EdgeDeployment, TwinConfiguration},
+    document::{Device, EdgeDeployment, SecretDocument, TwinConfiguration},
     finding::{Finding, Severity},
     id::{DeviceId, DocumentName},
     text::{self, Located},
@@ -28,6 +29,7 @@ pub(super) struct Drafts<'a> {
     devices: Vec<Entry<'a, Device, DeviceDoc>>,
     deployments: Vec<Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>>,
     configurations: Vec<Entry<'a, TwinConfiguration, TwinConfigurationDoc>>,
+    secrets: Vec<Entry<'a, SecretDocument, SecretDoc>>,
 }
 
 impl<'a> Drafts<'a> {
@@ -36,6 +38,7 @@ impl<'a> Drafts<'a> {
             Some(Draft::Device(entry)) => self.devices.push(entry),
             Some(Draft::Deployment(entry)) => self.deployments.push(entry),
             Some(Draft::Configuration(entry)) => self.configurations.push(entry),
+            Some(Draft::Secret(entry)) => self.secrets.push(entry),
             None => {}
         }
     }
@@ -80,7 +83,7 @@ impl Devices {
 
 /// Judges all documents together. The fleet is complete only when no finding is an error.
 pub(super) fn fleet(drafts: Drafts<'_>, known: &Known<'_>, findings: &mut Vec<Finding>) -> Fleet {
-    let Drafts { devices, mut deployments, configurations } = drafts;
+    let Drafts { devices, mut deployments, configurations, secrets } = drafts;
     let ids = Devices::of(&devices);
     let names = |document: &Device| document.metadata.name.clone();
     let devices = named(devices, names, |doc| &doc.name, findings);
@@ -91,6 +94,28 @@ pub(super) fn fleet(drafts: Drafts<'_>, known: &Known<'_>, findings: &mut Vec<Fi
     let mut fleet = Fleet { devices: by_id(devices, findings), ..Fleet::default() };
     parent_cycles(&fleet, findings);
 
+    let names = |document: &SecretDocument| document.metadata.name.clone();
+    let written: Vec<String> = secrets.iter().filter_map(Entry::document).map(names).collect();
+    let secrets = named(secrets, names, |doc| &doc.name, findings);
+    let secrets = judged(secrets, findings, |new, name, origin, context| {
+        let spec = secret::check(&new.document, context)?;
+        Some(SecretDoc { name, spec, origin, located: context.located.clone() })
+    });
+    let sound = secrets.iter().map(|doc| (doc.name.to_string(), doc.spec.clone()));
+    let named_secrets = Secrets::new(written.into_iter(), sound);
+    fleet.secrets = secrets.into_iter().map(|doc| (doc.name.clone(), doc)).collect();
+    if !known.secrets.is_some_and(|before| named_secrets.are(before)) {
+        // What was fine may now name a secret that is gone, or another one.
+        let wanting = |entry: &Entry<'_, _, Arc<DeploymentDoc>>| match entry {
+            Entry::Same(doc, _) => wants_secrets(doc),
+            Entry::New(_) => false,
+        };
+        deployments = deployments
+            .into_iter()
+            .map(|entry| if wanting(&entry) { read_again(entry, findings) } else { entry })
+            .collect();
+    }
+
     let modules = AllModules::of(deployments.iter().map(Entry::modules).collect::<Vec<_>>().iter());
     if !modules.cover(&known.modules) {
         // What was fine may now name a module that is gone.
@@ -99,7 +124,8 @@ pub(super) fn fleet(drafts: Drafts<'_>, known: &Known<'_>, findings: &mut Vec<Fi
     let names = |document: &EdgeDeployment| document.metadata.name.clone();
     let deployments = named(deployments, names, |doc| &doc.name, findings);
     let deployments = judged(deployments, findings, |new, name, origin, context| {
-        let spec = deployment::check(new.document.spec, &modules.beside(&new.modules), context)?;
+        let spec =
+            deployment::check(new.document.spec, &modules.beside(&new.modules), &named_secrets, context)?;
         let spec = Arc::new(spec);
         Some(Arc::new(DeploymentDoc { name, spec, origin, located: context.located.clone() }))
     });
@@ -209,6 +235,27 @@ impl Moved for TwinConfigurationDoc {
     }
 }
 
+impl Moved for SecretDoc {
+    fn moved(&self, origin: Origin, located: Located) -> Self {
+        Self { name: self.name.clone(), spec: self.spec.clone(), origin, located }
+    }
+}
+
+impl<T, D> Entry<'_, T, D> {
+    /// What was written, where it was read just now.
+    fn document(&self) -> Option<&T> {
+        match self {
+            Self::New(part) => part.document.as_ref(),
+            Self::Same(..) => None,
+        }
+    }
+}
+
+fn wants_secrets(doc: &DeploymentDoc) -> bool {
+    let mut settings = doc.spec.modules.values().flat_map(|module| module.env.values());
+    settings.any(|setting| matches!(setting, EnvSetting::Secret { .. }))
+}
+
 impl Entry<'_, EdgeDeployment, Arc<DeploymentDoc>> {
     fn modules(&self) -> ModuleNames {
         match self {
@@ -225,7 +272,7 @@ fn read_again<'a>(
     let Entry::Same(_, located) = &entry else { return entry };
     match text::read_again(located).and_then(|raw| draft(raw, findings)) {
         Some(Draft::Deployment(new)) => new,
-        Some(Draft::Device(_) | Draft::Configuration(_)) | None => entry,
+        Some(Draft::Device(_) | Draft::Configuration(_) | Draft::Secret(_)) | None => entry,
     }
 }
 

@@ -9,15 +9,16 @@ use crate::{
 };
 
 /// Rules about names that no document has.
-const ABOUT_NAMES: [RuleId; 2] = ["unknown-parent", "route-unknown-module"];
+const ABOUT_NAMES: [RuleId; 3] = ["unknown-parent", "route-unknown-module", "secret-unknown"];
 /// Rules that say that a whole document, or the rest of its file, was not understood.
-const COST_A_DOCUMENT: [RuleId; 15] = [
+const COST_A_DOCUMENT: [RuleId; 16] = [
     "alias-expansion",
     "alias-recursive",
     "control-character",
     "file-too-large",
     "key-not-text",
     "list-at-top",
+    "merge-conflict",
     "merge-key",
     "not-a-document",
     "not-utf8",

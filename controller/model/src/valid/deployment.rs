@@ -12,17 +12,20 @@ use hemline_query::{
 
 use super::{
     Context, EdgeDeploymentSpec, RouteSettings, beside::Beside, duration, escape, idle, module, rollout,
+    secret::Secrets,
 };
 use crate::{document, finding::Severity, text::InText};
 
 /// Most modules of a deployment (reference edge-runtime §1.1).
 const MODULES: usize = 50;
 
-/// Judges one deployment. `beside` names the modules that may be on a device together with this one's.
+/// Judges one deployment. `beside` names the modules that may be on a device together with this one's, `secrets` those of the
+/// whole repository.
 /// `None` when its target condition is not known.
 pub(super) fn check(
     spec: document::EdgeDeploymentSpec,
     beside: &Beside<'_>,
+    secrets: &Secrets,
     context: &mut Context<'_>,
 ) -> Option<EdgeDeploymentSpec> {
     let condition = target(&spec.target_condition, "/spec/targetCondition", context);
@@ -32,7 +35,7 @@ pub(super) fn check(
     }
     idle::same_order(&spec, context);
     let modules = spec.modules.iter().filter_map(|(name, module)| {
-        let kept = module::check(name, module, module::Layer::of(spec.layered), context)?;
+        let kept = module::check(name, module, module::Layer::of(spec.layered), secrets, context)?;
         Some(kept)
     });
     let modules: BTreeMap<_, _> = modules.collect();

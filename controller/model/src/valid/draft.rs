@@ -11,19 +11,20 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    DeploymentDoc, DeviceDoc, TwinConfigurationDoc,
+    DeploymentDoc, DeviceDoc, SecretDoc, TwinConfigurationDoc,
     known::Same,
+    secret,
     shape::{Deviation, Shape, What},
 };
 use crate::{
-    document::{API_VERSION, Device, EdgeDeployment, TwinConfiguration},
+    document::{API_VERSION, Device, EdgeDeployment, SecretDocument, TwinConfiguration},
     finding::{Finding, Severity},
     schema,
     text::{Located, RawDocument},
 };
 
 /// The kinds that this program reads.
-const KINDS: [&str; 3] = ["Device", "EdgeDeployment", "TwinConfiguration"];
+const KINDS: [&str; 4] = ["Device", "EdgeDeployment", "Secret", "TwinConfiguration"];
 /// Kinds of the design that a later version reads.
 const LATER: [&str; 4] = ["MessageEndpoint", "MessageRoute", "FleetJob", "GitSource"];
 
@@ -32,6 +33,7 @@ pub(super) enum Draft<'a> {
     Device(Entry<'a, Device, DeviceDoc>),
     Deployment(Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>),
     Configuration(Entry<'a, TwinConfiguration, TwinConfigurationDoc>),
+    Secret(Entry<'a, SecretDocument, SecretDoc>),
 }
 
 /// A document of one kind: its shape, or what was made of the same text before.
@@ -73,6 +75,11 @@ pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Dra
     static DEVICE: OnceLock<Shape> = OnceLock::new();
     static DEPLOYMENT: OnceLock<Shape> = OnceLock::new();
     static CONFIGURATION: OnceLock<Shape> = OnceLock::new();
+    static SECRET: OnceLock<Shape> = OnceLock::new();
+    if let Some(finding) = secret::all_encrypted(&raw.value, &raw.located) {
+        findings.push(finding);
+        return None;
+    }
     match kind(&raw, findings)? {
         "Device" => {
             let shape = DEVICE.get_or_init(|| Shape::compile(&schema::inline::<Device>()));
@@ -85,6 +92,11 @@ pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Dra
         "TwinConfiguration" => {
             let shape = CONFIGURATION.get_or_init(|| Shape::compile(&schema::inline::<TwinConfiguration>()));
             Some(Draft::Configuration(Entry::New(Box::new(part(raw, shape, findings)))))
+        }
+        "Secret" => {
+            let shape = SECRET.get_or_init(|| Shape::compile(&schema::inline::<SecretDocument>()));
+            let located = secret::hiding(&raw.located, &raw.value);
+            Some(Draft::Secret(Entry::New(Box::new(part(RawDocument { located, ..raw }, shape, findings)))))
         }
         _ => None,
     }

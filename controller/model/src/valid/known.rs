@@ -9,13 +9,17 @@ use std::{
     sync::Arc,
 };
 
-use super::{DeploymentDoc, DeviceDoc, Fleet, TwinConfigurationDoc, beside::AllModules, draft::ModuleNames};
-use crate::{finding::Finding, text::Located};
+use super::{
+    DeploymentDoc, DeviceDoc, Fleet, SecretDoc, TwinConfigurationDoc, beside::AllModules, draft::ModuleNames,
+};
+use crate::{finding::Finding, id::DocumentName, text::Located};
 
 /// The documents of an earlier revision by their text.
 #[derive(Default)]
 pub struct Known<'a> {
     documents: HashMap<&'a str, Same<'a>>,
+    /// What variables could name.
+    pub(super) secrets: Option<&'a BTreeMap<DocumentName, SecretDoc>>,
     /// What routes could name.
     pub(super) modules: AllModules,
 }
@@ -43,7 +47,7 @@ impl<'a> Known<'a> {
             devices.chain(deployments).chain(configurations).filter(|(located, _)| !told.of_any(located));
         let documents = clean.filter_map(|(located, same)| Some((located.plain_text()?, same))).collect();
         let modules: Vec<ModuleNames> = fleet.deployments.values().map(|doc| ModuleNames::of(doc)).collect();
-        Self { documents, modules: AllModules::of(modules.iter()) }
+        Self { documents, secrets: Some(&fleet.secrets), modules: AllModules::of(modules.iter()) }
     }
 
     pub(super) fn find(&self, text: &str) -> Option<Same<'a>> {

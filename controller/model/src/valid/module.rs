@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hemline_query::near;
 
-use super::{Context, EnvSetting, ModuleSpec, create_options, escape, health, idle, image};
+use super::{Context, EnvSetting, ModuleSpec, create_options, escape, health, idle, image, secret::Secrets};
 use crate::{
     document::{EnvObject, EnvValue, Module, ModuleType},
     id::ModuleId,
@@ -41,6 +41,7 @@ pub(super) fn check(
     name: &str,
     module: &Module,
     layer: Layer,
+    secrets: &Secrets,
     context: &mut Context<'_>,
 ) -> Option<(ModuleId, ModuleSpec)> {
     let at = format!("/spec/modules/{}", escape(name));
@@ -57,7 +58,7 @@ pub(super) fn check(
     if let Some(asked) = &module.health {
         health::check(asked, layer, &format!("{at}/health"), context);
     }
-    let env = environment(&module.env, &format!("{at}/env"), context);
+    let env = environment(&module.env, &format!("{at}/env"), secrets, context);
     if let Some(desired) = &module.desired {
         context.twin(desired, Which::Desired, &format!("{at}/desired"));
     }
@@ -168,6 +169,7 @@ fn runtime(module: &Module, layer: Layer, at: &str, context: &mut Context<'_>) {
 fn environment(
     env: &BTreeMap<String, EnvValue>,
     at: &str,
+    secrets: &Secrets,
     context: &mut Context<'_>,
 ) -> BTreeMap<String, EnvSetting> {
     let mut texts = BTreeMap::new();
@@ -182,7 +184,7 @@ fn environment(
         } else if name.is_empty() {
             context.error_at_key("env-name", &pointer, "the variable name is empty");
         }
-        if let Some(text) = variable(value, &pointer, context) {
+        if let Some(text) = variable(value, &pointer, secrets, context) {
             texts.insert(name.clone(), text);
         }
     }
@@ -203,7 +205,12 @@ fn environment(
 }
 
 /// The value as the module will see it.
-fn variable(value: &EnvValue, pointer: &str, context: &mut Context<'_>) -> Option<EnvSetting> {
+fn variable(
+    value: &EnvValue,
+    pointer: &str,
+    secrets: &Secrets,
+    context: &mut Context<'_>,
+) -> Option<EnvSetting> {
     let text = |text| Some(EnvSetting::Text(text));
     match value {
         EnvValue::Text(written) => text(written.clone()),
@@ -211,7 +218,10 @@ fn variable(value: &EnvValue, pointer: &str, context: &mut Context<'_>) -> Optio
         EnvValue::Number(number) => text(number.to_string()),
         EnvValue::Object(EnvObject { value: Some(value), secret_ref: None }) => text(value.text()),
         EnvValue::Object(EnvObject { value: None, secret_ref: Some(secret) }) => match secret.check() {
-            Ok(()) => Some(EnvSetting::Secret { secret_ref: secret.clone() }),
+            Ok(()) => {
+                let secret_sealed = secrets.find(secret, &format!("{pointer}/secretRef"), context);
+                Some(EnvSetting::Secret { secret_ref: secret.clone(), secret_sealed })
+            }
             Err(why) => {
                 context.error("secret-ref", &format!("{pointer}/secretRef"), why);
                 None

@@ -1,10 +1,13 @@
 //! The twins of `$edgeAgent` and `$edgeHub`, explained: which modules restart, which change live, which routes move.
 
 use hemline_model::{
-    edge::{AgentDesired, AgentModule, HubDesired, HubRoute, ModuleSettings, ModuleStatus},
+    edge::{
+        AgentDesired, AgentModule, EnvEntry, HubDesired, HubRoute, ModuleSettings, ModuleStatus, SealedValue,
+    },
     id::ModuleId,
 };
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::Action;
 use crate::{
@@ -117,7 +120,7 @@ fn fixed(module: &AgentModule) -> Map<String, Value> {
     put(&mut map, "version", module.version.as_deref().map(Value::from));
     put(&mut map, "type", serde_json::to_value(module.settings.kind()).ok());
     let env: Map<String, Value> =
-        module.env.iter().map(|(key, entry)| (key.clone(), Value::from(entry.as_text()))).collect();
+        module.env.iter().map(|(key, entry)| (key.clone(), Value::from(shown(module, entry)))).collect();
     map.insert("env".to_owned(), Value::Object(env));
     match &module.settings {
         ModuleSettings::Docker(docker) => {
@@ -134,6 +137,25 @@ fn fixed(module: &AgentModule) -> Map<String, Value> {
     map
 }
 
+/// The value of a variable; of an encrypted one a mark that changes with it.
+fn shown(module: &AgentModule, entry: &EnvEntry) -> String {
+    let text = entry.as_text();
+    let Some(wanted) = &entry.secret_ref else { return text };
+    let Some(secret) = module.secrets.iter().find(|secret| secret.name == wanted.name) else { return text };
+    let sealed = secret.open().ok();
+    let value = sealed.as_ref().and_then(|sealed| sealed.entry(&wanted.key));
+    // What is hashed is in the repository already, and encrypted anew it is another text.
+    match value {
+        Some((SealedValue(_, value), _)) => format!("{text} (encrypted {})", mark(value)),
+        None => text,
+    }
+}
+
+fn mark(text: &str) -> String {
+    let hash = Sha256::digest(text);
+    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What changes without touching the running module.
 fn settings(module: &AgentModule) -> Map<String, Value> {
     let mut map = Map::new();
@@ -142,6 +164,14 @@ fn settings(module: &AgentModule) -> Map<String, Value> {
     put(&mut map, "startupOrder", module.startup_order.map(Value::from));
     put(&mut map, "imagePullPolicy", serde_json::to_value(module.image_pull_policy).ok());
     put(&mut map, "health", module.health.as_ref().and_then(|health| serde_json::to_value(health).ok()));
+    // Another value of the same document is none of this module's business, but the proof over all of them comes with it.
+    let documents =
+        module.secrets.iter().map(|secret| (secret.name.clone(), mark(&secret.sealed.concat()).into()));
+    put(
+        &mut map,
+        "secretDocuments",
+        (!module.secrets.is_empty()).then(|| Value::Object(documents.collect())),
+    );
     map
 }
 

@@ -92,7 +92,8 @@ pub(super) fn on_the_wire(modules: &mut BTreeMap<ModuleId, crate::ObservedModule
     let options = agent.desired.get_mut("modules").and_then(Value::as_object_mut);
     for module in options.into_iter().flat_map(|modules| modules.values_mut()) {
         if let Some(env) = module.get_mut("env").and_then(Value::as_object_mut) {
-            for value in env.values_mut() {
+            // Names of secrets stand there as they are on the wire.
+            for value in env.values_mut().filter(|value| value.get("secretRef").is_none()) {
                 *value = serde_json::json!({"value": value.take()});
             }
         }

@@ -53,7 +53,9 @@ const IMPURE: [&str; 14] = [
 ];
 /// Third-party crates in the lock file; raised only on purpose. A third of them are the ciphers and curves below russh and
 /// pgp, for Git over SSH and signed commits; the C libraries in their place would be no less code, and not in this list.
-const LOCKED_LIMIT: usize = 470;
+/// Forty came with age, which opens secrets: half of them are its translations, which cannot be left out, and ciphers are no
+/// place to save crates by writing one's own.
+const LOCKED_LIMIT: usize = 510;
 
 /// The crates of the workspace and everything they use.
 pub(crate) struct Graph {

@@ -32,6 +32,7 @@ pub(super) struct Template {
     ca_pem: String,
     data_dir: PathBuf,
     docker: Option<String>,
+    age_key_file: Option<PathBuf>,
 }
 
 /// The task that keeps one agent per enabled edge device.
@@ -53,6 +54,7 @@ impl Template {
             ca_pem,
             data_dir: data_dir.path().join("agents"),
             docker: up.docker.clone(),
+            age_key_file: up.age_key_file.clone(),
         }
     }
 
@@ -71,6 +73,7 @@ impl Template {
             search_path: shim.parent().map(ToOwned::to_owned),
             shim,
             docker: self.docker.clone(),
+            age_key_file: self.age_key_file.clone(),
             stop_modules: true,
         })
     }
