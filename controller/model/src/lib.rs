@@ -15,6 +15,7 @@ pub mod edge;
 pub mod engine;
 pub mod finding;
 pub mod id;
+pub mod packed;
 pub mod pointer;
 pub mod rules;
 pub mod schema;
@@ -25,6 +26,7 @@ pub mod twin;
 pub mod valid;
 
 pub use finding::{Finding, Position, Severity};
+pub use packed::Packed;
 pub use secret::Secret;
 pub use valid::{
     DeploymentDoc, DeviceDoc, Fleet, Known, Loaded, Origin, SecretDoc, SourceFile, TwinConfigurationDoc,

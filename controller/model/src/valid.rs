@@ -34,6 +34,7 @@ use hemline_query::{route::Route, target::TargetCondition};
 
 use crate::pointer::escape;
 use crate::{
+    Packed,
     document::{Auth, Drift, Health, Object, SecretKeyRef},
     finding::{Finding, Position, RuleId, Severity},
     id::{DeviceId, DocumentName, ModuleId},
@@ -188,9 +189,9 @@ pub struct EdgeDeploymentSpec {
     /// Layer (`true`) or base.
     pub layered: bool,
     /// Modules by name.
-    pub modules: BTreeMap<ModuleId, ModuleSpec>,
+    pub modules: BTreeMap<ModuleId, Box<ModuleSpec>>,
     /// Routes by name.
-    pub routes: BTreeMap<String, (Route, RouteSettings)>,
+    pub routes: BTreeMap<String, Box<(Route, RouteSettings)>>,
     /// Seconds that a message waits for a receiver that is away.
     pub store_and_forward_secs: Option<u64>,
     /// Rules for user-defined MQTT topics; checked for shape only.
@@ -210,7 +211,7 @@ pub struct ModuleSpec {
     /// Image, for docker.
     pub image: Option<String>,
     /// Body of the container-create call, for docker; the text form is parsed already.
-    pub create_options: Option<Object>,
+    pub create_options: Option<Packed>,
     /// Environment; numbers and truth values are texts already.
     pub env: BTreeMap<String, EnvSetting>,
     /// Default [`RestartPolicy::Always`].
@@ -224,7 +225,7 @@ pub struct ModuleSpec {
     /// How the agent asks whether it does its work; of a layer, perhaps a piece.
     pub health: Option<Health>,
     /// Desired properties of the module twin.
-    pub desired: Option<Object>,
+    pub desired: Option<Packed>,
     /// Program and arguments, for process.
     pub command: Option<Vec<String>>,
     /// Folder the program starts in, for process.

@@ -6,6 +6,7 @@ mod twins;
 use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
+    Packed,
     edge::{
         AgentDesired, AgentModule, DockerSettings, Drift, DriftRules, EnvEntry, HemlineDesired, HubDesired,
         HubRoute, ModuleSettings, ModuleType, ProcessSettings, Runtime, SealedSecret, StoreAndForward,
@@ -32,11 +33,11 @@ pub struct DesiredTwins {
     pub modules: Arc<ModuleTwins>,
 }
 
-/// One module, ready for the twins: a piece of `$edgeAgent`, and its own desired properties.
+/// One module, ready for the twins: a piece of `$edgeAgent`, and its own desired properties. Packed: most are never looked at.
 #[derive(Debug, Clone)]
 pub(crate) struct ReadyModule {
-    agent: Value,
-    desired: Map<String, Value>,
+    agent: Packed,
+    desired: Packed,
     /// What it adds to `$edgeAgent`, its name not counted, and a little more.
     agent_bytes: usize,
     /// Neither twin breaks a limit because of it alone.
@@ -60,18 +61,15 @@ pub(crate) fn surely_within<'m>(modules: impl Iterator<Item = (&'m ModuleId, &'m
 /// Makes a module ready. The field that its runtime needs and no layer sets, when there is one.
 pub(crate) fn ready(module: &Map<String, Value>) -> Result<ReadyModule, &'static str> {
     let agent = without_null(&agent_module(module)?.into_map());
-    let desired = object(module, "desired").clone();
+    let desired = object(module, "desired");
     // As deep as it stands in the twin.
     let alone = Map::from_iter([("m".to_owned(), Value::Object(agent))]);
     let alone = Map::from_iter([("modules".to_owned(), Value::Object(alone))]);
     let (agent_bytes, agent_keeps) = measure(&alone);
-    let (bytes, keeps) = measure(&desired);
+    let (bytes, keeps) = measure(desired);
     let keeps_limits = agent_keeps && keeps && bytes <= Which::Desired.bytes();
-    let agent = alone.into_iter().next().and_then(|(_, inner)| match inner {
-        Value::Object(map) => map.into_iter().next().map(|(_, agent)| agent),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
-    });
-    Ok(ReadyModule { agent: agent.unwrap_or_default(), desired, agent_bytes, keeps_limits })
+    let (agent, desired) = (Packed::of(object(object(&alone, "modules"), "m")), Packed::of(desired));
+    Ok(ReadyModule { agent, desired, agent_bytes, keeps_limits })
 }
 
 /// What `$edgeAgent` should hold besides the modules: `rest` is what a merged config says besides them.

@@ -30,7 +30,11 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
         files = mend::run(&files)?;
     }
     let mut findings: Vec<Finding> = notes.iter().map(Note::finding).collect();
-    let Judged { usable, findings: more } = judge(hemline_model::load(&files), &Facts::default());
+    let read = documents::plural(files.len(), "file");
+    let loaded = hemline_model::load(&files);
+    // Documents keep their own text.
+    drop(files);
+    let Judged { usable, findings: more } = judge(loaded, &Facts::default());
     findings.extend(more);
     let summary = usable.as_ref().map(|(fleet, _)| {
         let configurations = fleet.configurations.len();
@@ -42,11 +46,10 @@ pub(crate) fn run(args: &Args, typed: &Validate) -> Result<ExitCode, CommandErro
             parts.push(documents::plural(configurations, "twin configuration"));
         }
         let last = parts.pop().unwrap_or_default();
-        let files = documents::plural(files.len(), "file");
-        format!("{} and {last} in {files}: nothing wrong\n", parts.join(", "))
+        format!("{} and {last} in {read}: nothing wrong\n", parts.join(", "))
     });
     // The process ends with its command; to take a large fleet apart piece by piece would only keep somebody waiting.
-    std::mem::forget((usable, files));
+    std::mem::forget(usable);
     if typed.strict {
         findings = findings.into_iter().map(Finding::strictly).collect();
     }

@@ -41,7 +41,7 @@ fn placed(fleet: &Fleet, lines: &Lines<'_>) {
         lines.line(&deployment.origin.position);
         let condition = &deployment.spec.condition;
         assert_eq!(TargetCondition::parse(&condition.to_string()).as_ref(), Ok(condition));
-        for (route, settings) in deployment.spec.routes.values() {
+        for (route, settings) in deployment.spec.routes.values().map(|route| &**route) {
             assert_eq!(Route::parse(&settings.text).as_ref(), Ok(route));
             assert_eq!(Route::parse(&route.to_string()).as_ref(), Ok(route));
         }

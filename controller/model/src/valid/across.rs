@@ -1,7 +1,7 @@
 //! What only several documents together can show: names used twice, parents, modules of other layers.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map},
     sync::Arc,
 };
 
@@ -17,7 +17,7 @@ use super::{
     secret::{self, Secrets},
 };
 use crate::{
-    document::{Device, EdgeDeployment, SecretDocument, TwinConfiguration},
+    document::{SecretDocument, TwinConfiguration},
     finding::{Finding, Severity},
     id::{DeviceId, DocumentName},
     text::{self, Located},
@@ -26,16 +26,26 @@ use crate::{
 /// All documents of a revision, by kind, in the order in which they were read.
 #[derive(Default)]
 pub(super) struct Drafts<'a> {
-    devices: Vec<Entry<'a, Device, DeviceDoc>>,
-    deployments: Vec<Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>>,
+    devices: Vec<Entry<'a, device::Alone, DeviceDoc>>,
+    deployments: Vec<Entry<'a, deployment::Alone, Arc<DeploymentDoc>>>,
     configurations: Vec<Entry<'a, TwinConfiguration, TwinConfigurationDoc>>,
     secrets: Vec<Entry<'a, SecretDocument, SecretDoc>>,
+    desired: device::Desired,
 }
 
 impl<'a> Drafts<'a> {
     pub(super) fn add(&mut self, draft: Option<Draft<'a>>) {
         match draft {
-            Some(Draft::Device(entry)) => self.devices.push(entry),
+            Some(Draft::Device(mut entry)) => {
+                // Here, so that what all devices are told never stands in memory device by device.
+                match &mut entry {
+                    Entry::New(part) => {
+                        part.document.iter_mut().for_each(|alone| self.desired.share(&mut alone.spec));
+                    }
+                    Entry::Same(doc, _) => self.desired.note(&doc.spec),
+                }
+                self.devices.push(entry);
+            }
             Some(Draft::Deployment(entry)) => self.deployments.push(entry),
             Some(Draft::Configuration(entry)) => self.configurations.push(entry),
             Some(Draft::Secret(entry)) => self.secrets.push(entry),
@@ -51,12 +61,11 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    fn of(entries: &[Entry<'_, Device, DeviceDoc>]) -> Self {
+    fn of(entries: &[Entry<'_, device::Alone, DeviceDoc>]) -> Self {
         let known = entries.iter().filter_map(|entry| match entry {
             Entry::New(part) => {
-                let document = part.document.as_ref()?;
-                let id = document.spec.device_id.as_deref().unwrap_or(&document.metadata.name);
-                Some((document.metadata.name.clone(), (DeviceId::new(id).ok()?, document.spec.edge)))
+                let alone = part.document.as_ref()?;
+                Some((alone.name.clone(), (alone.id.clone().ok()?, alone.spec.edge)))
             }
             Entry::Same(doc, _) => Some((doc.name.to_string(), (doc.id.clone(), doc.spec.edge))),
         });
@@ -83,12 +92,12 @@ impl Devices {
 
 /// Judges all documents together. The fleet is complete only when no finding is an error.
 pub(super) fn fleet(drafts: Drafts<'_>, known: &Known<'_>, findings: &mut Vec<Finding>) -> Fleet {
-    let Drafts { devices, mut deployments, configurations, secrets } = drafts;
+    let Drafts { devices, mut deployments, configurations, secrets, desired: _ } = drafts;
     let ids = Devices::of(&devices);
-    let names = |document: &Device| document.metadata.name.clone();
+    let names = |alone: &device::Alone| alone.name.clone();
     let devices = named(devices, names, |doc| &doc.name, findings);
     let devices = judged(devices, findings, |new, name, origin, context| {
-        let (id, spec) = device::check(new.document, &ids, context)?;
+        let (id, spec) = device::together(new.document, &ids, context)?;
         Some(DeviceDoc { id, name, spec, origin, located: context.located.clone() })
     });
     let mut fleet = Fleet { devices: by_id(devices, findings), ..Fleet::default() };
@@ -121,11 +130,11 @@ pub(super) fn fleet(drafts: Drafts<'_>, known: &Known<'_>, findings: &mut Vec<Fi
         // What was fine may now name a module that is gone.
         deployments = deployments.into_iter().map(|entry| read_again(entry, findings)).collect();
     }
-    let names = |document: &EdgeDeployment| document.metadata.name.clone();
+    let names = |alone: &deployment::Alone| alone.name.clone();
     let deployments = named(deployments, names, |doc| &doc.name, findings);
     let deployments = judged(deployments, findings, |new, name, origin, context| {
         let spec =
-            deployment::check(new.document.spec, &modules.beside(&new.modules), &named_secrets, context)?;
+            deployment::together(new.document, &modules.beside(&new.modules), &named_secrets, context)?;
         let spec = Arc::new(spec);
         Some(Arc::new(DeploymentDoc { name, spec, origin, located: context.located.clone() }))
     });
@@ -256,7 +265,7 @@ fn wants_secrets(doc: &DeploymentDoc) -> bool {
     settings.any(|setting| matches!(setting, EnvSetting::Secret { .. }))
 }
 
-impl Entry<'_, EdgeDeployment, Arc<DeploymentDoc>> {
+impl Entry<'_, deployment::Alone, Arc<DeploymentDoc>> {
     fn modules(&self) -> ModuleNames {
         match self {
             Self::New(part) => part.modules.clone(),
@@ -266,9 +275,9 @@ impl Entry<'_, EdgeDeployment, Arc<DeploymentDoc>> {
 }
 
 fn read_again<'a>(
-    entry: Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>,
+    entry: Entry<'a, deployment::Alone, Arc<DeploymentDoc>>,
     findings: &mut Vec<Finding>,
-) -> Entry<'a, EdgeDeployment, Arc<DeploymentDoc>> {
+) -> Entry<'a, deployment::Alone, Arc<DeploymentDoc>> {
     let Entry::Same(_, located) = &entry else { return entry };
     match text::read_again(located).and_then(|raw| draft(raw, findings)) {
         Some(Draft::Deployment(new)) => new,
@@ -280,18 +289,11 @@ fn read_again<'a>(
 fn by_id(mut devices: Vec<DeviceDoc>, findings: &mut Vec<Finding>) -> BTreeMap<DeviceId, DeviceDoc> {
     devices.sort_by(|one, other| one.id.cmp(&other.id));
     let mut first: Option<DeviceDoc> = None;
-    let mut desired = HashSet::new();
     let mut kept = Vec::with_capacity(devices.len());
-    for mut doc in devices {
+    for doc in devices {
         if let Some(first) = first.as_ref().filter(|first| first.id == doc.id) {
             findings.push(same_device(&doc, first));
             continue;
-        }
-        // Most devices of a fleet are told the same: held once, they take half the memory.
-        if let Some(same) = desired.get(&doc.spec.desired) {
-            doc.spec.desired = Arc::clone(same);
-        } else {
-            desired.insert(Arc::clone(&doc.spec.desired));
         }
         kept.extend(first.replace(doc));
     }

@@ -1,6 +1,8 @@
 //! createOptions: the body of the engine's container-create call, as an object or as the JSON text of one. What the body
 //! may say is in `engine`; here its problems get their places.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Context, words};
@@ -13,10 +15,14 @@ use crate::{
 };
 
 /// Judges options; the text form comes back parsed.
-pub(super) fn check(options: &CreateOptions, pointer: &str, context: &mut Context<'_>) -> Option<Object> {
+pub(super) fn check<'a>(
+    options: &'a CreateOptions,
+    pointer: &str,
+    context: &mut Context<'_>,
+) -> Option<Cow<'a, Object>> {
     let object = match options {
-        CreateOptions::Object(object) => object.clone(),
-        CreateOptions::Text(text) => parse(text, pointer, context)?,
+        CreateOptions::Object(object) => Cow::Borrowed(object),
+        CreateOptions::Text(text) => Cow::Owned(parse(text, pointer, context)?),
     };
     if let Err(why) = chunk::check(&object) {
         context.error("create-options", pointer, why.to_string());

@@ -1,4 +1,4 @@
-//! Meaning inside one `EdgeDeployment`: target condition, routes, durations. Its modules: `module.rs`; its
+//! Meaning inside one `EdgeDeployment`: target condition, routes, durations; and what it says of others: modules that its routes name, secrets. Its own modules: `module.rs`; its
 //! rollout: `rollout.rs`.
 
 use std::collections::BTreeMap;
@@ -14,20 +14,56 @@ use super::{
     Context, EdgeDeploymentSpec, RouteSettings, beside::Beside, duration, escape, idle, module, rollout,
     secret::Secrets,
 };
-use crate::{document, finding::Severity, text::InText};
+use crate::{
+    document::{self, EdgeDeployment},
+    finding::Severity,
+    text::InText,
+};
 
 /// Most modules of a deployment (reference edge-runtime §1.1).
 const MODULES: usize = 50;
 
-/// Judges one deployment. `beside` names the modules that may be on a device together with this one's, `secrets` those of the
-/// whole repository.
-/// `None` when its target condition is not known.
-pub(super) fn check(
-    spec: document::EdgeDeploymentSpec,
+/// A deployment of which everything is judged that does not take another document.
+pub(super) struct Alone {
+    /// `metadata.name`, as written.
+    pub(super) name: String,
+    /// `None` when its target condition is not known.
+    pub(super) spec: Option<EdgeDeploymentSpec>,
+    /// Routes that are written as objects, so that their text stands one level deeper.
+    objects: Vec<String>,
+}
+
+/// Judges one deployment alone.
+pub(super) fn alone(document: EdgeDeployment, context: &mut Context<'_>) -> Alone {
+    let EdgeDeployment { metadata, spec, .. } = document;
+    let is_object = |route: &document::Route| matches!(route, document::Route::Object(_));
+    let objects = spec.routes.iter().filter(|(_, route)| is_object(route)).map(|(name, _)| name.clone());
+    let objects = objects.collect();
+    Alone { name: metadata.name, spec: check(spec, context), objects }
+}
+
+/// Judges what it says of others: `beside` names the modules that may be on a device together with this one's, `secrets` those
+/// of the whole repository.
+pub(super) fn together(
+    Alone { spec, objects, .. }: Alone,
     beside: &Beside<'_>,
     secrets: &Secrets,
     context: &mut Context<'_>,
 ) -> Option<EdgeDeploymentSpec> {
+    let mut spec = spec?;
+    for (name, module) in &mut spec.modules {
+        module::seal(module, &format!("/spec/modules/{name}"), secrets, context);
+    }
+    for (name, route) in &spec.routes {
+        let (route, RouteSettings { text, .. }) = &**route;
+        let at = format!("/spec/routes/{}", escape(name));
+        let pointer = if objects.contains(name) { format!("{at}/route") } else { at };
+        known_modules(route, (&pointer, text), beside, context);
+    }
+    Some(spec)
+}
+
+fn check(spec: document::EdgeDeploymentSpec, context: &mut Context<'_>) -> Option<EdgeDeploymentSpec> {
     let condition = target(&spec.target_condition, "/spec/targetCondition", context);
     if spec.modules.len() > MODULES {
         let message = format!("{} modules, at most {MODULES} fit on a device", spec.modules.len());
@@ -35,14 +71,14 @@ pub(super) fn check(
     }
     idle::same_order(&spec, context);
     let modules = spec.modules.iter().filter_map(|(name, module)| {
-        let kept = module::check(name, module, module::Layer::of(spec.layered), secrets, context)?;
+        let kept = module::check(name, module, module::Layer::of(spec.layered), context)?;
         Some(kept)
     });
     let modules: BTreeMap<_, _> = modules.collect();
     let mut routes = BTreeMap::new();
     for (name, written) in &spec.routes {
-        if let Some(valid) = route(name, written, beside, context) {
-            routes.insert(name.clone(), valid);
+        if let Some(valid) = route(name, written, context) {
+            routes.insert(name.clone(), Box::new(valid));
         }
     }
     let store = spec.store_and_forward.as_ref();
@@ -109,12 +145,7 @@ fn span(text: &str, pointer: &str, context: &mut Context<'_>) -> Option<u64> {
     }
 }
 
-fn route(
-    name: &str,
-    written: &document::Route,
-    beside: &Beside<'_>,
-    context: &mut Context<'_>,
-) -> Option<(Route, RouteSettings)> {
+fn route(name: &str, written: &document::Route, context: &mut Context<'_>) -> Option<(Route, RouteSettings)> {
     let at = format!("/spec/routes/{}", escape(name));
     let bad = |c: char| matches!(c, '.' | '$' | '#') || c.is_whitespace() || c.is_control();
     if let Some(found) = name.chars().find(|c| bad(*c)) {
@@ -135,7 +166,6 @@ fn route(
     match Route::parse(text) {
         Ok(route) => {
             context.diagnostics(Severity::Warning, "route-suspicious", (&pointer, text), route.warnings());
-            known_modules(&route, (&pointer, text), beside, context);
             Some((route, RouteSettings { text: text.clone(), priority, time_to_live_secs: time_to_live }))
         }
         Err(diagnostics) => {

@@ -1,46 +1,87 @@
 //! Meaning inside one `Device`.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{Context, DeviceSpec, across::Devices};
 use crate::{
-    document::{Auth, AuthType, Device},
+    document::{Auth, AuthType, Device, Object},
     id::DeviceId,
     twin::Which,
 };
 
-/// Judges one device. `None` when not even its id is known.
-pub(super) fn check(
-    document: Device,
-    devices: &Devices,
-    context: &mut Context<'_>,
-) -> Option<(DeviceId, DeviceSpec)> {
+/// A device of which everything is judged that does not take another document.
+pub(super) struct Alone {
+    /// `metadata.name`, as written.
+    pub(super) name: String,
+    /// What others know it by, or why that is no id and where it stands.
+    pub(super) id: Result<DeviceId, (&'static str, String)>,
+    /// Was its id taken out because of its shape? Then `id` is not what its author meant.
+    unsure: bool,
+    /// The parent, as written.
+    parent: Option<String>,
+    /// All but the parent.
+    pub(super) spec: DeviceSpec,
+}
+
+/// Judges one device alone.
+pub(super) fn alone(document: Device, context: &mut Context<'_>) -> Alone {
     let Device { spec, metadata, .. } = document;
     context.twin(&spec.tags, Which::Tags, "/spec/tags");
     context.twin(&spec.desired, Which::Desired, "/spec/desired");
     auth(&spec.auth, context);
-    let parent = spec.parent.as_deref().and_then(|parent| find_parent(parent, devices, context));
-    let id = match (&spec.device_id, context.was_dropped("/spec/deviceId")) {
-        (Some(id), _) => DeviceId::new(id).map_err(|why| ("/spec/deviceId", why)),
-        (None, false) => DeviceId::new(&metadata.name).map_err(|why| ("/metadata/name", why)),
-        (None, true) => return None,
+    let unsure = spec.device_id.is_none() && context.was_dropped("/spec/deviceId");
+    let (pointer, text) = match &spec.device_id {
+        Some(id) => ("/spec/deviceId", id),
+        None => ("/metadata/name", &metadata.name),
     };
-    let id = match id {
-        Ok(id) => id,
-        Err((pointer, why)) => {
-            context.error("device-id", pointer, why.to_string());
-            return None;
-        }
-    };
+    let id = DeviceId::new(text).map_err(|why| (pointer, why.to_string()));
+    let parent = spec.parent;
     let spec = DeviceSpec {
         edge: spec.edge,
         enabled: spec.enabled,
-        parent,
+        parent: None,
         tags: Arc::new(spec.tags),
         auth: spec.auth,
         desired: Arc::new(spec.desired),
     };
-    Some((id, spec))
+    Alone { name: metadata.name, id, unsure, parent, spec }
+}
+
+/// Judges what it says of others. `None` when its id is not known.
+pub(super) fn together(
+    Alone { id, unsure, parent, mut spec, .. }: Alone,
+    devices: &Devices,
+    context: &mut Context<'_>,
+) -> Option<(DeviceId, DeviceSpec)> {
+    spec.parent = parent.and_then(|parent| find_parent(&parent, devices, context));
+    match id {
+        Ok(id) if !unsure => Some((id, spec)),
+        // Told here, so that nobody hears of a bad name twice.
+        Err((pointer, why)) if !unsure => {
+            context.error("device-id", pointer, why);
+            None
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Most devices of a fleet are told the same: held once, they take half the memory.
+#[derive(Default)]
+pub(super) struct Desired(HashSet<Arc<Object>>);
+
+impl Desired {
+    /// What is told already is held no second time.
+    pub(super) fn share(&mut self, spec: &mut DeviceSpec) {
+        match self.0.get(&spec.desired) {
+            Some(same) => spec.desired = Arc::clone(same),
+            None => self.note(spec),
+        }
+    }
+
+    /// Others may be told the same.
+    pub(super) fn note(&mut self, spec: &DeviceSpec) {
+        self.0.insert(Arc::clone(&spec.desired));
+    }
 }
 
 fn find_parent(parent: &str, devices: &Devices, context: &mut Context<'_>) -> Option<DeviceId> {

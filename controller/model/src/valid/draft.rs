@@ -1,5 +1,5 @@
 //! One document between text and meaning: its shape is checked, and what deviates is taken out of a copy, so that the
-//! rest can still be judged.
+//! rest can still be judged. Of devices and deployments everything is judged here that does not take another document.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    DeploymentDoc, DeviceDoc, SecretDoc, TwinConfigurationDoc,
+    Context, DeploymentDoc, DeviceDoc, SecretDoc, TwinConfigurationDoc, deployment, device,
     known::Same,
     secret,
     shape::{Deviation, Shape, What},
@@ -30,8 +30,8 @@ const LATER: [&str; 4] = ["MessageEndpoint", "MessageRoute", "FleetJob", "GitSou
 
 /// A document whose kind is known.
 pub(super) enum Draft<'a> {
-    Device(Entry<'a, Device, DeviceDoc>),
-    Deployment(Entry<'a, EdgeDeployment, Arc<DeploymentDoc>>),
+    Device(Entry<'a, device::Alone, DeviceDoc>),
+    Deployment(Entry<'a, deployment::Alone, Arc<DeploymentDoc>>),
     Configuration(Entry<'a, TwinConfiguration, TwinConfigurationDoc>),
     Secret(Entry<'a, SecretDocument, SecretDoc>),
 }
@@ -83,11 +83,12 @@ pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Dra
     match kind(&raw, findings)? {
         "Device" => {
             let shape = DEVICE.get_or_init(|| Shape::compile(&schema::inline::<Device>()));
-            Some(Draft::Device(Entry::New(Box::new(part(raw, shape, findings)))))
+            Some(Draft::Device(Entry::New(alone(part(raw, shape, findings), device::alone, findings))))
         }
         "EdgeDeployment" => {
             let shape = DEPLOYMENT.get_or_init(|| Shape::compile(&schema::inline::<EdgeDeployment>()));
-            Some(Draft::Deployment(Entry::New(Box::new(part(raw, shape, findings)))))
+            let part = alone(part(raw, shape, findings), deployment::alone, findings);
+            Some(Draft::Deployment(Entry::New(part)))
         }
         "TwinConfiguration" => {
             let shape = CONFIGURATION.get_or_init(|| Shape::compile(&schema::inline::<TwinConfiguration>()));
@@ -100,6 +101,17 @@ pub(super) fn draft(raw: RawDocument, findings: &mut Vec<Finding>) -> Option<Dra
         }
         _ => None,
     }
+}
+
+/// Judges what takes no other document. Values as they are read take much memory; what is judged is kept in little.
+fn alone<T, A>(
+    Part { document, modules, located, dropped }: Part<T>,
+    judge: fn(T, &mut Context<'_>) -> A,
+    findings: &mut Vec<Finding>,
+) -> Box<Part<A>> {
+    let mut context = Context { located: &located, dropped: &dropped, findings };
+    let document = document.map(|document| judge(document, &mut context));
+    Box::new(Part { document, modules, located, dropped })
 }
 
 /// Which of our kinds is it? Says what is wrong when it is none.

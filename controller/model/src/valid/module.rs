@@ -6,6 +6,7 @@ use hemline_query::near;
 
 use super::{Context, EnvSetting, ModuleSpec, create_options, escape, health, idle, image, secret::Secrets};
 use crate::{
+    Packed,
     document::{EnvObject, EnvValue, Module, ModuleType},
     id::ModuleId,
     twin::Which,
@@ -41,9 +42,8 @@ pub(super) fn check(
     name: &str,
     module: &Module,
     layer: Layer,
-    secrets: &Secrets,
     context: &mut Context<'_>,
-) -> Option<(ModuleId, ModuleSpec)> {
+) -> Option<(ModuleId, Box<ModuleSpec>)> {
     let at = format!("/spec/modules/{}", escape(name));
     let id = module_name(name, &at, context);
     let create_options = match &module.create_options {
@@ -51,33 +51,33 @@ pub(super) fn check(
         None => None,
     };
     runtime(module, layer, &at, context);
-    idle::check(module, create_options.as_ref(), &at, context);
+    idle::check(module, create_options.as_deref(), &at, context);
     if let Some(image) = &module.image {
         image::check(image, &format!("{at}/image"), context);
     }
     if let Some(asked) = &module.health {
         health::check(asked, layer, &format!("{at}/health"), context);
     }
-    let env = environment(&module.env, &format!("{at}/env"), secrets, context);
+    let env = environment(&module.env, &format!("{at}/env"), context);
     if let Some(desired) = &module.desired {
         context.twin(desired, Which::Desired, &format!("{at}/desired"));
     }
     let spec = ModuleSpec {
         kind: module.kind,
         image: module.image.as_ref().map(|image| image.trim().to_owned()),
-        create_options,
+        create_options: create_options.as_deref().map(Packed::of),
         env,
         restart_policy: module.restart_policy,
         status: module.status,
         startup_order: module.startup_order,
         image_pull_policy: module.image_pull_policy,
         health: module.health.clone(),
-        desired: module.desired.clone(),
+        desired: module.desired.as_ref().map(Packed::of),
         command: module.command.clone(),
         working_directory: module.working_directory.clone(),
         limits: module.limits,
     };
-    Some((id?, spec))
+    Some((id?, Box::new(spec)))
 }
 
 /// `^[a-zA-Z0-9_-]+$`, as the agent wants it (reference edge-runtime §1.3).
@@ -169,7 +169,6 @@ fn runtime(module: &Module, layer: Layer, at: &str, context: &mut Context<'_>) {
 fn environment(
     env: &BTreeMap<String, EnvValue>,
     at: &str,
-    secrets: &Secrets,
     context: &mut Context<'_>,
 ) -> BTreeMap<String, EnvSetting> {
     let mut texts = BTreeMap::new();
@@ -184,7 +183,7 @@ fn environment(
         } else if name.is_empty() {
             context.error_at_key("env-name", &pointer, "the variable name is empty");
         }
-        if let Some(text) = variable(value, &pointer, secrets, context) {
+        if let Some(text) = variable(value, &pointer, context) {
             texts.insert(name.clone(), text);
         }
     }
@@ -204,13 +203,18 @@ fn environment(
     texts
 }
 
-/// The value as the module will see it.
-fn variable(
-    value: &EnvValue,
-    pointer: &str,
-    secrets: &Secrets,
-    context: &mut Context<'_>,
-) -> Option<EnvSetting> {
+/// Gives each variable that names an encrypted document of the repository that document.
+pub(super) fn seal(module: &mut ModuleSpec, at: &str, secrets: &Secrets, context: &mut Context<'_>) {
+    for (name, setting) in &mut module.env {
+        if let EnvSetting::Secret { secret_ref, secret_sealed } = setting {
+            let pointer = format!("{at}/env/{}/secretRef", escape(name));
+            *secret_sealed = secrets.find(secret_ref, &pointer, context);
+        }
+    }
+}
+
+/// The value as the module will see it; a secret without its document yet.
+fn variable(value: &EnvValue, pointer: &str, context: &mut Context<'_>) -> Option<EnvSetting> {
     let text = |text| Some(EnvSetting::Text(text));
     match value {
         EnvValue::Text(written) => text(written.clone()),
@@ -218,10 +222,7 @@ fn variable(
         EnvValue::Number(number) => text(number.to_string()),
         EnvValue::Object(EnvObject { value: Some(value), secret_ref: None }) => text(value.text()),
         EnvValue::Object(EnvObject { value: None, secret_ref: Some(secret) }) => match secret.check() {
-            Ok(()) => {
-                let secret_sealed = secrets.find(secret, &format!("{pointer}/secretRef"), context);
-                Some(EnvSetting::Secret { secret_ref: secret.clone(), secret_sealed })
-            }
+            Ok(()) => Some(EnvSetting::Secret { secret_ref: secret.clone(), secret_sealed: None }),
             Err(why) => {
                 context.error("secret-ref", &format!("{pointer}/secretRef"), why);
                 None

@@ -77,10 +77,10 @@ fn a_loaded_fleet_says_what_was_written() {
     let fleet = loaded.fleet.unwrap();
     let vision = &fleet.deployments["vision"];
     let camera = &vision.spec.modules["camera"];
-    assert_eq!(camera.create_options.as_ref().unwrap()["HostConfig"]["Memory"], 67_108_864);
+    assert_eq!(camera.create_options.as_ref().unwrap().open()["HostConfig"]["Memory"], 67_108_864);
     assert_eq!(camera.env["RETRIES"], EnvSetting::Text("3".to_owned()));
     assert_eq!(camera.restart_policy, None);
-    let (_, cloud) = &vision.spec.routes["cloud"];
+    let (_, cloud) = &*vision.spec.routes["cloud"];
     assert_eq!((cloud.priority, cloud.time_to_live_secs), (Some(0), Some(7200)));
     let image = vision.position("/spec/modules/camera/image");
     let text = String::from_utf8(fs::read(folder.join("good-everything.yaml")).unwrap()).unwrap();

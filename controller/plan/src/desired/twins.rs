@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use hemline_model::id::ModuleId;
+use hemline_model::{Packed, id::ModuleId};
 use serde_json::{Map, Value};
 
 use super::ReadyModule;
@@ -25,17 +25,18 @@ pub struct ModuleTwins {
 struct Parts {
     modules: Vec<(ModuleId, Arc<ReadyModule>)>,
     /// `$edgeAgent` without its modules.
-    agent: Map<String, Value>,
-    hub: Map<String, Value>,
+    agent: Packed,
+    hub: Packed,
 }
 
 impl ModuleTwins {
     /// Those of modules that are ready, of `$edgeAgent` without its modules, and of `$edgeHub`.
     pub(crate) fn new(
         modules: Vec<(ModuleId, Arc<ReadyModule>)>,
-        agent: Map<String, Value>,
-        hub: Map<String, Value>,
+        agent: &Map<String, Value>,
+        hub: &Map<String, Value>,
     ) -> Self {
+        let (agent, hub) = (Packed::of(agent), Packed::of(hub));
         Self { of: Some(Parts { modules, agent, hub }), made: OnceLock::new() }
     }
 
@@ -47,11 +48,12 @@ impl ModuleTwins {
     }
 
     fn make(Parts { modules, agent, hub }: &Parts) -> BTreeMap<ModuleId, Map<String, Value>> {
-        let mut agent = agent.clone();
-        let agents = modules.iter().map(|(module, ready)| (module.to_string(), ready.agent.clone()));
+        let mut agent = agent.open();
+        let agents =
+            modules.iter().map(|(module, ready)| (module.to_string(), Value::Object(ready.agent.open())));
         agent.insert("modules".to_owned(), Value::Object(agents.collect()));
-        let twins = modules.iter().map(|(module, ready)| (module.clone(), ready.desired.clone()));
-        let system = [(ModuleId::edge_agent(), agent), (ModuleId::edge_hub(), hub.clone())];
+        let twins = modules.iter().map(|(module, ready)| (module.clone(), ready.desired.open()));
+        let system = [(ModuleId::edge_agent(), agent), (ModuleId::edge_hub(), hub.open())];
         twins.chain(system).collect()
     }
 }

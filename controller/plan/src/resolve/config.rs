@@ -85,6 +85,10 @@ impl<'d> Configs<'d> {
         let mut lists: Vec<_> = chosen.lists.into_iter().map(named).collect();
         // The same order on every run, whatever the order of the map.
         lists.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        let mut uses: HashMap<&DocumentName, usize> = HashMap::new();
+        for layer in lists.iter().flat_map(|(_, chosen, _)| chosen) {
+            *uses.entry(&layer.deployment.name).or_default() += 1;
+        }
         let places = lists.iter().enumerate();
         let of = places.flat_map(|(place, (_, _, users))| users.iter().map(move |id| (*id, place))).collect();
         let all = lists
@@ -92,7 +96,14 @@ impl<'d> Configs<'d> {
             .map(|(names, chosen, users)| {
                 let same = known.binary_search_by(|one| one.deployments.cmp(&names)).ok();
                 let same = same.and_then(|place| known.get(place)).filter(|one| one.is_of(&chosen));
-                let merged = same.cloned().unwrap_or_else(|| Arc::new(merge(&chosen, names)));
+                let merged = same.cloned().unwrap_or_else(|| {
+                    // What only one config is made of is made for it and goes with it.
+                    let once = |layer: &&Layer<'_>| uses.get(&layer.deployment.name) == Some(&1);
+                    let own = chosen.iter().map(|layer| once(layer).then(|| Layer::new(layer.deployment)));
+                    let own: Vec<Option<Layer<'_>>> = own.collect();
+                    let layers = own.iter().zip(&chosen).map(|(own, layer)| own.as_ref().unwrap_or(layer));
+                    Arc::new(merge(&layers.collect::<Vec<_>>(), names))
+                });
                 let documents = chosen.iter().map(|layer| Arc::clone(layer.deployment)).collect();
                 let origins = Arc::new(Origins::new(documents));
                 Config { merged, origins, users: users.into_iter().cloned().collect() }
@@ -145,7 +156,7 @@ fn merge(chosen: &[&Layer<'_>], deployments: Vec<DocumentName>) -> MergedConfig 
         && desired::surely_within(ready.iter().map(|(id, ready)| (id, &**ready)));
     let rest = tree.map(|section| section != "modules");
     let hub = desired::hub_twin(&rest);
-    let twins = ModuleTwins::new(ready, desired::agent_twin(&rest), hub.clone());
+    let twins = ModuleTwins::new(ready, &desired::agent_twin(&rest), &hub);
     let mixed: Vec<Option<Taken>> = modules
         .iter()
         .map(|(name, module)| alone(name).map_or_else(|| Taken::by(module), |_| None))

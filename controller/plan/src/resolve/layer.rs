@@ -132,7 +132,7 @@ impl<'a> Layer<'a> {
 fn tree_of(spec: &EdgeDeploymentSpec) -> Map<String, Value> {
     let modules = spec.modules.iter();
     let modules = modules.map(|(name, module)| (name.to_string(), Value::Object(module_object(module))));
-    let routes = spec.routes.iter().map(|(name, (_, route))| (name.clone(), route_value(route)));
+    let routes = spec.routes.iter().map(|(name, route)| (name.clone(), route_value(&route.1)));
     let mut tree = Map::new();
     let mut section = |name: &str, members: Map<String, Value>| {
         if !members.is_empty() {
@@ -309,10 +309,9 @@ fn module_object(module: &ModuleSpec) -> Map<String, Value> {
         limits,
     } = module;
     let mut object = Map::new();
-    // Copied, not written out and read again.
-    for (key, map) in [("createOptions", create_options), ("desired", desired)] {
-        if let Some(map) = map {
-            object.insert(key.to_owned(), Value::Object(map.clone()));
+    for (key, packed) in [("createOptions", create_options), ("desired", desired)] {
+        if let Some(packed) = packed {
+            object.insert(key.to_owned(), Value::Object(packed.open()));
         }
     }
     put(&mut object, "type", kind.as_ref());

@@ -16,7 +16,8 @@ pub(super) fn unknown(
     devices: usize,
 ) -> Vec<Problem> {
     let mut found = Vec::new();
-    for (name, (route, settings)) in &deployment.spec.routes {
+    for (name, route) in &deployment.spec.routes {
+        let (route, settings) = &**route;
         let place = Place { deployment, route: name, text: &settings.text, modules, devices };
         if let Sink::Module { module, .. } = route.sink()
             && let Some(finding) = place.judge(module, route.sink_module_span(), Severity::Error)
@@ -41,7 +42,8 @@ pub(super) fn partly(
     in_force: impl Fn(&str) -> bool,
 ) -> Vec<Problem> {
     let mut found = Vec::new();
-    for (name, (route, settings)) in &deployment.spec.routes {
+    for (name, route) in &deployment.spec.routes {
+        let (route, settings) = &**route;
         let Sink::Module { module, .. } = route.sink() else { continue };
         let known = anywhere.iter().any(|have| have.as_str() == module);
         let Some(span) = route.sink_module_span().filter(|_| known && !has(module) && in_force(name)) else {

@@ -72,5 +72,5 @@ fn says_the_same(one: &DeploymentDoc, other: &DeploymentDoc) -> bool {
         && one.store_and_forward_secs == other.store_and_forward_secs
         && one.broker_authorizations == other.broker_authorizations
         && one.routes.len() == other.routes.len()
-        && one.routes.iter().all(|(name, (_, route))| other.routes.get(name).is_some_and(|(_, o)| o == route))
+        && one.routes.iter().all(|(name, route)| other.routes.get(name).is_some_and(|o| o.1 == route.1))
 }
