@@ -22,7 +22,7 @@ use bollard::{
         StopContainerOptionsBuilder,
     },
 };
-use futures_util::{StreamExt as _, future::BoxFuture};
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
@@ -265,10 +265,21 @@ impl DockerRuntime {
         filters.insert("type", vec!["container".to_owned()]);
         filters.insert("label", self.owner.labels());
         let options = EventsOptionsBuilder::default().since(&since).filters(&filters).build();
-        let mut events = Box::pin(connection.docker.events(Some(options)));
-        while let Some(Ok(event)) = events.next().await {
+        let containers = connection.docker.events(Some(options)).map(|event| (Of::Container, event));
+        // Images have no labels of ours: any of them may get a name that a module asks for.
+        let filters = HashMap::from([("type", vec!["image".to_owned()])]);
+        let options = EventsOptionsBuilder::default().since(&since).filters(&filters).build();
+        let images = connection.docker.events(Some(options)).map(|event| (Of::Image, event));
+        let mut events = Box::pin(stream::select(containers, images));
+        while let Some((of, Ok(event))) = events.next().await {
             let action = event.action.unwrap_or_default();
             let word = action.split(':').next().unwrap_or_default();
+            if of == Of::Image {
+                if NAMING.contains(&word) {
+                    drop(sender.try_send(RuntimeEvent { kind: ModuleKind::Docker, module: None }));
+                }
+                continue;
+            }
             if OF_INTEREST.contains(&word) {
                 let actor = event.actor.unwrap_or_default();
                 let attributes = actor.attributes.unwrap_or_default();
@@ -284,6 +295,16 @@ impl DockerRuntime {
         }
     }
 }
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Container,
+    Image,
+}
+
+/// Events after which a name may stand for another image.
+const NAMING: &[&str] = &["tag", "untag", "pull", "import", "load", "loadfromarchive", "build"];
 
 /// Events after which a container may differ from what it should be: `died` and `remove` are Podman's words.
 const OF_INTEREST: &[&str] = &[
