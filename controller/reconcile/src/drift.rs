@@ -160,3 +160,63 @@ fn log(DriftEvent { transition, row }: &DriftEvent) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, panic::AssertUnwindSafe};
+
+    use super::*;
+    use crate::{brake, last_good::LastGood};
+
+    #[test]
+    fn a_kill_between_any_two_steps_loses_and_doubles_no_row() {
+        let folder = tempfile::tempdir().unwrap();
+        // Every step is done by a program that has just started.
+        let start = || State::restore(LastGood::new(folder.path().to_path_buf()), false);
+        let at =
+            |seconds: usize| Timestamp::from_second(1_800_000_000 + i64::try_from(seconds).unwrap()).unwrap();
+        let found = Found {
+            device: DeviceId::new("press").unwrap(),
+            module: None,
+            kind: DriftKind::Desired,
+            path: "tags.site".to_owned(),
+            expected: "lyon".to_owned(),
+            found: "oslo".to_owned(),
+            mode: DriftMode::Heal,
+            by: None,
+            since: None,
+            healed: None,
+        };
+        let there = DriftSight { found: vec![found], ..DriftSight::default() };
+        let sights = [there, DriftSight::default()];
+        let mut points = 0;
+        loop {
+            drop(fs::remove_file(folder.path().join("drift.json")));
+            brake::arm(points);
+            let (mut step, mut killed) = (0, false);
+            while let Some(sight) = sights.get(step) {
+                let mut state = start();
+                match std::panic::catch_unwind(AssertUnwindSafe(|| state.take_in(sight, at(step)))) {
+                    Ok(()) => step += 1,
+                    Err(cause) if cause.is::<brake::Killed>() => killed = true,
+                    Err(cause) => std::panic::resume_unwind(cause),
+                }
+            }
+            brake::disarm();
+            let ledger = start().drift;
+            let [row] = ledger.rows.as_slice() else { panic!("{points}: {ledger:?}") };
+            let standing = drift::Standing::Healed { healed_at: at(1), lived_secs: 1 };
+            assert_eq!((row.first_seen, row.standing), (at(0), standing), "{points}");
+            assert_eq!(
+                (ledger.opened[&DriftKind::Desired], ledger.healed[&DriftKind::Desired]),
+                (1, 1),
+                "{points}"
+            );
+            if !killed {
+                break;
+            }
+            points += 1;
+        }
+        assert!(points >= 4, "{points} points were stopped at");
+    }
+}

@@ -1,7 +1,7 @@
 //! Who gets in and who may do what (reference device-protocol §3.1, service-api §2).
 
 use hemline_hub_core::{
-    effect::{AuthFailure, Effect, Refusal},
+    effect::{AuthFailure, Effect, Notice, Refusal},
     event::{Caller, Connect, ConnectionId, Event},
     message::AuthMethod,
     service::{
@@ -11,8 +11,9 @@ use hemline_hub_core::{
 };
 use hemline_protocol::sas::{SasToken, SymmetricKey};
 use jiff::SignedDuration;
+use serde_json::json;
 
-use super::world::{World, device, id, key};
+use super::world::{World, device, id, key, map};
 
 /// Device `d` with keys 1 and 2, its module `d/m` with keys 3 and 4, an edge device `e` with keys 5 and 6 and a module.
 fn world() -> World {
@@ -229,4 +230,35 @@ fn policies_are_made_once() {
     };
     assert_eq!(before, after);
     assert!(!format!("{after:?}").contains(&after.primary_key));
+}
+
+#[test]
+fn a_change_says_whose_it_was() {
+    let mut world = world();
+    let patch = |client: &str| ServiceRequest::PatchTwin {
+        client: id(client),
+        tags: None,
+        desired: map(json!({"fps": 1})).into(),
+        if_match: IfMatch::Any,
+    };
+    let service = Caller::Token(world.policy_token("service", "hub.local"));
+    let owner = Caller::Token(world.policy_token("iothubowner", "hub.local"));
+    let gone = ServiceRequest::DeleteIdentity { client: id("d"), if_match: IfMatch::Any };
+    for (caller, operation, expected) in [
+        (Caller::Internal, patch("d"), vec![None]),
+        (service.clone(), patch("d/m"), vec![Some("policy service")]),
+        // What is not allowed changes nothing, and says nothing.
+        (service, gone.clone(), vec![]),
+        (owner, gone, vec![Some("policy iothubowner"); 2]),
+    ] {
+        let (_, effects) = world.ask(caller, operation.clone());
+        let by: Vec<Option<&str>> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Notify(Notice::Registry { by, .. }) => Some(by.as_deref()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(by, expected, "{operation:?}");
+    }
 }
