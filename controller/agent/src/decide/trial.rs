@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use hemline_model::valid::rollout::DEADLINE_SECS;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +18,9 @@ const STEADY: SignedDuration = SignedDuration::from_secs(10);
 /// One whose check has passed, when it has run that long: it may have been asked right before it fell over.
 const STEADY_AND_HEALTHY: SignedDuration = SignedDuration::from_secs(1);
 
-/// Until then the modules have to be up when the documents name no deadline. It does not run while images are fetched.
-pub const DEADLINE: SignedDuration = SignedDuration::from_mins(15);
+/// Until then the modules have to be up when the documents name no deadline: as long as the controller waits. It does not run
+/// while images are fetched.
+pub const DEADLINE: SignedDuration = SignedDuration::from_secs(DEADLINE_SECS.cast_signed());
 
 /// A configuration under which the agent is started more often than that is given up: perhaps it takes the machine down.
 const MOST_STARTS: u32 = 5;

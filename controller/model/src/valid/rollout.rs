@@ -8,8 +8,9 @@ use crate::document::{Approve, Offline, OnFailure, Rollout, Wave};
 
 /// Modules must run this long when nobody says so: longer than a program takes to find out that it cannot.
 const HEALTHY_FOR_SECS: u64 = 30;
-/// After this a device counts as failed when nobody says so.
-const DEADLINE_SECS: u64 = 30 * 60;
+/// Seconds after which a device has failed when its documents do not say: the controller counts it as failed, and its agent
+/// goes back to its last good configuration.
+pub const DEADLINE_SECS: u64 = 30 * 60;
 
 /// How a change reaches the devices, ready to be used.
 #[derive(Debug, Clone, PartialEq)]
