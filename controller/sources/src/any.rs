@@ -1,7 +1,8 @@
 //! One type for every kind of source, so that the controller needs no type parameter.
 
 use crate::{
-    Directory, Git, Nudge, Outcome, Proposed, Revert, Several, Snapshot, Source, SourceError, StatusFile,
+    Directory, Git, Nudge, Outcome, Proposed, Proposer, Revert, Several, Snapshot, Source, SourceError,
+    StatusFile, Trouble,
 };
 
 /// What the controller reads: one source, or several as one.
@@ -17,14 +18,14 @@ pub enum AnySource {
 #[derive(Debug)]
 pub enum OneSource {
     /// A folder.
-    Directory(Directory),
+    Directory(Box<Directory>),
     /// A repository.
     Git(Box<Git>),
 }
 
 impl From<Directory> for OneSource {
     fn from(source: Directory) -> Self {
-        Self::Directory(source)
+        Self::Directory(Box::new(source))
     }
 }
 
@@ -37,6 +38,36 @@ impl From<Git> for OneSource {
 impl<T: Into<OneSource>> From<T> for AnySource {
     fn from(source: T) -> Self {
         Self::One(source.into())
+    }
+}
+
+/// A way back, on its way to the repositories that it concerns. Knows nothing of the source any more, so that the source can
+/// be read meanwhile.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    parts: Vec<(Proposer, Revert)>,
+}
+
+impl Proposal {
+    /// Is there nobody to propose it to? A folder has no branches.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Pushes the branches and opens pull requests; empty when there is nothing to take back. Made twice it is made once.
+    ///
+    /// # Errors
+    /// As [`Proposer::propose`]; the first failure, after every repository had its turn.
+    pub async fn make(&self) -> Result<Vec<Proposed>, SourceError> {
+        let (mut made, mut failure) = (Vec::new(), None);
+        for (proposer, revert) in &self.parts {
+            match proposer.propose(revert).await {
+                Ok(proposed) => made.extend(proposed),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(made), Err)
     }
 }
 
@@ -73,14 +104,22 @@ impl AnySource {
         }
     }
 
-    /// Proposes to go back to a good revision, as a branch; `None` where there are no branches, or nothing to take back.
-    ///
-    /// # Errors
-    /// As [`Git::propose_revert`].
-    pub async fn propose_revert(&self, revert: &Revert) -> Result<Option<Proposed>, SourceError> {
+    /// What is to be proposed, to each repository that it concerns.
+    #[must_use]
+    pub fn proposal(&self, revert: &Revert) -> Proposal {
+        let parts = match self {
+            Self::One(source) => source.proposer().into_iter().map(|part| (part, revert.clone())).collect(),
+            Self::Several(sources) => sources.proposals(revert),
+        };
+        Proposal { parts }
+    }
+
+    /// What cannot be read, written or told now, and why.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<Trouble> {
         match self {
-            Self::One(source) => source.propose_revert(revert).await,
-            Self::Several(sources) => sources.propose_revert(revert).await,
+            Self::One(source) => source.trouble(),
+            Self::Several(sources) => sources.trouble(),
         }
     }
 }
@@ -109,10 +148,17 @@ impl OneSource {
         }
     }
 
-    pub(crate) async fn propose_revert(&self, revert: &Revert) -> Result<Option<Proposed>, SourceError> {
+    pub(crate) fn proposer(&self) -> Option<Proposer> {
         match self {
-            Self::Directory(_) => Ok(None),
-            Self::Git(source) => source.propose_revert(revert).await,
+            Self::Directory(_) => None,
+            Self::Git(source) => Some(source.proposer()),
+        }
+    }
+
+    pub(crate) fn trouble(&self) -> Vec<Trouble> {
+        match self {
+            Self::Directory(source) => source.trouble(),
+            Self::Git(source) => source.trouble(),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use hemline_model::SourceFile;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Limits, Note, Nudge, Snapshot, Source, SourceError, StatusFile, select};
+use crate::{Limits, Note, Nudge, Reason, Snapshot, Source, SourceError, StatusFile, Trouble, select};
 
 use self::{walk::Stamp, watch::Watch};
 
@@ -37,6 +37,10 @@ pub struct Directory {
     /// Since when events have come in that no snapshot has seen. Kept here so that `changed` may be cancelled.
     dirty: Option<Dirty>,
     rescan: Instant,
+    /// Why the last snapshot failed.
+    unreadable: Option<Trouble>,
+    /// Why status was not written last.
+    unwritten: Option<Trouble>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +75,29 @@ impl Directory {
             stamp: Stamp::default(),
             dirty: None,
             rescan,
+            unreadable: None,
+            unwritten: None,
+        })
+    }
+
+    /// What cannot be read or written now, and why.
+    pub(crate) fn trouble(&self) -> Vec<Trouble> {
+        self.unreadable.iter().chain(&self.unwritten).cloned().collect()
+    }
+
+    async fn read(&mut self) -> Result<Snapshot, SourceError> {
+        let (root, limits) = (self.root.clone(), self.limits);
+        // Events up to here are covered by what is read next; later ones stay pending in the watch.
+        self.dirty = None;
+        let (stamp, mut gathering) =
+            blocking(move || Ok((walk::stamp(&root, limits)?, walk::read(&root, limits)?))).await?;
+        self.stamp = stamp;
+        gathering.sort();
+        Ok(Snapshot {
+            revision: select::digest(&gathering.files),
+            files: gathering.files,
+            message: None,
+            notes: gathering.notes,
         })
     }
 
@@ -103,19 +130,9 @@ impl Source for Directory {
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
-        let (root, limits) = (self.root.clone(), self.limits);
-        // Events up to here are covered by what is read next; later ones stay pending in the watch.
-        self.dirty = None;
-        let (stamp, mut gathering) =
-            blocking(move || Ok((walk::stamp(&root, limits)?, walk::read(&root, limits)?))).await?;
-        self.stamp = stamp;
-        gathering.sort();
-        Ok(Snapshot {
-            revision: select::digest(&gathering.files),
-            files: gathering.files,
-            message: None,
-            notes: gathering.notes,
-        })
+        let snapshot = self.read().await;
+        self.unreadable = snapshot.as_ref().err().map(Trouble::reading);
+        snapshot
     }
 
     async fn changed(&mut self) {
@@ -145,7 +162,10 @@ impl Source for Directory {
 
     async fn write_status(&mut self, files: &[StatusFile]) -> Result<(), SourceError> {
         let (folder, files) = (self.root.join("status"), files.to_vec());
-        blocking(move || status::write(&folder, &files)).await
+        let written = blocking(move || status::write(&folder, &files)).await;
+        let why = written.as_ref().err().map(|error| crate::error::chain(error));
+        self.unwritten = why.map(|why| Trouble::new(Reason::Status, why));
+        written
     }
 
     fn nudge(&self) -> Nudge {

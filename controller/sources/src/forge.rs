@@ -18,7 +18,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::SecretText;
 
-pub(crate) use self::channel::Channels;
+pub(crate) use self::channel::{Channels, Puller};
 pub use self::{
     client::ForgeError,
     outcome::{Outcome, Phase},

@@ -23,14 +23,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Access, ForgeConfig, Limits, Note, Nudge, Outcome, Signers, Snapshot, Source, SourceError, StatusFile,
-    forge::Channels, pace::jittered,
+    Trouble, forge::Channels, pace::jittered,
 };
 
 use self::{channel::Channel, fetch::Origin};
 pub use self::{
     open::{Located, locate},
     read::{merge_base, read_file, read_revision},
-    revert::{Proposed, Revert},
+    revert::{Proposed, Proposer, Revert},
     status::StatusBranch,
 };
 
@@ -105,6 +105,8 @@ pub struct Git {
     next_poll: Instant,
     /// The commit of the last snapshot; `None` before the first one and after one that had to use the mirror.
     seen: Option<Oid>,
+    /// Why the last snapshot did not come from the remote.
+    away: Option<Trouble>,
     /// A look at the remote that is under way. Kept here so that `changed` may be cancelled, and so that a remote that
     /// hangs holds one thread and not one more per poll.
     under_way: Option<AbortOnDropHandle<Result<Oid, SourceError>>>,
@@ -141,6 +143,7 @@ impl Git {
             nudge: Nudge::default(),
             next_poll: Instant::now() + interval,
             seen: None,
+            away: None,
             under_way: None,
             signers: config.signers,
             status,
@@ -175,12 +178,25 @@ impl Git {
         }
     }
 
-    /// What cannot be written or told, and why.
+    /// What cannot be read, written or told now, and why.
     #[must_use]
-    pub fn trouble(&self) -> Vec<&str> {
+    pub fn trouble(&self) -> Vec<Trouble> {
         let status = self.status.as_ref().and_then(Channel::trouble);
-        let forge = self.forge.as_ref().map(Channels::trouble).unwrap_or_default();
-        status.into_iter().chain(forge).collect()
+        let forge = self.forge.iter().flat_map(Channels::trouble);
+        self.away.iter().cloned().chain(status).chain(forge).collect()
+    }
+
+    /// Who proposes to go back, apart from this source.
+    #[must_use]
+    pub fn proposer(&self) -> Proposer {
+        let credentials = self.status.as_ref().and_then(Channel::credentials);
+        Proposer {
+            origin: self.origin.entered_with(credentials),
+            folder: self.folder.clone(),
+            mirrors: self.mirrors.clone(),
+            bounds: self.bounds,
+            puller: self.forge.as_ref().and_then(Channels::puller),
+        }
     }
 
     /// Is there a forge that hears of commits?
@@ -256,12 +272,14 @@ impl Source for Git {
         self.wait();
         match tip {
             Ok(commit) => {
-                let snapshot = self.read(commit).await?;
-                self.seen = Some(commit);
-                Ok(snapshot)
+                let snapshot = self.read(commit).await;
+                self.away = snapshot.as_ref().err().map(Trouble::reading);
+                self.seen = snapshot.is_ok().then_some(commit);
+                snapshot
             }
             Err(failure) => {
                 self.seen = None;
+                self.away = Some(Trouble::reading(&failure));
                 self.read_mirror(failure).await
             }
         }

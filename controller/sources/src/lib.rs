@@ -14,6 +14,7 @@
 //! git.rs          a repository: open, fetch, tree (git2 stays in git.rs and git/)
 //! forge.rs        commit statuses, comments and pull requests at GitHub, GitLab, Gitea, Forgejo
 //! webhook.rs      is a request really from the forge
+//! trouble.rs      what does not work, in one word
 //! several.rs      several sources as one, each owner of what it brings
 //! error.rs        why a source could not be read
 //! ```
@@ -34,19 +35,21 @@ mod several;
 mod signature;
 mod source;
 mod tls;
+mod trouble;
 mod webhook;
 
 pub use access::{Access, Credentials, SecretText};
-pub use any::{AnySource, OneSource};
+pub use any::{AnySource, OneSource, Proposal};
 pub use directory::{Directory, read_paths};
 pub use error::SourceError;
 pub use forge::{ForgeConfig, ForgeError, ForgeKind, Outcome, Phase};
 pub use git::{
-    Bounds, Git, GitConfig, Located, Proposed, Revert, StatusBranch, locate, merge_base, read_file,
+    Bounds, Git, GitConfig, Located, Proposed, Proposer, Revert, StatusBranch, locate, merge_base, read_file,
     read_revision,
 };
 pub use select::{Limits, contents, digest};
 pub use several::Several;
 pub use signature::Signers;
 pub use source::{Note, Nudge, Snapshot, Source, StatusFile};
+pub use trouble::{ONLY, Reason, Trouble};
 pub use webhook::{WEBHOOK_AT_MOST, WebhookError, verify as verify_webhook};

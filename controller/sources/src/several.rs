@@ -11,11 +11,12 @@ use std::{
 
 use futures_util::future::{join_all, select_all};
 use hemline_model::{Finding, SourceFile, id::Revision};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Note, Nudge, OneSource, Outcome, Phase, Proposed, Revert, Snapshot, Source, SourceError, StatusFile,
+    Note, Nudge, OneSource, Outcome, Phase, Proposer, Reason, Revert, Snapshot, Source, SourceError,
+    StatusFile, Trouble,
 };
 
 /// Findings that are quoted of a revision that is held back.
@@ -29,7 +30,16 @@ pub struct Several {
     parts: Vec<Part>,
     nudge: Nudge,
     /// What combined revisions were made of, newest last.
-    made_of: Vec<(Revision, Vec<Option<Revision>>)>,
+    made_of: Vec<MadeOf>,
+    /// The file that keeps it.
+    memory: PathBuf,
+}
+
+/// A combined revision and those of its parts, in their order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct MadeOf {
+    combined: Revision,
+    of: Vec<Option<Revision>>,
 }
 
 #[derive(Debug)]
@@ -75,10 +85,14 @@ impl Several {
                 });
             }
             let kept = folder.join(format!("{name}.json"));
-            let good = read(&kept);
+            let good = read::<Kept>(&kept).map(Good::from);
             parts.push(Part { name, source, good, kept, newest: None });
         }
-        Ok(Self { parts, nudge: Nudge::default(), made_of: Vec::new() })
+        // No source can be named so.
+        let memory = folder.join("made.of.json");
+        let made_of: Vec<MadeOf> = read(&memory).unwrap_or_default();
+        let made_of = made_of.into_iter().filter(|made| made.of.len() == parts.len()).collect();
+        Ok(Self { parts, nudge: Nudge::default(), made_of, memory })
     }
 
     /// The names, in the order given.
@@ -107,22 +121,45 @@ impl Several {
         }
     }
 
-    /// Goes back in the sources whose revision differs between the two; the first that takes it is the proposal.
-    pub(crate) async fn propose_revert(&self, revert: &Revert) -> Result<Option<Proposed>, SourceError> {
+    /// Who has to go back: the repositories whose revision differs between the two.
+    pub(crate) fn proposals(&self, revert: &Revert) -> Vec<(Proposer, Revert)> {
         let made_of = |revision: &Revision| {
-            self.made_of.iter().rev().find(|(combined, _)| combined == revision).map(|(_, parts)| parts)
+            self.made_of.iter().rev().find(|made| made.combined == *revision).map(|made| &made.of)
         };
-        let (Some(good), Some(bad)) = (made_of(&revert.good), made_of(&revert.bad)) else { return Ok(None) };
-        let mut proposed = None;
-        for (part, pair) in self.parts.iter().zip(good.iter().zip(bad)) {
-            let (Some(good), Some(bad)) = pair else { continue };
-            if good != bad {
-                let own = Revert { good: good.clone(), bad: bad.clone(), evidence: revert.evidence.clone() };
-                let found = part.source.propose_revert(&own).await?;
-                proposed = proposed.or(found);
-            }
+        let (Some(good), Some(bad)) = (made_of(&revert.good), made_of(&revert.bad)) else {
+            return Vec::new();
+        };
+        let own = |(part, pair): (&Part, (&Option<Revision>, &Option<Revision>))| {
+            let (Some(good), Some(bad)) = pair else { return None };
+            let own = Revert { good: good.clone(), bad: bad.clone(), evidence: revert.evidence.clone() };
+            (good != bad).then_some((part.source.proposer()?, own))
+        };
+        self.parts.iter().zip(good.iter().zip(bad)).filter_map(own).collect()
+    }
+
+    /// What cannot be read, used, written or told now, and why.
+    pub(crate) fn trouble(&self) -> Vec<Trouble> {
+        let of = |part: &Part| {
+            let held = part.newest.as_ref().and_then(|(_, held)| held.as_ref());
+            let held = held.map(|why| Trouble::new(Reason::HeldBack, why.as_str()));
+            let all = part.source.trouble().into_iter().chain(held);
+            all.map(|trouble| trouble.of(&part.name)).collect::<Vec<_>>()
+        };
+        self.parts.iter().flat_map(of).collect()
+    }
+
+    /// Remembers what a combined revision was made of, after a restart too: a way back leads through it.
+    fn remember(&mut self, combined: &Revision, of: Vec<Option<Revision>>) {
+        if self.made_of.last().is_some_and(|last| last.combined == *combined) {
+            return;
         }
-        Ok(proposed)
+        self.made_of.retain(|made| made.combined != *combined);
+        self.made_of.push(MadeOf { combined: combined.clone(), of });
+        let surplus = self.made_of.len().saturating_sub(REMEMBERED);
+        self.made_of.drain(..surplus);
+        if let Err(error) = write(&self.memory, &self.made_of) {
+            tracing::warn!(path = %self.memory.display(), %error, "cannot keep this for the next start");
+        }
     }
 }
 
@@ -162,10 +199,7 @@ impl Source for Several {
         }
         let snapshot = combined(&self.parts, &chosen, notes)?;
         let of = chosen.iter().map(|chosen| chosen.as_ref().map(|good| good.revision.clone())).collect();
-        self.made_of.retain(|(revision, _)| *revision != snapshot.revision);
-        self.made_of.push((snapshot.revision.clone(), of));
-        let surplus = self.made_of.len().saturating_sub(REMEMBERED);
-        self.made_of.drain(..surplus);
+        self.remember(&snapshot.revision, of);
         Ok(snapshot)
     }
 
@@ -234,7 +268,7 @@ impl Part {
     fn keep(&mut self, chosen: Option<&Good>) {
         let Some(chosen) = chosen.filter(|chosen| self.good.as_ref() != Some(*chosen)) else { return };
         self.good = Some(chosen.clone());
-        if let Err(error) = write(&self.kept, chosen) {
+        if let Err(error) = write(&self.kept, &Kept::from(chosen)) {
             tracing::warn!(path = %self.kept.display(), %error, "cannot keep this for the next start");
         }
     }
@@ -319,7 +353,25 @@ fn combined(parts: &[Part], chosen: &[Option<Good>], mut notes: Vec<Note>) -> Re
     })
 }
 
-fn read(path: &Path) -> Option<Good> {
+impl From<Kept> for Good {
+    fn from(kept: Kept) -> Self {
+        let files = kept.files.into_iter();
+        let files = files.map(|(path, text)| SourceFile { path: path.into(), bytes: text.into_bytes() });
+        Self { revision: kept.revision, message: kept.message, files: files.collect() }
+    }
+}
+
+impl From<&Good> for Kept {
+    fn from(good: &Good) -> Self {
+        let files = good.files.iter();
+        // Documents that were read without an error are UTF-8.
+        let files =
+            files.map(|file| (file.path.to_string(), String::from_utf8_lossy(&file.bytes).into_owned()));
+        Self { revision: good.revision.clone(), message: good.message.clone(), files: files.collect() }
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -328,23 +380,15 @@ fn read(path: &Path) -> Option<Good> {
             return None;
         }
     };
-    let kept: Kept = serde_json::from_slice(&bytes)
+    serde_json::from_slice(&bytes)
         .inspect_err(|error| {
             tracing::warn!(path = %path.display(), %error, "what was kept from before is damaged and not used");
         })
-        .ok()?;
-    let files = kept.files.into_iter();
-    let files = files.map(|(path, text)| SourceFile { path: path.into(), bytes: text.into_bytes() });
-    Some(Good { revision: kept.revision, message: kept.message, files: files.collect() })
+        .ok()
 }
 
-fn write(path: &Path, good: &Good) -> io::Result<()> {
-    let files = good.files.iter();
-    // Documents that were read without an error are UTF-8.
-    let files = files.map(|file| (file.path.to_string(), String::from_utf8_lossy(&file.bytes).into_owned()));
-    let kept =
-        Kept { revision: good.revision.clone(), message: good.message.clone(), files: files.collect() };
-    let bytes = serde_json::to_vec(&kept).map_err(io::Error::from)?;
+fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let bytes = serde_json::to_vec(value).map_err(io::Error::from)?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ForgeConfig, ForgeError, Outcome, client::Forge, outcome::Told};
-use crate::{SecretText, SourceError, batch::Batch};
+use crate::{Reason, SecretText, SourceError, Trouble, batch::Batch};
 
 /// A refusal stands until somebody changes rights: asked again so often.
 const REFUSED: Duration = Duration::from_secs(60 * 60);
@@ -81,20 +81,46 @@ impl Channels {
     }
 
     /// Why something is not told.
-    pub(crate) fn trouble(&self) -> Vec<&str> {
+    pub(crate) fn trouble(&self) -> impl Iterator<Item = Trouble> {
         let channels = self.statuses.iter().chain(&self.comments);
-        channels.filter_map(|channel| channel.trouble.as_deref()).collect()
+        channels.filter_map(|channel| {
+            let why = channel.trouble.as_deref()?;
+            Some(Trouble::new(channel.says.reason(), why))
+        })
     }
 
-    /// Opens a pull request, if a token for it is there; its address.
+    /// Who opens pull requests, if a token for it is there.
+    pub(crate) fn puller(&self) -> Option<Puller> {
+        let token = self.forge.config().pulls.clone()?;
+        Some(Puller { forge: Arc::clone(&self.forge), token })
+    }
+}
+
+/// Opens pull requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Puller {
+    forge: Arc<Forge>,
+    token: SecretText,
+}
+
+impl Puller {
+    /// Opens one, or finds the one that is open; its address.
     pub(crate) async fn pull(
         &self,
         branch: &str,
         base: &str,
         words: (&str, &str),
-    ) -> Option<Result<String, ForgeError>> {
-        let token = self.forge.config().pulls.clone()?;
-        Some(self.forge.pull(branch, base, words, &token).await)
+    ) -> Result<String, ForgeError> {
+        self.forge.pull(branch, base, words, &self.token).await
+    }
+}
+
+impl Says {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Statuses => Reason::CommitStatus,
+            Self::Comments => Reason::Comment,
+        }
     }
 }
 
@@ -111,7 +137,7 @@ impl Channel {
             let finished = under_way.await.unwrap_or(Err(SourceError::Interrupted.into()));
             let outcome = outcome.clone();
             self.under_way = None;
-            return self.finish(outcome, finished, forge);
+            return self.finish(outcome, finished);
         }
         match self.batch.due(Instant::now()) {
             Some(due) => {
@@ -137,13 +163,10 @@ impl Channel {
         self.under_way = Some((outcome, AbortOnDropHandle::new(under_way)));
     }
 
-    fn finish(&mut self, outcome: Outcome, finished: Result<(), ForgeError>, forge: &Forge) {
-        let (project, says) = (&forge.config().project, self.says);
+    fn finish(&mut self, outcome: Outcome, finished: Result<(), ForgeError>) {
         let error = match finished {
             Ok(()) => {
-                if self.trouble.take().is_some() {
-                    tracing::info!(%project, channel = ?says, "the forge is told again");
-                }
+                self.trouble = None;
                 return self.batch.sent();
             }
             Err(error) => error,
@@ -156,9 +179,6 @@ impl Channel {
             ForgeError::Refused { .. } | ForgeError::Token(_) => self.batch.refused(outcome, now + REFUSED),
             ForgeError::Failed { .. } => self.batch.failed(outcome, now),
         }
-        if self.trouble.as_ref() != Some(&text) {
-            tracing::warn!(%project, channel = ?says, error = %text, "the forge is not told");
-            self.trouble = Some(text);
-        }
+        self.trouble = Some(text);
     }
 }

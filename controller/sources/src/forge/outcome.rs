@@ -1,5 +1,7 @@
 //! What became of a revision, as a forge can show it, and whether it is worth telling again.
 
+use std::fmt;
+
 use hemline_model::id::Revision;
 
 /// Where a revision stands.
@@ -20,6 +22,21 @@ pub enum Phase {
     Degraded,
     /// Stopped, or never begun, because it is bad.
     Halted,
+    /// The devices that took it have what was good before.
+    Reverted,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending => f.write_str("pending"),
+            Self::Rolling { done, all } => write!(f, "rolling {done}/{all}"),
+            Self::Healthy => f.write_str("healthy"),
+            Self::Degraded => f.write_str("degraded"),
+            Self::Halted => f.write_str("halted"),
+            Self::Reverted => f.write_str("reverted"),
+        }
+    }
 }
 
 /// What is told of a revision.
@@ -65,8 +82,8 @@ impl Told {
             (Some(_) | None, _) => true,
         };
         // The end is told even when the middle was noisy.
-        let last =
-            matches!(outcome.phase, Phase::Healthy | Phase::Halted) && !self.phase.is_some_and(same_kind);
+        let last = matches!(outcome.phase, Phase::Healthy | Phase::Halted | Phase::Reverted)
+            && !self.phase.is_some_and(same_kind);
         if !news || (self.count >= TOLD_AT_MOST && !last) {
             return false;
         }

@@ -59,8 +59,10 @@ impl Shape<'_> {
             (ForgeKind::GitLab, Phase::Rolling { .. }) => "running",
             (_, Phase::Pending | Phase::Rolling { .. }) => "pending",
             (_, Phase::Healthy) => "success",
-            (ForgeKind::GitLab, Phase::Degraded | Phase::Halted) => "failed",
-            (ForgeKind::GitHub | ForgeKind::Gitea, Phase::Degraded | Phase::Halted) => "failure",
+            (ForgeKind::GitLab, Phase::Degraded | Phase::Halted | Phase::Reverted) => "failed",
+            (ForgeKind::GitHub | ForgeKind::Gitea, Phase::Degraded | Phase::Halted | Phase::Reverted) => {
+                "failure"
+            }
         };
         let commit = outcome.revision.as_str();
         let description = cut(&described(outcome), DESCRIPTION);
@@ -196,14 +198,13 @@ impl Shape<'_> {
 }
 
 fn described(outcome: &Outcome) -> String {
-    let phase = match outcome.phase {
-        Phase::Pending => "pending".to_owned(),
-        Phase::Rolling { done, all } => format!("rolling {done}/{all}"),
-        Phase::Healthy => "healthy".to_owned(),
-        Phase::Degraded => "degraded".to_owned(),
-        Phase::Halted => "halted".to_owned(),
-    };
-    if outcome.line.is_empty() { phase } else { format!("{phase}: {}", outcome.line) }
+    let phase = outcome.phase.to_string();
+    match outcome.line.as_str() {
+        "" => phase,
+        // `halted at canary: …` says it already.
+        line if line.starts_with(&phase) => line.to_owned(),
+        line => format!("{phase}: {line}"),
+    }
 }
 
 /// At most so many characters, with a sign where some are missing.

@@ -1,6 +1,6 @@
 //! The status branch as a channel that never makes anybody wait: files come in, a commit goes out when it is time.
 //!
-//! What cannot be written is told once and tried again later; documents are read all the same.
+//! What cannot be written is trouble until it is, and tried again later; documents are read all the same.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use super::{
     push::Side,
     status::{Writing, Written, tidy},
 };
-use crate::{SourceError, StatusFile, batch::Batch, bridge::Carries};
+use crate::{Credentials, Reason, SourceError, StatusFile, Trouble, batch::Batch, bridge::Carries};
 
 /// A refusal stands until somebody changes rights: asked again so often.
 const REFUSED: Duration = Duration::from_secs(60 * 60);
@@ -31,7 +31,7 @@ pub(super) struct Channel {
     batch: Batch<Files>,
     /// A write that is under way. Kept here so that waiting for it may be cancelled.
     under_way: Option<(Files, AbortOnDropHandle<Result<Written, SourceError>>)>,
-    /// The failure that was told last.
+    /// Why the last write failed.
     told: Option<String>,
     /// The notice that was told last: two controllers on one branch are worth a line, not one per commit.
     noticed: Option<String>,
@@ -91,8 +91,13 @@ impl Channel {
         }
     }
 
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.told.as_deref()
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.told.as_ref().map(|text| Trouble::new(Reason::Status, text.as_str()))
+    }
+
+    /// How the branch is entered.
+    pub(super) fn credentials(&self) -> Option<&Credentials> {
+        self.branch.credentials.as_ref()
     }
 
     fn start(&mut self, now: Instant) {
@@ -135,18 +140,13 @@ impl Channel {
                 if let Some(commit) = written.commit {
                     tracing::debug!(%source, %branch, %commit, "status was written");
                 }
-                if self.told.take().is_some() {
-                    tracing::info!(%source, %branch, "status is written again");
-                }
+                self.told = None;
                 return self.batch.sent();
             }
             Err(error) => error,
         };
-        let text = crate::error::chain(&error);
-        if self.told.as_ref() != Some(&text) {
-            tracing::warn!(%source, %branch, error = %text, "status is not written");
-            self.told = Some(text);
-        }
+        // Whoever asks for the trouble says it once.
+        self.told = Some(crate::error::chain(&error));
         let now = Instant::now();
         match error {
             SourceError::Denied { .. } | SourceError::Unsupported { .. } => {

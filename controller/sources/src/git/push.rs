@@ -45,6 +45,8 @@ enum History {
     Newest,
     /// The commits before it too, as far as they are not here.
     Whole,
+    /// The same where only the tip was fetched before.
+    Deepened,
 }
 
 /// A fetch and a push write here.
@@ -124,8 +126,12 @@ impl<'a> Side<'a> {
     }
 
     /// The same for any commit that the other side gives by its id.
-    pub(super) fn bring_commit(&self, commit: Oid) -> Result<bool, SourceError> {
-        self.fetch(commit, &format!("+{commit}:{TIP}"), History::Newest)
+    pub(super) fn bring_commit(&self, commit: Oid, branch: &str) -> Result<bool, SourceError> {
+        // Forges give a commit by its id; Git's own server does not unless it is told to, and has it below the branch.
+        if let Ok(true) = self.fetch(commit, &format!("+{commit}:{TIP}"), History::Newest) {
+            return Ok(true);
+        }
+        self.fetch(commit, &format!("+refs/heads/{branch}:{TIP}"), History::Deepened)
     }
 
     fn fetch(&self, tip: Oid, refspec: &str, history: History) -> Result<bool, SourceError> {
@@ -144,6 +150,9 @@ impl<'a> Side<'a> {
                 options.depth(1);
             }
             History::Whole => {}
+            History::Deepened => {
+                options.depth(i32::MAX);
+            }
         }
         let mut remote = objects.remote_anonymous(address).map_err(|error| self.failed(error))?;
         remote.fetch(&[refspec], Some(&mut options), None).map_err(|error| self.failed(error))?;

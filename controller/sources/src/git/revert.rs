@@ -3,20 +3,23 @@
 //! A person merges it; nothing here touches the branch that documents are read from. Proposing the same again changes
 //! nothing.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use git2::{Oid, Repository, Signature, Time, Tree};
 use hemline_model::id::Revision;
 use jiff::Timestamp;
 
 use super::{
-    Git,
-    fetch::{PACK_AT_MOST, mirror_name},
+    Bounds,
+    fetch::{Origin, PACK_AT_MOST, mirror_name},
     look::through,
     push::{Move, Side, Swapped},
     tree,
 };
-use crate::{ForgeError, SourceError, bridge::Carries, select::READ_AT_MOST};
+use crate::{ForgeError, SourceError, bridge::Carries, forge::Puller, select::READ_AT_MOST};
 
 /// Other writers may be faster so often.
 const ATTEMPTS: u32 = 5;
@@ -43,13 +46,23 @@ pub struct Proposed {
     pub pull: Option<Result<String, ForgeError>>,
 }
 
-impl Git {
+/// Proposes to go back while the source itself is read. Writes as the status branch is written.
+#[derive(Debug, Clone)]
+pub struct Proposer {
+    pub(super) origin: Origin,
+    pub(super) folder: String,
+    pub(super) mirrors: PathBuf,
+    pub(super) bounds: Bounds,
+    pub(super) puller: Option<Puller>,
+}
+
+impl Proposer {
     /// Pushes a branch with a commit that brings the folder of documents back, and opens a pull request where a forge is
-    /// configured. `None` when the documents are as they were already.
+    /// configured. `None` when the documents are as they were already. Done twice it is done once.
     ///
     /// # Errors
     /// When documents are not read from a branch, or the remote cannot be read or does not take the branch.
-    pub async fn propose_revert(&self, revert: &Revert) -> Result<Option<Proposed>, SourceError> {
+    pub async fn propose(&self, revert: &Revert) -> Result<Option<Proposed>, SourceError> {
         let origin = self.origin.clone();
         let blob_bytes = Some(READ_AT_MOST);
         let carries = Carries { bytes: PACK_AT_MOST as u64, blob_bytes };
@@ -63,8 +76,8 @@ impl Git {
             return Ok(None);
         };
         let title = format!("Go back to {}", revert.good.short());
-        let pull = match &self.forge {
-            Some(forge) => forge.pull(&pushed.branch, &pushed.base, (&title, &revert.evidence)).await,
+        let pull = match &self.puller {
+            Some(puller) => Some(puller.pull(&pushed.branch, &pushed.base, (&title, &revert.evidence)).await),
             None => None,
         };
         Ok(Some(Proposed { branch: pushed.branch, commit: tree::revision(pushed.commit)?, pull }))
@@ -107,7 +120,7 @@ impl Proposal<'_> {
                 continue;
             }
             let good = Oid::from_str(self.revert.good.as_str()).map_err(|error| self.side.failed(error))?;
-            if !self.side.bring_commit(good)? {
+            if !self.side.bring_commit(good, &base)? {
                 return Err(SourceError::NoReference {
                     url: self.side.describe(),
                     reference: good.to_string(),

@@ -14,7 +14,7 @@ use std::{
 
 use hemline_model::{id::Revision, secret::Secret};
 use hemline_sources::{
-    ForgeConfig, ForgeKind, Git, GitConfig, Outcome, Phase, Revert, SecretText, Source as _,
+    ForgeConfig, ForgeKind, Git, GitConfig, Outcome, Phase, Reason, Revert, SecretText, Source as _,
 };
 use hemline_testkit::within;
 use serde_json::{Value, json};
@@ -158,6 +158,7 @@ async fn commit_statuses_say_where_a_commit_stands() {
         (Phase::Healthy, "12 of 12 ready"),
         (Phase::Degraded, "press-01 is off"),
         (Phase::Halted, "camera exits 1"),
+        (Phase::Reverted, "reverted: camera exits 1"),
     ];
     for (kind, path, header, shown, states) in [
         (
@@ -165,21 +166,21 @@ async fn commit_statuses_say_where_a_commit_stands() {
             "/api/v3/repos/acme/fleet",
             "authorization",
             "Bearer s3cret",
-            ["pending", "pending", "success", "failure", "failure"],
+            ["pending", "pending", "success", "failure", "failure", "failure"],
         ),
         (
             ForgeKind::GitLab,
             "/api/v4/projects/acme%2Ffleet",
             "private-token",
             "s3cret",
-            ["pending", "running", "success", "failed", "failed"],
+            ["pending", "running", "success", "failed", "failed", "failed"],
         ),
         (
             ForgeKind::Gitea,
             "/api/v1/repos/acme/fleet",
             "authorization",
             "token s3cret",
-            ["pending", "pending", "success", "failure", "failure"],
+            ["pending", "pending", "success", "failure", "failure", "failure"],
         ),
     ] {
         let server = Server::start(phases.iter().map(|_| (201, json!({ "id": 1 }))).collect());
@@ -188,7 +189,7 @@ async fn commit_statuses_say_where_a_commit_stands() {
         for (phase, line) in phases {
             tell(&mut source, &outcome(phase, line)).await;
         }
-        assert_eq!(source.trouble(), Vec::<&str>::new());
+        assert!(source.trouble().is_empty());
         let asked = server.asked();
         assert_eq!(asked.len(), phases.len());
         let descriptions = [
@@ -197,6 +198,7 @@ async fn commit_statuses_say_where_a_commit_stands() {
             "healthy: 12 of 12 ready",
             "degraded: press-01 is off",
             "halted: camera exits 1",
+            "reverted: camera exits 1",
         ];
         for ((asked, state), description) in asked.iter().zip(states).zip(descriptions) {
             assert_eq!(asked.line, format!("POST {path}/statuses/{COMMIT}"));
@@ -228,7 +230,7 @@ async fn a_long_line_fits_and_gitlab_may_not_move_to_where_it_is() {
     let mut source =
         source(&repository, ForgeConfig { statuses: token("x"), ..config(ForgeKind::GitLab, &server) });
     tell(&mut source, &outcome(Phase::Pending, &"ä".repeat(500))).await;
-    assert_eq!(source.trouble(), Vec::<&str>::new());
+    assert!(source.trouble().is_empty());
     let description = server.asked()[0].body["description"].as_str().unwrap().to_owned();
     assert_eq!(description.chars().count(), 140);
 }
@@ -277,7 +279,7 @@ async fn one_comment_is_written_and_written_over() {
             source(&repository, ForgeConfig { comments: token("s3cret"), ..config(kind, &server) });
         tell(&mut source, &outcome(Phase::Pending, "waits")).await;
         tell(&mut source, &outcome(Phase::Healthy, "all is well")).await;
-        assert_eq!(source.trouble(), Vec::<&str>::new());
+        assert!(source.trouble().is_empty());
         let asked = server.asked();
         let lines = server.lines();
         assert_eq!((&lines[0], &lines[3]), (&pulls, &pulls));
@@ -309,7 +311,7 @@ async fn a_commit_without_pull_request_gets_no_comment() {
         let server = Server::start(vec![(status, answer)]);
         let mut source = source(&repository, ForgeConfig { comments: token("x"), ..config(kind, &server) });
         tell(&mut source, &outcome(Phase::Healthy, "fine")).await;
-        assert_eq!(source.trouble(), Vec::<&str>::new());
+        assert!(source.trouble().is_empty());
         assert_eq!(server.asked().len(), 1, "{kind:?}");
     }
 }
@@ -325,7 +327,9 @@ async fn a_token_without_the_right_closes_its_channel_and_no_other() {
             ForgeConfig { statuses: token("weak"), ..config(ForgeKind::GitHub, &refusing) },
         );
         tell(&mut refused, &outcome(Phase::Pending, "waits")).await;
-        let trouble = refused.trouble().join("\n");
+        let trouble = refused.trouble();
+        assert_eq!(trouble[0].reason, Reason::CommitStatus);
+        let trouble = trouble[0].to_string();
         assert!(trouble.contains(words) && trouble.contains(&status.to_string()), "{trouble}");
         assert!(!trouble.contains("weak"), "{trouble}");
         // News does not make it ask again: the channel is closed for an hour.
@@ -337,7 +341,7 @@ async fn a_token_without_the_right_closes_its_channel_and_no_other() {
         let both = ForgeConfig { comments: token("good"), ..config(ForgeKind::GitHub, &server) };
         let mut other = source(&repository, both);
         tell(&mut other, &outcome(Phase::Pending, "waits")).await;
-        assert_eq!(other.trouble(), Vec::<&str>::new());
+        assert!(other.trouble().is_empty());
     }
 }
 
@@ -355,7 +359,7 @@ async fn the_pace_of_the_forge_is_kept_and_is_no_trouble() {
     tell(&mut source, &outcome(Phase::Pending, "waits")).await;
     assert!(begun.elapsed() >= Duration::from_secs(1), "it waited as told");
     assert_eq!(server.asked().len(), 2);
-    assert_eq!(source.trouble(), Vec::<&str>::new());
+    assert!(source.trouble().is_empty());
 }
 
 #[tokio::test]
@@ -403,7 +407,7 @@ async fn a_revert_is_a_branch_with_evidence_and_a_pull_request() {
         let mut commits = Vec::new();
         // Proposed twice, as after a restart: one branch, one commit, one pull request.
         for _ in 0..2 {
-            let proposed = source.propose_revert(&revert).await.unwrap().unwrap();
+            let proposed = source.proposer().propose(&revert).await.unwrap().unwrap();
             assert_eq!(proposed.branch, branch);
             assert_eq!(proposed.pull.unwrap().unwrap(), "https://forge/7");
             commits.push(proposed.commit);
@@ -437,7 +441,7 @@ async fn a_revert_is_a_branch_with_evidence_and_a_pull_request() {
 
         // Once the documents are back there is nothing to propose.
         repository.git(&["merge", "--quiet", "--ff-only", &branch]);
-        assert!(source.propose_revert(&revert).await.unwrap().is_none());
+        assert!(source.proposer().propose(&revert).await.unwrap().is_none());
     }
 }
 
@@ -449,8 +453,8 @@ async fn a_revert_goes_to_a_remote_too_and_needs_a_branch() {
     let (_root, repository, path) = super::server::hosted();
     let good = repository.commit("good", &[("fleet/a.yaml", "1")]);
     let bad = repository.commit("bad", &[("fleet/a.yaml", "2")]);
-    for filters in [false, true] {
-        let like = super::server::Like { writable: true, filters, ..Default::default() };
+    for (filters, tips_only) in [(false, false), (true, false), (false, true), (true, true)] {
+        let like = super::server::Like { writable: true, filters, tips_only, ..Default::default() };
         let server = super::server::Server::start(&path, &like);
         let mirrors = tempfile::tempdir().unwrap();
         let config = GitConfig { folder: "fleet".into(), ..GitConfig::new(server.url(), mirrors.path()) };
@@ -459,12 +463,12 @@ async fn a_revert_goes_to_a_remote_too_and_needs_a_branch() {
             bad: Revision::new(bad.as_str()).unwrap(),
             evidence: "it burns".to_owned(),
         };
-        let proposed = Git::open(config.clone()).unwrap().propose_revert(&revert).await.unwrap().unwrap();
+        let proposed = Git::open(config.clone()).unwrap().proposer().propose(&revert).await.unwrap().unwrap();
         assert!(proposed.pull.is_none());
         assert_eq!(repository.show(&proposed.branch, "fleet/a.yaml").as_deref(), Some("1"));
         assert_eq!(repository.git(&["rev-parse", &format!("{}~1", proposed.branch)]), bad);
         let fixed = Git::open(GitConfig { reference: good.clone(), ..config }).unwrap();
-        let failure = fixed.propose_revert(&revert).await.unwrap_err();
+        let failure = fixed.proposer().propose(&revert).await.unwrap_err();
         assert!(failure.to_string().contains("needs a branch"), "{failure}");
         repository.git(&["branch", "-D", &proposed.branch]);
     }

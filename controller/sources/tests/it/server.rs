@@ -26,6 +26,8 @@ pub(crate) struct Like {
     pub(crate) writable: bool,
     /// Blobs may be left out.
     pub(crate) filters: bool,
+    /// Commits are given as tips of branches only.
+    pub(crate) tips_only: bool,
 }
 
 pub(crate) struct Server {
@@ -209,7 +211,7 @@ impl Room {
             ("safe.directory", "*"),
             ("http.receivepack", if self.like.writable { "true" } else { "false" }),
             ("uploadpack.allowFilter", if self.like.filters { "true" } else { "false" }),
-            ("uploadpack.allowReachableSHA1InWant", "true"),
+            ("uploadpack.allowReachableSHA1InWant", if self.like.tips_only { "false" } else { "true" }),
             ("receive.denyCurrentBranch", "ignore"),
         ];
         let mut command = Command::new("git");
