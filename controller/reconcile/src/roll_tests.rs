@@ -3,11 +3,11 @@
 //! Real state and files; the hub and its devices are played. A kill is an unwind at a point (`brake.rs`): what was in memory is
 //! gone, what is on disk is read again.
 
-use std::{panic::AssertUnwindSafe, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, path::PathBuf, sync::Arc};
 
 use hemline_model::{SourceFile, id::Revision};
 use hemline_plan::{
-    rollout::{Ledger, Progress},
+    rollout::{Command, Ledger, Progress},
     simulate::{Devices, Faults},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -27,8 +27,29 @@ fn start() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
 }
 
+/// What the source holds from a moment on.
+#[derive(Debug, Clone, Copy)]
+struct Commit {
+    /// Seconds after the start.
+    at: i64,
+    revision: &'static str,
+    version: u32,
+    /// It has a module that fails everywhere.
+    bad: bool,
+    /// A person has to agree to each wave, and to going back.
+    people: bool,
+}
+
+/// Commits, and what people say at which second.
+#[derive(Debug, Clone, Copy)]
+struct Plot {
+    commits: &'static [Commit],
+    orders: &'static [(i64, Command)],
+}
+
 /// Documents: camera of a version, and a module that fails everywhere when there is one.
-fn good(revision: &str, version: u32, bad: bool) -> Good {
+fn good(commit: &Commit) -> Good {
+    let Commit { revision, version, bad, people, .. } = *commit;
     let mut modules = json!({"camera": {"image": format!("camera:{version}"), "desired": {"fps": version}}});
     if bad {
         modules["broken"] = json!({"image": "broken:1"});
@@ -42,7 +63,8 @@ fn good(revision: &str, version: u32, bad: bool) -> Good {
     all.push(json!({"apiVersion": "hemline.dev/v1alpha1", "kind": "EdgeDeployment", "metadata": {"name": "vision"}, "spec": {
         "targetCondition": "deviceId <> 'd4'", "priority": 1, "modules": modules,
         "rollout": {"waves": [{"count": 1}, {"percent": 100}], "maxUnavailable": 2, "healthyFor": "20s", "deadline": "5m",
-                    "onFailure": "revert"}}}));
+                    "approve": if people { "each-wave" } else { "none" },
+                    "onFailure": if people { "halt" } else { "revert" }}}}));
     all.push(json!({"apiVersion": "hemline.dev/v1alpha1", "kind": "EdgeDeployment", "metadata": {"name": "at-once"}, "spec": {
         "targetCondition": "deviceId = 'd4'", "priority": 1, "modules": {"meter": {"image": format!("meter:{version}")}}}}));
     let files: Vec<SourceFile> = all
@@ -57,36 +79,77 @@ fn good(revision: &str, version: u32, bad: bool) -> Good {
     Good::new(Revision::new(revision).unwrap(), None, fleet, files)
 }
 
-/// Seconds after the start, and what the source holds from then on.
-const COMMITS: [(i64, &str, u32, bool); 4] = [
-    (0, "aaaaaaa", 1, false),
-    (600, "bbbbbbb", 2, true),
-    (1500, "ccccccc", 3, false),
-    (1540, "ddddddd", 4, false),
-];
+const fn commit(at: i64, revision: &'static str, version: u32, bad: bool, people: bool) -> Commit {
+    Commit { at, revision, version, bad, people }
+}
+
+/// A bad commit that goes back by itself, and one that comes in the middle of another.
+const ALONE: Plot = Plot {
+    commits: &[
+        commit(0, "aaaaaaa", 1, false, false),
+        commit(600, "bbbbbbb", 2, true, false),
+        commit(1500, "ccccccc", 3, false, false),
+        commit(1540, "ddddddd", 4, false, false),
+    ],
+    orders: &[],
+};
+
+/// A commit that people hold and let go on, one that they end and take back, and a bad one that they try twice.
+const PEOPLE: Plot = Plot {
+    commits: &[
+        commit(0, "aaaaaaa", 1, false, false),
+        commit(600, "bbbbbbb", 2, false, true),
+        commit(1500, "ccccccc", 3, false, true),
+        commit(2400, "ddddddd", 4, true, true),
+        commit(4200, "eeeeeee", 5, false, false),
+    ],
+    orders: &[
+        (620, Command::Pause),
+        (640, Command::Resume),
+        (660, Command::Approve),
+        (800, Command::Approve),
+        (1520, Command::Approve),
+        (1620, Command::Abort),
+        (1640, Command::Revert),
+        (2420, Command::Approve),
+        (3000, Command::Resume),
+        (3600, Command::Revert),
+    ],
+};
 
 struct World {
+    plot: Plot,
     folder: PathBuf,
     state: State,
     devices: Devices,
     now: Timestamp,
+    /// Orders that were answered.
+    said: usize,
+    /// Orders that made no sense when they were given.
+    refused: Vec<String>,
+    /// Points of orders, and of the passes that do them.
+    ordered: Vec<usize>,
 }
 
 impl World {
-    fn new(folder: PathBuf) -> Self {
+    fn new(plot: Plot, folder: PathBuf) -> Self {
         let faults =
             Faults { failing: [("broken".to_owned(), 100)].into(), apply_secs: 10, ..Faults::default() };
         let state = State::restore(LastGood::new(folder.clone()), false);
-        Self { folder, state, devices: Devices::new(faults), now: start() }
+        let (said, refused) = (0, Vec::new());
+        let (devices, now, ordered) = (Devices::new(faults), start(), Vec::new());
+        Self { plot, folder, state, devices, now, said, refused, ordered }
     }
 
     /// What a pass does, with devices that are played in place of the hub.
     fn pass(&mut self) -> bool {
         let passed = self.now.duration_since(start()).as_secs();
-        let commit = COMMITS.iter().rev().find(|(at, ..)| *at <= passed).unwrap();
+        let commit = self.plot.commits.iter().rev().find(|commit| commit.at <= passed).unwrap();
         self.devices.tick(self.now);
-        let source = good(commit.1, commit.2, commit.3);
-        self.state.take(Attempt::Good { good: Box::new(source), findings: Vec::new() });
+        // The source is read when it moved, and after a start.
+        if self.state.attempted.as_ref().is_none_or(|read| read.as_str() != commit.revision) {
+            self.state.take(Attempt::Good { good: Box::new(good(commit)), findings: Vec::new() });
+        }
         let good = self.state.good.clone().unwrap();
         let facts = facts(&self.devices.observed);
         let before = self.kept();
@@ -104,6 +167,19 @@ impl World {
         !planned.is_empty() || before != self.kept()
     }
 
+    /// What people say now. Who gets no answer says it again.
+    fn orders(&mut self) {
+        while let Some((at, command)) = self.plot.orders.get(self.said) {
+            if start() + SignedDuration::from_secs(*at) > self.now {
+                return;
+            }
+            if let Err(refused) = self.state.order(*command, None, "ann", self.now) {
+                self.refused.push(refused.to_string());
+            }
+            self.said += 1;
+        }
+    }
+
     /// What a pass may have moved on.
     fn kept(&self) -> (Ledger, Option<Revision>) {
         let complete = self.state.applied.as_ref().map(|applied| applied.good.revision.clone());
@@ -112,8 +188,10 @@ impl World {
 
     /// The moment at which something happens next; `None` when the story is over.
     fn next(&self) -> Option<Timestamp> {
-        let commits = COMMITS.iter().map(|(at, ..)| start() + SignedDuration::from_secs(*at));
-        let commit = commits.filter(|at| *at > self.now).min();
+        let commits = self.plot.commits.iter().map(|commit| commit.at);
+        let orders = self.plot.orders.iter().map(|(at, _)| *at);
+        let moments = commits.chain(orders).map(|at| start() + SignedDuration::from_secs(at));
+        let commit = moments.filter(|at| *at > self.now).min();
         let over = self.state.rollouts.ledger.rollouts.values().all(|record| record.state.is_over());
         let devices = self.devices.next(self.now).filter(|_| !over || commit.is_some());
         [commit, devices, self.state.wakes(self.now)].into_iter().flatten().min()
@@ -126,7 +204,16 @@ impl World {
         }
         for _ in 0..2_000 {
             loop {
-                match std::panic::catch_unwind(AssertUnwindSafe(|| self.pass())) {
+                let step = AssertUnwindSafe(|| {
+                    let (said, from) = (self.said, brake::so_far());
+                    self.orders();
+                    let moved = self.pass();
+                    if self.said > said {
+                        self.ordered.extend(from..brake::so_far());
+                    }
+                    moved
+                });
+                match std::panic::catch_unwind(step) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(cause) if cause.is::<brake::Killed>() => self.restart(),
@@ -151,7 +238,8 @@ impl World {
                 let agent =
                     self.devices.observed.devices.get(id).and_then(|there| there.modules.get("$edgeAgent"));
                 let broken = agent.and_then(|agent| agent.desired.get("modules")?.get("broken"));
-                let goes = record.revision.as_str() == "bbbbbbb" && !record.state.goes_back();
+                let bad = self.plot.commits.iter().any(|c| c.bad && c.revision == record.revision.as_str());
+                let goes = bad && !record.state.goes_back();
                 assert!(!(waits && goes && broken.is_some()), "{id} has what nobody gave it");
             }
         }
@@ -210,26 +298,49 @@ fn folder() -> tempfile::TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
-#[test]
-fn killed_between_any_two_steps_it_ends_the_same() {
+/// Plays the plot once for each point at which it may be killed; the end without a kill, and where it was stopped.
+fn kill_everywhere(plot: Plot) -> (Value, BTreeSet<&'static str>) {
     let at = folder();
-    let mut world = World::new(at.path().to_owned());
+    let mut world = World::new(plot, at.path().to_owned());
     brake::passed();
     world.play(None);
     let points = brake::passed();
     let wanted = world.end();
-    assert_eq!(wanted["complete"], "ddddddd", "{wanted:#}");
-    assert_eq!(wanted["quarantined"][0][0], "bbbbbbb", "{wanted:#}");
+    assert_eq!(world.refused, Vec::<String>::new());
+    assert_eq!(world.said, plot.orders.len());
     assert_eq!(wanted["on"], json!([]), "{wanted:#}");
     assert!(points > 80, "only {points} points");
 
-    let mut places = std::collections::BTreeSet::new();
-    for kill in 0..points {
+    let mut places = BTreeSet::new();
+    // Without orders every point; with them those where an order is done, for the others are the same in every plot.
+    let all: Vec<usize> = (0..points).collect();
+    let kills = if plot.orders.is_empty() { all } else { std::mem::take(&mut world.ordered) };
+    for kill in kills {
         let at = folder();
-        let mut world = World::new(at.path().to_owned());
-        places.insert(world.play(Some(kill)));
-        assert_eq!(world.end(), wanted, "killed at point {kill}, {:?}", places.last());
+        let mut world = World::new(plot, at.path().to_owned());
+        let place = world.play(Some(kill));
+        places.insert(place);
+        assert_eq!(world.end(), wanted, "killed at point {kill}, {place}");
     }
+    (wanted, places)
+}
+
+#[test]
+fn what_people_say_is_done_once_wherever_it_is_killed() {
+    let (wanted, places) = kill_everywhere(PEOPLE);
+    assert_eq!(wanted["complete"], "eeeeeee", "{wanted:#}");
+    let bad: Vec<&Value> = wanted["quarantined"].as_array().unwrap().iter().map(|one| &one[0]).collect();
+    assert_eq!(bad, ["ccccccc", "ddddddd"], "{wanted:#}");
+    for place in ["before the order is kept", "after the order was kept"] {
+        assert!(places.contains(place), "never stopped {place}: {places:?}");
+    }
+}
+
+#[test]
+fn killed_between_any_two_steps_it_ends_the_same() {
+    let (wanted, places) = kill_everywhere(ALONE);
+    assert_eq!(wanted["complete"], "ddddddd", "{wanted:#}");
+    assert_eq!(wanted["quarantined"][0][0], "bbbbbbb", "{wanted:#}");
     // Every place where a pass can be stopped was one where it was.
     for place in [
         "before the decision is kept",
@@ -248,7 +359,7 @@ fn killed_between_any_two_steps_it_ends_the_same() {
 #[test]
 fn a_quarantined_revision_stays_so_after_a_restart() {
     let at = folder();
-    let mut world = World::new(at.path().to_owned());
+    let mut world = World::new(ALONE, at.path().to_owned());
     world.now = start();
     while world.now < start() + SignedDuration::from_secs(1400) {
         while world.pass() {}
@@ -256,7 +367,6 @@ fn a_quarantined_revision_stays_so_after_a_restart() {
     }
     let in_force = |state: &State| state.good.as_ref().map(|good| good.revision.to_string());
     assert_eq!(in_force(&world.state).as_deref(), Some("aaaaaaa"));
-    assert!(world.state.quarantined.is_some());
     world.restart();
     world.now = start() + SignedDuration::from_secs(1400);
     while world.pass() {}
