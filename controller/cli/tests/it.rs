@@ -29,6 +29,8 @@ mod engines;
 mod factory;
 #[path = "it/fix.rs"]
 mod fix;
+#[path = "it/forge.rs"]
+mod forge;
 #[path = "it/git_source.rs"]
 mod git_source;
 #[path = "it/hem.rs"]
@@ -37,6 +39,8 @@ mod hem;
 mod kill;
 #[path = "it/manifest.rs"]
 mod manifest;
+#[path = "it/night.rs"]
+mod night;
 #[path = "it/plan.rs"]
 mod plan;
 #[path = "it/pull_request.rs"]

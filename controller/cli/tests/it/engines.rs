@@ -24,7 +24,7 @@ pub(crate) struct Engine {
     pub(crate) image: String,
     pub(crate) module: String,
     programs: Vec<(PathBuf, PathBuf)>,
-    /// Images that had the name before.
+    /// Other images that go with it.
     before: Mutex<Vec<String>>,
 }
 
@@ -32,17 +32,47 @@ impl Engine {
     pub(crate) fn docker(test: &str) -> Option<Self> {
         let socket = "/var/run/docker.sock".to_owned();
         let host = format!("unix://{socket}");
-        Self::open("docker", test, &["docker", "--host", &host], socket.clone())
+        Self::open("docker", test, &["docker", "--host", &host], socket.clone(), true)
+    }
+
+    /// Docker, with an image that has a shell and nothing else.
+    pub(crate) fn docker_small(test: &str) -> Option<Self> {
+        let socket = "/var/run/docker.sock".to_owned();
+        let host = format!("unix://{socket}");
+        Self::open("docker", test, &["docker", "--host", &host], socket.clone(), false)
+    }
+
+    /// Another image, which runs a script.
+    pub(crate) fn derive(&self, tag: &str, script: &str) -> String {
+        let image = format!("{}-{tag}", self.image);
+        let id = self.run(&["create", &self.image, "/bin/sh"]).expect("a container");
+        let command = format!("CMD {}", json!(["/bin/sh", "-c", script]));
+        self.run(&["commit", "--change", &command, id.trim(), &image]).expect("an image");
+        self.run(&["rm", id.trim()]).expect("the container goes");
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).push(image.clone());
+        image
+    }
+
+    /// The running containers of an image: id, and when each was started.
+    pub(crate) fn containers(&self, image: &str) -> Vec<(String, String)> {
+        let filter = format!("ancestor={image}");
+        let ids =
+            self.run(&["ps", "--quiet", "--no-trunc", "--filter", &filter]).expect("the engine answers");
+        let started = |id: &str| self.run(&["inspect", "--format", "{{.State.StartedAt}}", id]).ok();
+        let mut all: Vec<(String, String)> =
+            ids.split_whitespace().filter_map(|id| Some((id.to_owned(), started(id)?))).collect();
+        all.sort();
+        all
     }
 
     fn podman(test: &str) -> Option<Self> {
         let socket =
             std::env::var("HEM_TEST_PODMAN").unwrap_or_else(|_| "/run/podman/podman.sock".to_owned());
         let url = format!("unix://{socket}");
-        Self::open("podman", test, &["podman", "--remote", "--url", &url], socket.clone())
+        Self::open("podman", test, &["podman", "--remote", "--url", &url], socket.clone(), true)
     }
 
-    fn open(name: &str, test: &str, command: &[&str], socket: String) -> Option<Self> {
+    fn open(name: &str, test: &str, command: &[&str], socket: String, with_hem: bool) -> Option<Self> {
         let unique = format!("{name}-{test}-{}", std::process::id());
         let mut engine = Self {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
@@ -67,11 +97,13 @@ impl Engine {
             .map(|name| (busybox.clone(), Path::new("bin").join(name)))
             .to_vec();
         // The binary under test may need libraries: those of this machine, at their places.
-        programs.push((PathBuf::from(HEM), PathBuf::from("bin/hem")));
-        programs.extend(libraries_of(HEM).into_iter().map(|path| {
-            let inside = path.strip_prefix("/").expect("an absolute path").to_owned();
-            (path, inside)
-        }));
+        if with_hem {
+            programs.push((PathBuf::from(HEM), PathBuf::from("bin/hem")));
+            programs.extend(libraries_of(HEM).into_iter().map(|path| {
+                let inside = path.strip_prefix("/").expect("an absolute path").to_owned();
+                (path, inside)
+            }));
+        }
         engine.programs = programs;
         engine.import(&engine.programs);
         Some(engine)
