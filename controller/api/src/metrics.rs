@@ -12,6 +12,7 @@ use hemline_plan::{
     drift::{DriftKind, DriftLedger, DriftRow},
     rollout::{RolloutStatus, WaveStatus},
 };
+use hemline_reconcile::Ongoing;
 
 use crate::{access, error::ApiError, router::ApiState};
 
@@ -25,6 +26,7 @@ pub(crate) async fn text(
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
         text.push_str(&drift(&report.drift_ledger));
+        text.push_str(&troubles(&report.trouble));
     }
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
@@ -145,6 +147,15 @@ fn drift(ledger: &DriftLedger) -> String {
     }
     page.gauge("hemline_drift_turned_away", ledger.turned_away as u64);
     page.0
+}
+
+/// One line for each reason why the fleet stays on an earlier revision, or why people do not hear of it; none when all is well.
+fn troubles(troubles: &[Ongoing]) -> String {
+    let mut text = "# TYPE hemline_source_trouble gauge\n".to_owned();
+    for Ongoing { source, reason, .. } in troubles {
+        text.push_str(&format!("hemline_source_trouble{{source=\"{source}\",reason=\"{reason}\"}} 1\n"));
+    }
+    text
 }
 
 /// The text being written.

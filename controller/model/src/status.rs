@@ -150,6 +150,9 @@ pub struct DeploymentStatus {
     /// The revision it speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// `pending`, `rolling 3/12`, `healthy`, `degraded`, `halted` or `reverted`.
+    #[serde(default)]
+    pub phase: String,
     /// Devices that the target condition selects.
     pub targeted: u64,
     /// Devices on which it is part of the effective config.

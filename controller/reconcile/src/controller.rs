@@ -24,7 +24,8 @@ use crate::{
     last_good::LastGood,
     pass::{Reload, State, now, pass},
     report::{PassReport, outcome, status_files},
-    validate::chain,
+    revert::Reverts,
+    trouble::{Troubles, found},
 };
 
 /// When passes run, and where the controller keeps what must survive a restart.
@@ -109,7 +110,10 @@ pub fn start(
     let (sender, reports) = watch::channel(None);
     let (asker, asks) = mpsc::channel(ASKS);
     let view = ControllerView { reports, nudge: source.nudge(), asks: asker };
-    let controller = Controller { source, hub, options, reports: sender, asks, told: None };
+    let reverts = Reverts::restore(LastGood::new(options.last_good.clone()));
+    let troubles = Troubles::default();
+    let controller =
+        Controller { source, hub, options, reports: sender, asks, told: None, reverts, troubles };
     ControllerHandle { view, task: tokio::spawn(controller.run(shutdown)) }
 }
 
@@ -121,6 +125,9 @@ struct Controller {
     asks: mpsc::Receiver<Ask>,
     /// What the status files of the source say already.
     told: Option<Vec<StatusFile>>,
+    /// The ways back that people are offered.
+    reverts: Reverts,
+    troubles: Troubles,
 }
 
 // === impl Controller ===
@@ -156,6 +163,8 @@ impl Controller {
             reload = tokio::select! {
                 // Cancel-safe: the next round asks again when that is.
                 () = sleep_for(wakes) => Reload::No,
+                // Cancel-safe: what is on its way stays in `reverts`.
+                () = self.reverts.step() => Reload::No,
                 // Cancel-safe: a source remembers what it has not said yet.
                 () = self.source.changed() => Reload::Yes,
                 // Cancel-safe: the permit stays until taken; the quiet time only delays a pass.
@@ -207,7 +216,14 @@ impl Controller {
         }
     }
 
-    async fn publish(&mut self, state: &State, report: PassReport) {
+    async fn publish(&mut self, state: &State, mut report: PassReport) {
+        self.reverts.want(&self.source, report.revert.as_ref());
+        if let Some(bad) = &report.revert {
+            report.ways_back = self.reverts.ways(&bad.quarantined).to_vec();
+        }
+        let told = self.source.trouble();
+        let found = found(state, &report, told.iter().chain(self.reverts.trouble()));
+        report.trouble = self.troubles.look(found, report.at);
         let (written, told) = (self.options.write_status && self.source.takes_status(), self.source.tells());
         let mut files = if written || told { status_files(&report) } else { Vec::new() };
         if let Some(outcome) = told.then(|| outcome(&report, &files)).flatten() {
@@ -219,9 +235,9 @@ impl Controller {
                 files.push(StatusFile { path: "state.json".to_owned(), text });
             }
             if self.told.as_ref() != Some(&files) {
-                match self.source.write_status(&files).await {
-                    Ok(()) => self.told = Some(files),
-                    Err(error) => tracing::warn!(error = %chain(&error), "cannot write status"),
+                // A failure is trouble of the source: the next pass tells it, and tries again.
+                if self.source.write_status(&files).await.is_ok() {
+                    self.told = Some(files);
                 }
             }
         }

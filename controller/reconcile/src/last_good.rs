@@ -1,5 +1,6 @@
 //! What survives a restart: the revision in force, the one applied last, how far rollouts are, the revisions that devices
-//! have in the middle of them, what was found not to be as the documents say, and since when conditions hold.
+//! have in the middle of them, what was found not to be as the documents say, the ways back that were proposed, and since
+//! when conditions hold.
 //!
 //! JSON files, replaced atomically and synced. A damaged or missing file counts as none: the source is asked anyway.
 
@@ -15,7 +16,7 @@ use hemline_plan::{drift::DriftLedger, rollout::Ledger};
 use hemline_sources::Snapshot;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{brake, report::Statuses, validate::Good};
+use crate::{brake, report::Statuses, revert::Made, validate::Good};
 
 /// The folder that keeps it.
 #[derive(Debug, Clone)]
@@ -115,6 +116,15 @@ impl LastGood {
     /// Keeps how far rollouts are. Nothing may be done that this does not say.
     pub(crate) fn write_ledger(&self, ledger: &Ledger) -> io::Result<()> {
         self.try_write_json("rollouts.json", ledger)
+    }
+
+    /// The ways back that were proposed.
+    pub(crate) fn read_made(&self) -> Option<Vec<Made>> {
+        self.read_json("reverts.json")
+    }
+
+    pub(crate) fn write_made(&self, made: &[Made]) {
+        self.write_json("reverts.json", &made);
     }
 
     fn write_good(&self, name: &str, good: &Good) -> io::Result<()> {

@@ -12,6 +12,8 @@
 //!   apply.rs      I/O   steps → hub
 //!   observe.rs    I/O   hub → registry and twins
 //!   report.rs     pure  all of it → report and status files
+//! revert.rs       the way back that is proposed to people, once
+//! trouble.rs      why the fleet stays where it is, or why nobody hears of it
 //! approve.rs      what `hem apply` and `hem state` ask of the controller
 //! last_good.rs    what survives a restart
 //! ```
@@ -31,12 +33,16 @@ mod pass;
 mod plan;
 mod report;
 mod resolve;
+mod revert;
 mod roll;
 #[cfg(test)]
 mod roll_tests;
+mod trouble;
 mod validate;
 
 pub use approve::{ApplyError, ApplyReply, ApplyRequest};
 pub use controller::{ControllerHandle, ControllerView, Options, RolloutOrder, start};
 pub use last_good::documents_in_force;
 pub use report::PassReport;
+pub use revert::WayBack;
+pub use trouble::Ongoing;

@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub(crate) drift: Arc<DriftLedger>,
     /// Who wrote to the hub past this controller.
     pub(crate) writers: Writers,
+    /// Why nothing is done: what was decided could not be kept.
+    pub(crate) unkept: Option<String>,
     /// The statuses of the last report; conditions remember since when they hold.
     pub(crate) statuses: Statuses,
 }
@@ -102,9 +104,11 @@ pub(crate) async fn pass(
         // Nothing is done that would be forgotten.
         Err(error) => {
             let what = format!("cannot keep how far the rollout is, so nothing is done: {error}");
-            return report(state, sight.failed(what).seen(observed));
+            state.unkept = Some(what);
+            return report(state, sight.seen(observed));
         }
     };
+    state.unkept = None;
     if let Err(error) = owners(hub, &mut observed, &rolled.desired).await {
         return report(state, sight.failed(chain(&error)));
     }
@@ -161,6 +165,7 @@ impl State {
             unreadable: None,
             drift: Arc::new(kept.read_drift()),
             writers: Writers::default(),
+            unkept: None,
             statuses: kept.read_statuses(),
             kept,
         }
@@ -206,7 +211,6 @@ impl State {
         self.unreadable = None;
         match attempt {
             Attempt::Unreadable { error } => {
-                tracing::warn!(%error, "cannot read the source; the last good revision stays in force");
                 self.unreadable = Some(error);
             }
             Attempt::Broken { revision, findings } => {

@@ -31,6 +31,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     apply::Applied,
     pass::{State, now},
+    revert::WayBack,
+    trouble::Ongoing,
 };
 
 pub(crate) use self::{files::status_files, outcome::outcome};
@@ -56,7 +58,7 @@ pub struct PassReport {
     pub plan: Summary,
     /// What this pass did, in one line; empty when there was nothing to do.
     pub done: String,
-    /// What could not be done: the source is unreadable, a device refused.
+    /// What could not be done: the hub does not answer, a device refused.
     pub errors: Vec<String>,
     /// By hub id: the devices of the revision in force.
     pub devices: BTreeMap<DeviceId, DeviceStatus>,
@@ -79,6 +81,11 @@ pub struct PassReport {
     /// All of it, row by row.
     #[serde(skip)]
     pub drift_ledger: Arc<DriftLedger>,
+    /// What was proposed to people for it: a branch in each repository that it concerns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ways_back: Vec<WayBack>,
+    /// Why the fleet stays on an earlier revision, or why people do not hear of it.
+    pub trouble: Vec<Ongoing>,
     /// Document names of the devices.
     #[serde(skip)]
     pub(crate) names: BTreeMap<DeviceId, DocumentName>,
@@ -152,8 +159,7 @@ impl Sight {
 /// Puts the report together, and keeps the statuses for the next pass.
 pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
     let at = now();
-    let Sight { source, observed, resolution, plan, done, failed, held, mut errors } = sight;
-    errors.splice(0..0, state.unreadable.clone());
+    let Sight { source, observed, resolution, plan, done, failed, held, errors } = sight;
     let good = state.good.as_ref();
     let mut names = BTreeMap::new();
     let mut findings = state.findings.clone();
@@ -208,6 +214,8 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         revert: proposal(state),
         drift: state.drift.counts(),
         drift_ledger: Arc::clone(&state.drift),
+        ways_back: Vec::new(),
+        trouble: Vec::new(),
         names,
         at,
     }

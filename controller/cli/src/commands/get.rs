@@ -128,10 +128,10 @@ fn module_table(rows: &[ModuleRow]) -> String {
 
 fn deployment_table(rows: &[Document]) -> String {
     output::table(
-        &["deployment", "targeted", "applied", "ready", "failing", "revision"],
+        &["deployment", "phase", "targeted", "applied", "ready", "failing", "revision"],
         rows.iter().map(|row| {
             let mut cells = vec![row.name.clone()];
-            let columns = ["targeted", "applied", "ready", "failing", "revision"];
+            let columns = ["phase", "targeted", "applied", "ready", "failing", "revision"];
             cells.extend(columns.iter().map(|column| output::cell(row.status.get(*column))));
             cells
         }),

@@ -36,6 +36,7 @@ fn healthy(status: &StatusDocument) -> bool {
         matches!(phase, "halted" | "reverting" | "reverted")
     });
     errors
+        && list(&status.controller, "trouble").is_empty()
         && !stopped
         && status.devices.iter().all(|device| !device.edge || device.modules_running == device.modules_wanted)
 }
@@ -63,6 +64,11 @@ fn as_text(status: &StatusDocument) -> String {
     } else if attempted != revision {
         line(&mut text, "refused", &attempted);
     }
+    for way in list(controller, "waysBack") {
+        let pull = way.get("pullRequest").and_then(Value::as_str);
+        let merge = pull.map_or_else(String::new, |pull| format!(", {pull}"));
+        line(&mut text, "proposed", &format!("{}{merge}", output::cell(way.get("branch"))));
+    }
     for rollout in list(controller, "rollouts") {
         let what =
             format!("{}: {}", output::cell(rollout.get("deployment")), output::cell(rollout.get("says")));
@@ -70,6 +76,14 @@ fn as_text(status: &StatusDocument) -> String {
     }
     if let Some(drift) = drift(controller) {
         line(&mut text, "drift", &drift);
+    }
+    for trouble in list(controller, "trouble") {
+        let reason = output::cell(trouble.get("reason"));
+        // These have lines of their own.
+        if !matches!(reason.as_str(), "refused" | "halted" | "reverted") {
+            let (source, what) = (output::cell(trouble.get("source")), output::cell(trouble.get("message")));
+            line(&mut text, "trouble", &format!("{what} ({source}, {reason}, since {})", since(trouble)));
+        }
     }
     for finding in list(controller, "findings") {
         let place =
@@ -148,6 +162,13 @@ fn list<'a>(value: &'a Value, member: &str) -> &'a [Value] {
 fn short(revision: Option<&Value>) -> String {
     let text = output::cell(revision);
     hemline_model::id::Revision::new(&text).map_or(text, |revision| revision.short().to_owned())
+}
+
+/// To the second.
+fn since(trouble: &Value) -> String {
+    let time: Option<jiff::Timestamp> =
+        trouble.get("since").and_then(Value::as_str).and_then(|since| since.parse().ok());
+    time.map(|time| time.strftime("%F %T UTC").to_string()).unwrap_or_default()
 }
 
 fn line(text: &mut String, name: &str, value: &str) {

@@ -12,6 +12,7 @@ use super::{
     ledger::{Ledger, Revisions},
     record::{Failure, Progress, RolloutRecord},
     state::{HaltReason, State},
+    story::devices,
 };
 
 /// Commits that are remembered as bad.
@@ -61,6 +62,41 @@ pub struct RevertProposal {
     /// At most fifty of them, and why.
     #[schemars(with = "BTreeMap<String, Failure>")]
     pub evidence: BTreeMap<DeviceId, Failure>,
+}
+
+impl RevertProposal {
+    /// All of it as text: Markdown that also reads well as a commit message.
+    #[must_use]
+    pub fn evidence_text(&self) -> String {
+        let bad = self.quarantined.short();
+        let good = self.last_good.as_ref().map_or("what was before", Revision::short);
+        let others = self.devices.saturating_sub(self.took);
+        let mut text = format!(
+            "Revision {bad} went back: {}\n\n\
+             The rollout of {} began at {} and came to {}: {} of {} took it, {} failed.\n\
+             Those that took it get {good} back; {} never had it.\n",
+            self.reason,
+            self.deployment,
+            self.started.strftime("%F %T UTC"),
+            self.wave,
+            self.took,
+            devices(self.devices),
+            self.failed,
+            devices(others),
+        );
+        if !self.evidence.is_empty() {
+            text.push('\n');
+        }
+        for (device, failure) in &self.evidence {
+            text.push_str(&format!("- {}, {}\n", failure.says(device), failure.at.strftime("%F %T UTC")));
+        }
+        let unnamed = self.failed.saturating_sub(self.evidence.len());
+        if unnamed > 0 {
+            text.push_str(&format!("- and {unnamed} more\n"));
+        }
+        text.push_str(&format!("\n{bad} is not rolled out again until its documents change.\n"));
+        text
+    }
 }
 
 impl Ledger {

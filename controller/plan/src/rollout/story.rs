@@ -219,6 +219,6 @@ impl fmt::Display for RolloutRecord {
     }
 }
 
-fn devices(count: usize) -> String {
+pub(super) fn devices(count: usize) -> String {
     format!("{count} device{}", if count == 1 { "" } else { "s" })
 }

@@ -8,6 +8,7 @@ use hemline_model::{
 };
 
 use hemline_plan::rollout::{RolloutRecord, State as Phase};
+use hemline_sources::Phase as Stands;
 
 use super::{
     condition::{State, Verdict, holds, message},
@@ -33,6 +34,26 @@ fn rollout_verdict(record: &RolloutRecord) -> Option<Verdict> {
     Some(Verdict::new(state, reason, format!("revision {} {}", record.revision.short(), record.says())))
 }
 
+/// Where a deployment stands, in the words of commit statuses.
+fn phase(record: Option<&RolloutRecord>, applied: usize, ready: usize, failing: usize) -> Stands {
+    match record.map(|record| (record, &record.state)) {
+        Some((_, Phase::Halted { .. } | Phase::Reverting { .. })) => Stands::Halted,
+        Some((_, Phase::Reverted { .. })) => Stands::Reverted,
+        Some((
+            record,
+            Phase::Pending { .. } | Phase::Waiting { .. } | Phase::Rolling { .. } | Phase::Verifying { .. },
+        )) => match record.counts() {
+            counts if counts.took == 0 => Stands::Pending,
+            counts => Stands::Rolling { done: counts.done as u64, all: counts.devices as u64 },
+        },
+        Some((_, Phase::Complete { .. })) | None if failing > 0 => Stands::Degraded,
+        Some((_, Phase::Complete { .. })) | None if ready < applied => {
+            Stands::Rolling { done: ready as u64, all: applied as u64 }
+        }
+        Some((_, Phase::Complete { .. })) | None => Stands::Healthy,
+    }
+}
+
 /// Statuses of all deployments of the revision.
 pub(super) fn statuses(
     scene: &Scene<'_>,
@@ -49,8 +70,8 @@ pub(super) fn statuses(
         let (ready, failing) = (count("Ready"), count("Degraded"));
         let failing_devices: Vec<&(&DeviceId, &DeviceStatus)> =
             applied.iter().filter(|(_, device)| holds(&device.conditions, "Degraded")).collect();
-        let rollout = scene.ledger.rollouts.get(name).and_then(rollout_verdict);
-        let verdict = if let Some(verdict) = rollout {
+        let record = scene.ledger.rollouts.get(name);
+        let verdict = if let Some(verdict) = record.and_then(rollout_verdict) {
             verdict
         } else if targeted.is_empty() {
             Verdict::new(State::Ready, "NoDevices", "its condition selects no device")
@@ -68,6 +89,7 @@ pub(super) fn statuses(
             before.get(name).map(|before| before.conditions.as_slice()).unwrap_or_default();
         let status = DeploymentStatus {
             revision: scene.revision.map(str::to_owned),
+            phase: phase(record, applied.len(), ready, failing).to_string(),
             targeted: targeted.len() as u64,
             applied: applied.len() as u64,
             ready: ready as u64,

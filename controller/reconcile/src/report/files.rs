@@ -1,7 +1,7 @@
 //! Status files: one YAML per device, deployment and twin configuration, and a `README.md` that a tired person understands.
 
 use hemline_model::{document::API_VERSION, id::DocumentName};
-use hemline_sources::StatusFile;
+use hemline_sources::{Reason, StatusFile};
 use serde::Serialize;
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
     condition::{holds, message},
     drift,
 };
+use crate::trouble::Ongoing;
 
 /// Findings that are written out.
 const FINDINGS_AT_MOST: usize = 20;
@@ -62,8 +63,20 @@ fn file<T: Serialize>(
 
 fn readme(report: &PassReport) -> String {
     let mut text = format!("{}\n", first_line(report));
+    // Of status itself nobody would read it here.
+    let told = |one: &&Ongoing| !one.is_told_elsewhere() && one.reason != Reason::Status.word();
+    for trouble in report.trouble.iter().filter(told) {
+        text.push_str(&format!("\n> {} ({})\n", cell(&trouble.message), trouble.reason));
+    }
     for error in &report.errors {
-        text.push_str(&format!("\n> {error}\n"));
+        text.push_str(&format!("\n> {}\n", cell(error)));
+    }
+    for way in &report.ways_back {
+        let merge = match &way.pull_request {
+            Some(address) => format!("merge {address}"),
+            None => "merge it".to_owned(),
+        };
+        text.push_str(&format!("\nThe branch `{}` goes back: {merge}, or mend the documents.\n", way.branch));
     }
     for rollout in &report.rollouts {
         text.push_str(&format!("\n**{}**: {}\n\n", rollout.deployment, cell(&rollout.says)));

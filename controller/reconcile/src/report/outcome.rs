@@ -1,5 +1,7 @@
 //! What became of a revision, in the words of a forge.
 
+use hemline_model::id::Revision;
+use hemline_plan::rollout::RolloutStatus;
 use hemline_sources::{Outcome, Phase, StatusFile};
 
 use super::{PassReport, condition::holds};
@@ -9,20 +11,36 @@ use super::{PassReport, condition::holds};
 pub(crate) fn outcome(report: &PassReport, files: &[StatusFile]) -> Option<Outcome> {
     let readme = files.iter().find(|file| file.path == "README.md");
     let (line, details) = readme.and_then(|file| file.text.split_once('\n')).unwrap_or_default();
+    let revision = report.attempted.clone()?;
     Some(Outcome {
-        revision: report.attempted.clone()?,
         phase: phase(report),
-        line: line.to_owned(),
+        line: of_itself(line, &revision).to_owned(),
         details: details.trim().to_owned(),
+        revision,
     })
+}
+
+/// A line without the name of the commit that it stands beside.
+fn of_itself<'a>(line: &'a str, revision: &Revision) -> &'a str {
+    let rest = line.strip_prefix("revision ").and_then(|rest| rest.strip_prefix(revision.short()));
+    rest.map_or(line, str::trim_start)
 }
 
 fn phase(report: &PassReport) -> Phase {
     if report.waiting.is_some() {
         return Phase::Pending;
     }
-    if report.is_held_back() {
+    let rollouts = || report.rollouts.iter().map(|rollout| rollout.phase.as_str());
+    if report.revert.is_some() {
+        // It is over when every device has it back.
+        let going = rollouts().any(|phase| phase == "reverting");
+        return if going { Phase::Halted } else { Phase::Reverted };
+    }
+    if report.is_held_back() || rollouts().any(|phase| phase == "halted") {
         return Phase::Halted;
+    }
+    if let Some(phase) = of_rollouts(&report.rollouts) {
+        return phase;
     }
     let any = |kind: &str| report.devices.values().any(|device| holds(&device.conditions, kind));
     if any("Degraded") || any("Stalled") {
@@ -32,5 +50,75 @@ fn phase(report: &PassReport) -> Phase {
     match (ready as u64, report.devices.len() as u64) {
         (done, all) if done == all => Phase::Healthy,
         (done, all) => Phase::Rolling { done, all },
+    }
+}
+
+/// How far rollouts are together; `None` when none is on its way.
+fn of_rollouts(rollouts: &[RolloutStatus]) -> Option<Phase> {
+    if rollouts.iter().all(|rollout| rollout.phase == "complete") {
+        return None;
+    }
+    if rollouts.iter().all(|rollout| rollout.took == 0) {
+        return Some(Phase::Pending);
+    }
+    let done = |rollout: &RolloutStatus| rollout.waves.iter().map(|wave| wave.done as u64).sum::<u64>();
+    let all = rollouts.iter().map(|rollout| rollout.devices as u64).sum();
+    Some(Phase::Rolling { done: rollouts.iter().map(done).sum(), all })
+}
+
+#[cfg(test)]
+mod tests {
+    use hemline_plan::rollout::WaveStatus;
+
+    use super::*;
+
+    fn rollout(phase: &str, took: usize, done: usize) -> RolloutStatus {
+        let wave = WaveStatus {
+            name: "all".into(),
+            devices: 12,
+            done,
+            given: 0,
+            failed: 0,
+            skipped: 0,
+            current: true,
+        };
+        RolloutStatus {
+            deployment: "vision".into(),
+            revision: "b".into(),
+            base: None,
+            phase: phase.into(),
+            says: String::new(),
+            why: String::new(),
+            paused: None,
+            started: jiff::Timestamp::UNIX_EPOCH,
+            devices: 12,
+            took,
+            waves: vec![wave],
+            failed: Vec::new(),
+            story: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rollouts_count_together_until_all_are_complete() {
+        for (rollouts, phase) in [
+            (vec![], None),
+            (vec![rollout("complete", 12, 12)], None),
+            (vec![rollout("waiting", 0, 0)], Some(Phase::Pending)),
+            (vec![rollout("rolling", 1, 0)], Some(Phase::Rolling { done: 0, all: 12 })),
+            (
+                vec![rollout("complete", 12, 12), rollout("pending", 0, 0)],
+                Some(Phase::Rolling { done: 12, all: 24 }),
+            ),
+        ] {
+            assert_eq!(of_rollouts(&rollouts), phase);
+        }
+    }
+
+    #[test]
+    fn a_commit_is_not_named_beside_itself() {
+        let revision = Revision::new("8d90bc4aaaaaaaaa").unwrap();
+        assert_eq!(of_itself("revision 8d90bc4 halted at canary: x", &revision), "halted at canary: x");
+        assert_eq!(of_itself("revision 1111111 in force: x", &revision), "revision 1111111 in force: x");
     }
 }

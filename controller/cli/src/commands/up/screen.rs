@@ -6,7 +6,7 @@ use hemline_api::{DeviceRow, ModuleRow};
 use hemline_hub::HubHandle;
 use hemline_hub_core::service::{ServiceReply, ServiceRequest};
 use hemline_model::{finding::Severity, id::DeviceId};
-use hemline_reconcile::{ControllerView, PassReport};
+use hemline_reconcile::{ControllerView, Ongoing, PassReport};
 
 use super::names::Names;
 use crate::{commands::connection_string, commands::documents, error::CommandError, output};
@@ -151,18 +151,19 @@ pub(super) async fn follow(view: &mut ControllerView) -> Result<(), CommandError
             previous.attempted == report.attempted
                 && previous.findings == report.findings
                 && previous.errors == report.errors
+                && previous.trouble == report.trouble
                 && report.done.is_empty()
         };
         if last.as_deref().is_some_and(told) {
             continue;
         }
-        say(&line(&report))?;
+        say(&line(&report, last.as_deref()))?;
         last = Some(report);
     }
     Ok(())
 }
 
-fn line(report: &PassReport) -> String {
+fn line(report: &PassReport, last: Option<&PassReport>) -> String {
     let revision =
         report.attempted.as_ref().or(report.revision.as_ref()).map_or("-", |r| r.short()).to_owned();
     let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error).count();
@@ -183,6 +184,10 @@ fn line(report: &PassReport) -> String {
         }
     } else if !report.done.is_empty() {
         add(&mut text, &format!("  {} {revision}  {}\n", mark(report.errors.is_empty()), report.done));
+    }
+    let known = |one: &Ongoing| last.is_some_and(|last| last.trouble.contains(one));
+    for trouble in report.trouble.iter().filter(|one| !one.is_told_elsewhere() && !known(one)) {
+        add(&mut text, &format!("  {} {revision}  {}\n", mark(false), trouble.message));
     }
     for error in &report.errors {
         add(&mut text, &format!("  {} {revision}  {error}\n", mark(false)));
