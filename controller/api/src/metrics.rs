@@ -12,7 +12,7 @@ use hemline_plan::{
     drift::{DriftKind, DriftLedger, DriftRow},
     rollout::{RolloutStatus, WaveStatus},
 };
-use hemline_reconcile::Ongoing;
+use hemline_reconcile::{Ongoing, Passes};
 
 use crate::{access, error::ApiError, router::ApiState};
 
@@ -26,6 +26,7 @@ pub(crate) async fn text(
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
         text.push_str(&drift(&report.drift_ledger));
+        text.push_str(&passes(report.passes));
         text.push_str(&troubles(&report.trouble));
     }
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
@@ -147,6 +148,14 @@ fn drift(ledger: &DriftLedger) -> String {
     }
     page.gauge("hemline_drift_turned_away", ledger.turned_away as u64);
     page.0
+}
+
+/// How long the controller's passes take, as a summary without quantiles.
+fn passes(Passes { count, took }: Passes) -> String {
+    let seconds = took.as_secs_f64();
+    format!(
+        "# TYPE hemline_pass_seconds summary\nhemline_pass_seconds_sum {seconds}\nhemline_pass_seconds_count {count}\n"
+    )
 }
 
 /// One line for each reason why the fleet stays on an earlier revision, or why people do not hear of it; none when all is well.

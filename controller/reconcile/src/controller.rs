@@ -23,7 +23,7 @@ use crate::{
     drift::{Writers, diff},
     last_good::LastGood,
     pass::{Reload, State, now, pass},
-    report::{PassReport, outcome, status_files},
+    report::{PassReport, Passes, outcome, status_files},
     revert::Reverts,
     trouble::{Troubles, found},
 };
@@ -112,8 +112,17 @@ pub fn start(
     let view = ControllerView { reports, nudge: source.nudge(), asks: asker };
     let reverts = Reverts::restore(LastGood::new(options.last_good.clone()));
     let troubles = Troubles::default();
-    let controller =
-        Controller { source, hub, options, reports: sender, asks, told: None, reverts, troubles };
+    let controller = Controller {
+        source,
+        hub,
+        options,
+        reports: sender,
+        asks,
+        told: None,
+        reverts,
+        troubles,
+        passes: Passes::default(),
+    };
     ControllerHandle { view, task: tokio::spawn(controller.run(shutdown)) }
 }
 
@@ -128,6 +137,7 @@ struct Controller {
     /// The ways back that people are offered.
     reverts: Reverts,
     troubles: Troubles,
+    passes: Passes,
 }
 
 // === impl Controller ===
@@ -182,8 +192,11 @@ impl Controller {
     }
 
     async fn one(&mut self, state: &mut State, reload: Reload) {
+        let begin = Instant::now();
         let report = pass(&mut self.source, &self.hub, state, reload).await;
         self.publish(state, report).await;
+        self.passes.count += 1;
+        self.passes.took += begin.elapsed();
     }
 
     async fn answer(&mut self, ask: Ask, state: &mut State) {
@@ -217,6 +230,7 @@ impl Controller {
     }
 
     async fn publish(&mut self, state: &State, mut report: PassReport) {
+        report.passes = self.passes;
         self.reverts.want(&self.source, report.revert.as_ref());
         if let Some(bad) = &report.revert {
             report.ways_back = self.reverts.ways(&bad.quarantined).to_vec();

@@ -43,6 +43,6 @@ mod validate;
 pub use approve::{ApplyError, ApplyReply, ApplyRequest};
 pub use controller::{ControllerHandle, ControllerView, Options, RolloutOrder, start};
 pub use last_good::documents_in_force;
-pub use report::PassReport;
+pub use report::{PassReport, Passes};
 pub use revert::WayBack;
 pub use trouble::Ongoing;

@@ -12,7 +12,7 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hemline_model::{
     Finding,
@@ -89,8 +89,21 @@ pub struct PassReport {
     /// Document names of the devices.
     #[serde(skip)]
     pub(crate) names: BTreeMap<DeviceId, DocumentName>,
-    /// When the pass ended. The only field that changes without a change of state; status files do not have it.
+    /// When the pass ended. Of what is written down the only field that changes without a change of state; status files do not
+    /// have it.
     pub at: Timestamp,
+    /// The passes before this one.
+    #[serde(skip)]
+    pub passes: Passes,
+}
+
+/// How many passes there were since the start of the program, and how long they took with telling what they found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Passes {
+    /// Passes.
+    pub count: u64,
+    /// All of them together.
+    pub took: Duration,
 }
 
 /// Statuses as kept between passes and restarts.
@@ -216,6 +229,7 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         drift_ledger: Arc::clone(&state.drift),
         ways_back: Vec::new(),
         trouble: Vec::new(),
+        passes: Passes::default(),
         names,
         at,
     }
@@ -234,7 +248,9 @@ fn proposal(state: &State) -> Option<RevertProposal> {
 impl PassReport {
     /// Is there nothing new for an onlooker? A pass that did something always is news.
     pub(crate) fn says_the_same(&self, next: &Self) -> bool {
-        next.done.is_empty() && self.done.is_empty() && Self { at: next.at, ..self.clone() } == *next
+        next.done.is_empty()
+            && self.done.is_empty()
+            && Self { at: next.at, passes: next.passes, ..self.clone() } == *next
     }
 
     /// Is another revision in force than the newest one that was read?

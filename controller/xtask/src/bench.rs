@@ -90,6 +90,13 @@ pub(crate) fn status() -> Result<bool> {
     Ok(done.success())
 }
 
+/// What a pass of the controller costs with nothing to do: a measurement in one process, without `hem`.
+pub(crate) fn pass() -> Result<bool> {
+    let done =
+        crate::cargo().args(["bench", "--quiet", "-p", "hemline-reconcile", "--bench", "pass"]).status()?;
+    Ok(done.success())
+}
+
 struct Place {
     hem: PathBuf,
     schema: PathBuf,

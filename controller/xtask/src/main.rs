@@ -21,8 +21,9 @@ usage: cargo xtask COMMAND
   test [ARGS…]   prepare the parts that tests use, run every test, say what was skipped for want of a part;
                  ARGS go to `cargo test` (for example: -p hemline-plan, or -- some_test)
   bench          measure reading, judging and planning beside the programs that do part of the same work
-  bench restart  measure killed → running and saved → running beside the engine's own; needs Docker
+  bench restart  measure killed → running, saved → running and pushed → running beside the engine's own; needs Docker
   bench status   measure a day of status of ten thousand devices on a status branch: size of the repository, time of a push
+  bench pass     measure a pass of the controller over ten thousand devices with nothing to do
   codegen        write crds/, schemas/ and controller/RULES.md again from the Rust types and the catalogue of rules
   corpus --out DIR [--devices N] [--deployments M] [--changed K] [--bad B] [--seed S]
                  write a made-up fleet and its next revision, the same bytes on every machine
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("bench", []) => bench::run(),
         ("bench", [only]) if only == "restart" => bench::restart::run(),
         ("bench", [what]) if what == "status" => bench::status(),
+        ("bench", [what]) if what == "pass" => bench::pass(),
         ("codegen", []) => codegen::run(),
         ("corpus", _) => corpus::run(&rest),
         ("figures", []) => figures::run(),

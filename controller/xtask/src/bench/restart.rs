@@ -1,4 +1,5 @@
-//! `cargo xtask bench restart`: a killed module is back, and a saved document runs, beside what the engine does by itself.
+//! `cargo xtask bench restart`: a killed module is back, and a saved document or a pushed commit runs, beside what the engine
+//! does by itself.
 //!
 //! Times are those of the engine's own events, so both sides are measured by the same clock and nothing is polled. Ratios
 //! count; needs Docker and a static busybox.
@@ -18,15 +19,16 @@ const ROUNDS: usize = 5;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Modules have run well before they are killed.
 const SETTLE: Duration = Duration::from_secs(12);
-/// An address of its own, so that a fleet on 127.0.0.1 is not disturbed.
-const ADDRESS: &str = "127.0.74.1";
+/// Addresses of their own, so that a fleet on 127.0.0.1 is not disturbed.
+const FOLDER_ADDRESS: &str = "127.0.74.1";
+const REPOSITORY_ADDRESS: &str = "127.0.74.2";
 const IMAGE: &str = "hemline-bench/busybox:1";
 
 /// Builds, measures, prints.
 pub(crate) fn run() -> Result<bool> {
     let hem = crate::release_program()?;
     make_image()?;
-    let place = Place::new(&hem)?;
+    let place = Place::new(&hem, Source::Folder)?;
     let fleet = place.start()?;
     for n in 0..ROUNDS {
         docker(&["run", "-d", "--restart=always", "--name", &place.peer(n), IMAGE, "sleep", "100000"])?;
@@ -54,7 +56,17 @@ pub(crate) fn run() -> Result<bool> {
         saved.push(place.save(n)?);
         run.push(place.docker_run(n)?);
     }
-    rows.push(("document saved → new container running", saved, "`docker run` of the same", run));
+    rows.push(("document saved → new container running", saved, "`docker run` of the same", run.clone()));
+    fleet.stop()?;
+
+    let place = Place::new(&hem, Source::Repository)?;
+    let fleet = place.start()?;
+    let mut pushed = Vec::new();
+    for n in 0..ROUNDS {
+        pushed.push(place.save(n)?);
+    }
+    let what = "commit pushed, `hem sync` → new container running, fetch included";
+    rows.push((what, pushed, "`docker run` of the same", run));
     fleet.stop()?;
 
     println!("\n| what (median of {ROUNDS}) | ours | the engine | | ratio |");
@@ -161,10 +173,36 @@ fn make_image() -> Result<()> {
     Ok(())
 }
 
+/// Where the documents are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A folder that is watched.
+    Folder,
+    /// A bare repository; `hem sync` says that there is something new, as a webhook does.
+    Repository,
+}
+
+impl Source {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Repository => "repository",
+        }
+    }
+
+    fn address(self) -> &'static str {
+        match self {
+            Self::Folder => FOLDER_ADDRESS,
+            Self::Repository => REPOSITORY_ADDRESS,
+        }
+    }
+}
+
 /// A fleet of one device with containers; everything of it is gone when it goes.
 struct Place {
     hem: PathBuf,
     base: PathBuf,
+    source: Source,
 }
 
 struct Fleet {
@@ -174,10 +212,11 @@ struct Fleet {
 }
 
 impl Place {
-    fn new(hem: &Path) -> Result<Self> {
-        let base = std::env::temp_dir().join(format!("hemline-restart-{}", std::process::id()));
+    fn new(hem: &Path, source: Source) -> Result<Self> {
+        let name = format!("hemline-restart-{}-{}", source.word(), std::process::id());
+        let base = std::env::temp_dir().join(name);
         fs::create_dir_all(base.join("fleet"))?;
-        let place = Self { hem: hem.to_owned(), base };
+        let place = Self { hem: hem.to_owned(), base, source };
         let modules: String = (0..ROUNDS).map(|n| place.document_of(&place.module(n))).collect();
         fs::write(
             place.base.join("fleet/fleet.yaml"),
@@ -187,11 +226,31 @@ impl Place {
                  targetCondition: '*'\n  modules:\n{modules}"
             ),
         )?;
+        if source == Source::Repository {
+            place.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"])?;
+            place.git(&["init", "--quiet", "--initial-branch=main"])?;
+            place.git(&["remote", "add", "origin", "../origin.git"])?;
+            place.push()?;
+        }
         Ok(place)
     }
 
+    fn git(&self, arguments: &[&str]) -> Result<()> {
+        let who = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"];
+        let mut git = Command::new("git");
+        let status = git.arg("-C").arg(self.base.join("fleet")).args(who).args(arguments).status()?;
+        ensure!(status.success(), "git {} failed", arguments.join(" "));
+        Ok(())
+    }
+
+    fn push(&self) -> Result<()> {
+        self.git(&["add", "--all"])?;
+        self.git(&["commit", "--quiet", "--message", "one more"])?;
+        self.git(&["push", "--quiet", "origin", "main"])
+    }
+
     fn module(&self, n: usize) -> String {
-        format!("bench-ours-{n}-{}", self.id())
+        format!("bench-ours-{}-{n}-{}", self.source.word(), self.id())
     }
 
     fn peer(&self, n: usize) -> String {
@@ -209,10 +268,17 @@ impl Place {
     }
 
     fn start(&self) -> Result<Fleet> {
-        let (data, folder) = (self.base.join("data"), self.base.join("fleet"));
-        let mut child = Command::new(&self.hem)
-            .args(["--data-dir".as_ref(), data.as_os_str(), "up".as_ref(), folder.as_os_str()])
-            .args(["--listen", ADDRESS])
+        let mut command = Command::new(&self.hem);
+        command.arg("--data-dir").arg(self.base.join("data")).arg("up");
+        match self.source {
+            Source::Folder => command.arg(self.base.join("fleet")),
+            // Nothing but `hem sync` makes it look.
+            Source::Repository => {
+                command.arg(self.base.join("origin.git")).args(["--branch", "main", "--interval", "1h"])
+            }
+        };
+        let mut child = command
+            .args(["--listen", self.source.address()])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -228,17 +294,29 @@ impl Place {
         bail!("hem ended before the fleet was up")
     }
 
-    /// Time from saving a document with one more module to the start of its container.
+    /// Time from saving (or pushing) a document with one more module to the start of its container.
     fn save(&self, n: usize) -> Result<Duration> {
-        let module = format!("bench-more-{n}-{}", self.id());
+        let module = format!("bench-more-{}-{n}-{}", self.source.word(), self.id());
         let text = format!(
             "apiVersion: hemline.dev/v1alpha1\nkind: EdgeDeployment\nmetadata: {{name: more-{n}}}\nspec:\n  \
              targetCondition: '*'\n  layered: true\n  priority: {}\n  modules:\n{}",
             n + 1,
             self.document_of(&module)
         );
-        let since = now()?;
+        let mut since = now()?;
         fs::write(self.base.join(format!("fleet/more-{n}.yaml")), text)?;
+        if self.source == Source::Repository {
+            self.push()?;
+            since = now()?;
+            let mut sync = Command::new(&self.hem);
+            let status = sync
+                .arg("--data-dir")
+                .arg(self.base.join("data"))
+                .arg("sync")
+                .stdout(Stdio::null())
+                .status()?;
+            ensure!(status.success(), "hem sync failed");
+        }
         from_to_start(&module, since)
     }
 

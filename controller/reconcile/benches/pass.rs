@@ -1,0 +1,73 @@
+//! `cargo xtask bench pass`: what a pass of the controller costs over ten thousand devices with nothing to do. A real hub with
+//! its store, a real folder with `status/`; in each pass the hub, the resolution and all statuses are looked at.
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement that talks to a terminal")]
+
+use std::time::{Duration, Instant};
+
+use hemline_hub::{Hub, HubConfig, pki};
+use hemline_reconcile::{ControllerView, Options, start};
+use hemline_sources::Directory;
+use hemline_testkit::corpus::{Revision, Shape};
+use tokio_util::sync::CancellationToken;
+
+const DEVICES: usize = 10_000;
+const PASSES: u32 = 20;
+const BUDGET_MS: f64 = 50.0;
+
+#[tokio::main]
+async fn main() {
+    let shape = Shape { devices: DEVICES, deployments: 50, changed: 0, bad: 0, seed: 1 };
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    shape.write(Revision::Before, folder.path()).unwrap();
+    let stop = CancellationToken::new();
+    let names = vec!["127.0.0.1".to_owned()];
+    let now = jiff::Timestamp::now();
+    let certificates = pki::open(data.path(), &names, now).unwrap();
+    let config = HubConfig::new(data.path(), names, certificates.server_config());
+    let hub = Hub::start(config, |_| axum::Router::new(), stop.clone()).await.unwrap();
+    let source = Directory::open(folder.path()).unwrap();
+    // No timer in between.
+    let options = Options { every: Duration::from_secs(3600), ..Options::new(data.path().join("last-good")) };
+    let controller = start(source.into(), hub.handle(), options, stop.clone());
+    let mut view = controller.view();
+
+    let begin = Instant::now();
+    while view.latest().is_none_or(|report| report.devices.len() < DEVICES) {
+        view.changed().await.unwrap();
+    }
+    let first = begin.elapsed();
+    // Notices of what the first pass did make more passes; when several in a row are quick, those are through.
+    let mut quick = 0;
+    while quick < 5 {
+        let begin = Instant::now();
+        pass(&view).await;
+        quick = if begin.elapsed() < Duration::from_secs(1) { quick + 1 } else { 0 };
+    }
+    let before = view.latest().unwrap().passes;
+    for _ in 0..PASSES {
+        pass(&view).await;
+    }
+    let after = view.latest().unwrap().passes;
+    stop.cancel();
+    controller.join().await;
+    hub.join().await.unwrap();
+
+    let count = after.count - before.count;
+    assert!(count > 1, "no pass was counted");
+    #[expect(clippy::cast_precision_loss, reason = "a figure")]
+    let mean = (after.took - before.took).as_secs_f64() * 1e3 / count as f64;
+    let verdict = if mean <= BUDGET_MS { "kept" } else { "missed" };
+    println!("| what | ours | budget |\n|---|---|---|");
+    println!(
+        "| the first pass over {DEVICES} devices, which makes them all | {:.1} s | |",
+        first.as_secs_f64()
+    );
+    println!(
+        "| a pass over them with nothing to do (mean of {count}) | {mean:.0} ms | ≤ {BUDGET_MS:.0} ms {verdict} |"
+    );
+}
+
+/// Returns when the pass that follows a question is over: the next question is answered behind it.
+async fn pass(view: &ControllerView) {
+    assert!(view.record("nothing").await.unwrap().is_none());
+}
