@@ -90,6 +90,8 @@ pub struct Reconciler {
     pulls: JoinSet<Fetched>,
     checks: Checks,
     secrets: Secrets,
+    /// Why modules wait for a secret, as said in the log.
+    closed: BTreeMap<String, String>,
     /// Images that this agent fetched, and when they were looked through.
     shelf: Shelf,
     tidied: Timestamp,
@@ -156,6 +158,7 @@ pub fn prepare(
         pulls: JoinSet::new(),
         checks: Checks::default(),
         secrets: store.secrets(),
+        closed: BTreeMap::new(),
         shelf: store.load_shelf(),
         tidied: Timestamp::now(),
         in_force: None,
@@ -283,11 +286,18 @@ impl Reconciler {
                 let secrets = match self.secrets.of(module) {
                     Ok(secrets) => secrets,
                     Err(error) => {
-                        view.unready
-                            .insert(name.clone(), format!("module {name:?}: {}", crate::causes(&error)));
+                        let why = format!("module {name:?}: {}", crate::causes(&error));
+                        if self.closed.get(name) != Some(&why) {
+                            tracing::warn!(module = %name, "{why}; it stays as it is");
+                            self.closed.insert(name.clone(), why.clone());
+                        }
+                        view.unready.insert(name.clone(), why);
                         continue;
                     }
                 };
+                if self.closed.remove(name).is_some() {
+                    tracing::info!(module = %name, "its secrets can be read now");
+                }
                 let socket = self.workload.socket(name);
                 let own = Own { identity, socket: &socket, secrets: &secrets };
                 let (wanted, mut spec) = spec::build(&self.site, &in_force.desired, name, module, own);

@@ -194,6 +194,7 @@ impl Page {
 mod tests {
     use hemline_hub_core::counters::Counters;
     use hemline_plan::drift::DriftLedger;
+    use hemline_reconcile::{Ongoing, Passes};
 
     #[test]
     fn drift_is_counted_by_kind_and_state() {
@@ -220,6 +221,20 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line}: {page}");
         }
+    }
+
+    #[test]
+    fn trouble_and_passes_are_samples() {
+        let trouble = Ongoing {
+            source: "default".to_owned(),
+            reason: "denied",
+            message: "no access".to_owned(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let text = super::troubles(&[trouble]);
+        assert!(text.ends_with("hemline_source_trouble{source=\"default\",reason=\"denied\"} 1\n"), "{text}");
+        let text = super::passes(Passes { count: 4, took: std::time::Duration::from_millis(500) });
+        assert!(text.contains("\nhemline_pass_seconds_sum 0.5\nhemline_pass_seconds_count 4\n"), "{text}");
     }
 
     #[test]

@@ -61,6 +61,8 @@ mod route_test;
 mod sdk;
 #[path = "it/secrets.rs"]
 mod secrets;
+#[path = "it/trouble.rs"]
+mod trouble;
 #[path = "it/why.rs"]
 mod why;
 #[path = "it/wire.rs"]

@@ -43,6 +43,8 @@ pub(crate) struct Told {
     pub(crate) strange: Vec<String>,
     /// Commit statuses are refused.
     pub(crate) statuses_refused: bool,
+    /// The token for the repository was taken back.
+    pub(crate) git_refused: bool,
 }
 
 pub(crate) struct Forge {
@@ -216,6 +218,10 @@ impl Asked {
 }
 
 impl Desk {
+    fn git_refused(&self) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).git_refused
+    }
+
     fn serve(&self, stream: impl Read + Write) {
         let mut reader = BufReader::new(stream);
         let Some(asked) = Asked::read(&mut reader) else { return };
@@ -228,7 +234,7 @@ impl Desk {
                     answer.to_string().into_bytes(),
                 )
             }
-            None if asked.header("authorization") != BASIC => {
+            None if asked.header("authorization") != BASIC || self.git_refused() => {
                 ("401 Unauthorized".to_owned(), "WWW-Authenticate: Basic".to_owned(), Vec::new())
             }
             None => self.backend(&asked),
