@@ -170,8 +170,8 @@ fn begin(
         }
         Some(_) | None => String::new(),
     };
-    let plural = if pool.len() == 1 { "" } else { "s" };
-    let what = format!("{} device{plural} go{from} to {}{instead}", pool.len(), record.revision.short());
+    let who = if pool.len() == 1 { "device goes" } else { "devices go" };
+    let what = format!("{} {who}{from} to {}{instead}", pool.len(), record.revision.short());
     record.tell(now, what);
     record
 }

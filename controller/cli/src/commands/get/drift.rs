@@ -22,7 +22,7 @@ pub(super) async fn run(args: &Args, hub: &HubClient, device: Option<&str>) -> R
 
 fn table(rows: &[DriftRow], wide: bool, now: Timestamp) -> String {
     if rows.is_empty() {
-        return "no drift: everything is as the documents say, and was for 30 days\n".to_owned();
+        return "no drift: everything is as the documents say, and nothing else was seen in the last 30 days\n".to_owned();
     }
     let mut header = vec!["device", "state", "path", "expected", "found", "first seen", "lived"];
     if wide {
