@@ -140,7 +140,7 @@ fn the_reason_is_the_one_that_helps() {
     case.memory.failed(&action, "no such image: camera:1.4".to_owned(), ago(1));
     assert_eq!(
         case.judge(&trial()),
-        Finding::TooLate("not up within 900 s: module m: no such image: camera:1.4".to_owned())
+        Finding::TooLate("not up within 1800 s: module m: no such image: camera:1.4".to_owned())
     );
 }
 
