@@ -56,6 +56,12 @@ impl<T> Batch<T> {
         self.pending.get_or_insert(value);
     }
 
+    /// What kept it from being sent may be over: it is due now.
+    pub(crate) fn again(&mut self) {
+        self.not_before = None;
+        self.failures = 0;
+    }
+
     /// It has to be sent again, but only after this time.
     pub(crate) fn refused(&mut self, value: T, until: Instant) {
         self.not_before = Some(until);
@@ -82,6 +88,16 @@ mod tests {
         assert_eq!(batch.take(at(30)), Some(3));
         batch.sent();
         assert_eq!(batch.take(at(90)), None);
+    }
+
+    #[test]
+    fn what_was_refused_is_due_when_somebody_says_that_it_is_over() {
+        let start = Instant::now();
+        let mut batch = Batch::new(Duration::from_secs(30));
+        batch.refused(1, start + Duration::from_secs(3600));
+        assert_eq!(batch.take(start + Duration::from_secs(60)), None);
+        batch.again();
+        assert_eq!(batch.take(start + Duration::from_secs(60)), Some(1));
     }
 
     #[test]

@@ -273,6 +273,11 @@ impl Source for Git {
         match tip {
             Ok(commit) => {
                 let snapshot = self.read(commit).await;
+                if self.away.is_some()
+                    && let Some(status) = &mut self.status
+                {
+                    status.again();
+                }
                 self.away = snapshot.as_ref().err().map(Trouble::reading);
                 self.seen = snapshot.is_ok().then_some(commit);
                 snapshot

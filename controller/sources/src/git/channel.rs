@@ -91,6 +91,13 @@ impl Channel {
         }
     }
 
+    /// The remote answers again: what waits because it did not is tried at once.
+    pub(super) fn again(&mut self) {
+        if self.told.is_some() {
+            self.batch.again();
+        }
+    }
+
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.told.as_ref().map(|text| Trouble::new(Reason::Status, text.as_str()))
     }
