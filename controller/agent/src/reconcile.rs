@@ -277,6 +277,8 @@ impl Reconciler {
         }
         let identities = self.ends.identities.borrow().clone();
         if let Some(in_force) = &self.in_force {
+            // Of a module that went nobody waits any more.
+            self.closed.retain(|name, _| in_force.desired.modules.contains_key(name));
             for (name, module) in &in_force.desired.modules {
                 let Some(identity) = identities.get(name) else {
                     let why = format!("module {name:?} has no identity yet; it is asked for again");

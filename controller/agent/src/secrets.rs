@@ -17,7 +17,7 @@ use std::{
 use age::x25519::Identity;
 use hemline_model::{
     edge::{AgentModule, SealedSecret, SecretKeyRef},
-    secret::Secret,
+    secret::{Secret, in_variable},
 };
 
 use crate::sops::{self, SopsError};
@@ -85,7 +85,7 @@ pub enum SecretError {
         why: String,
     },
     /// It is there, and cannot be used.
-    #[error("secret {name}/{key} cannot be read from {}", path.display())]
+    #[error("secret {name}/{key} cannot be read from {}; it has to be a text that the agent may read", path.display())]
     Unreadable {
         /// Name of the secret.
         name: String,
@@ -180,11 +180,7 @@ impl Secrets {
 }
 
 fn variable(secret: &SecretKeyRef) -> String {
-    let word = |text: &str| -> String {
-        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-        text.chars().map(letter).collect()
-    };
-    format!("HEM_SECRET_{}_{}", word(&secret.name), word(&secret.key))
+    format!("HEM_SECRET_{}_{}", in_variable(&secret.name), in_variable(&secret.key))
 }
 
 /// The text of a file without the line end that editors put there.

@@ -42,7 +42,7 @@ pub enum SopsError {
         recipients: usize,
     },
     /// The key that was inside has another form.
-    #[error("the key of the document is damaged")]
+    #[error("the key of the document is damaged; let SOPS write it again with `sops updatekeys`")]
     Key,
     /// A value is not what was encrypted at its place.
     #[error(
@@ -58,10 +58,10 @@ pub enum SopsError {
     )]
     Mac,
     /// The entry is not there.
-    #[error("it has no such key")]
+    #[error("it has no such key; add it with `sops edit`, or name another one")]
     NoEntry,
     /// The value is of no use for a variable.
-    #[error("the value is no {what}")]
+    #[error("the value is no {what}; write another one with `sops edit`")]
     Form {
         /// What it should be.
         what: &'static str,

@@ -11,7 +11,9 @@ use hemline_plan::{Deny, Limit, Policy};
 
 pub(crate) use self::diff::Diff;
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
-pub(crate) use self::source::{Forge, ForgeFlags, GitFlags, SourceFlags};
+pub(crate) use self::source::{
+    CONTEXT, Forge, ForgeFlags, GitFlags, INTERVAL, STATUS_BRANCH, STATUS_EVERY, SourceFlags,
+};
 
 /// Keeps fleets of edge devices at what the documents say.
 #[derive(Debug, Parser)]

@@ -11,8 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Documents are many small values, made on all cores: in profiles of `hem validate` and `hem plan` over fleets of
-/// `cargo xtask corpus`, the allocator of the C library took about a third of the time.
+/// Documents are many small values, made on all cores, which the allocator of the C library is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

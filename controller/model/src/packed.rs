@@ -17,7 +17,8 @@ impl Packed {
         Self(serde_json::to_string(object).unwrap_or_default().into())
     }
 
-    /// The object again, value by value.
+    /// The object again, value by value. What was packed was read from a document before, whose text may be no deeper than
+    /// this one's.
     #[must_use]
     pub fn open(&self) -> Object {
         serde_json::from_str(&self.0).unwrap_or_default()
@@ -59,6 +60,17 @@ mod tests {
                     .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
+    }
+
+    /// A text of createOptions is the deepest thing that comes here: as deep as JSON is read at all.
+    #[test]
+    fn the_deepest_json_that_is_read_comes_out_again() {
+        let nested = |levels: usize| "{\"a\":".repeat(levels) + "1" + &"}".repeat(levels);
+        let levels =
+            (1..200).take_while(|levels| serde_json::from_str::<Value>(&nested(*levels)).is_ok()).count();
+        assert!(levels > 100 && levels < 199, "{levels}");
+        let object: Map<String, Value> = serde_json::from_str(&nested(levels)).unwrap();
+        assert_eq!(Packed::of(&object).open(), object);
     }
 
     proptest! {

@@ -43,6 +43,13 @@ impl fmt::Display for Secret {
     }
 }
 
+/// A name as a part of the name of an environment variable: capitals and digits, `_` for everything else.
+#[must_use]
+pub fn in_variable(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    name.chars().map(letter).collect()
+}
+
 /// Compares in time that depends on the lengths only.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {

@@ -195,6 +195,10 @@ impl Controller {
         let begin = Instant::now();
         let report = pass(&mut self.source, &self.hub, state, reload).await;
         self.publish(state, report).await;
+        self.passed(begin);
+    }
+
+    fn passed(&mut self, begin: Instant) {
         self.passes.count += 1;
         self.passes.took += begin.elapsed();
     }
@@ -205,9 +209,11 @@ impl Controller {
             Ask::State(answer) => drop(answer.send(fleet_state(&self.hub, state).await)),
             Ask::Diff(device, answer) => drop(answer.send(diff(&self.hub, state, &device).await)),
             Ask::Apply(request, answer) => {
+                let begin = Instant::now();
                 let outcome = match approve(&mut self.source, &self.hub, state, &request).await {
                     Ok((reply, report)) => {
                         self.publish(state, report).await;
+                        self.passed(begin);
                         Ok(reply)
                     }
                     Err(error) => Err(error),

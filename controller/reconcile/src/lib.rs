@@ -45,4 +45,4 @@ pub use controller::{ControllerHandle, ControllerView, Options, RolloutOrder, st
 pub use last_good::documents_in_force;
 pub use report::{PassReport, Passes};
 pub use revert::WayBack;
-pub use trouble::Ongoing;
+pub use trouble::{Ongoing, is_told_elsewhere};

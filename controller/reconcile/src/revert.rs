@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use hemline_model::id::Revision;
 use hemline_plan::rollout::RevertProposal;
-use hemline_sources::{AnySource, ForgeError, ONLY, Proposed, Reason, Revert, SourceError, Trouble};
+use hemline_sources::{
+    AnySource, BACKOFF_AT_MOST, ForgeError, ONLY, Proposed, REFUSED, Reason, Revert, SourceError, Trouble,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -21,10 +23,6 @@ use crate::{brake, last_good::LastGood, validate::chain};
 
 /// The first wait after a failure; the next ones are twice as long each.
 const AGAIN: Duration = Duration::from_secs(5);
-/// The longest wait after failures that may pass by themselves.
-const AGAIN_AT_MOST: Duration = Duration::from_secs(15 * 60);
-/// A refusal stands until somebody changes rights: asked again so often.
-const REFUSED: Duration = Duration::from_secs(60 * 60);
 /// Commits whose way back is remembered.
 const KEPT_AT_MOST: usize = 1_000;
 
@@ -192,7 +190,7 @@ impl Reverts {
 
     fn fail(&mut self, of: Revision, reason: Reason, message: String, wait: Option<Duration>, now: Instant) {
         let times = self.failed.as_ref().map_or(0, |failed| failed.times);
-        let grown = AGAIN.saturating_mul(2_u32.saturating_pow(times.min(16))).min(AGAIN_AT_MOST);
+        let grown = AGAIN.saturating_mul(2_u32.saturating_pow(times.min(16))).min(BACKOFF_AT_MOST);
         let trouble = Trouble { source: ONLY.to_owned(), reason, message };
         self.failed =
             Some(Failed { of, times: times.saturating_add(1), again: now + wait.unwrap_or(grown), trouble });

@@ -30,11 +30,17 @@ pub(crate) struct Troubles(Vec<Ongoing>);
 /// What the pass itself tells in its log, when it happens, and the report in lines of its own.
 const TOLD: [&str; 3] = ["refused", "halted", "reverted"];
 
+/// Does the report say in lines of its own what has this reason?
+#[must_use]
+pub fn is_told_elsewhere(reason: &str) -> bool {
+    TOLD.contains(&reason)
+}
+
 impl Ongoing {
     /// Does the report say the same elsewhere?
     #[must_use]
     pub fn is_told_elsewhere(&self) -> bool {
-        TOLD.contains(&self.reason)
+        is_told_elsewhere(self.reason)
     }
 }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A refusal stands until somebody changes rights: asked again so often.
+pub const REFUSED: Duration = Duration::from_secs(60 * 60);
 /// Longest wait after failures that may pass by themselves.
-const BACKOFF_AT_MOST: Duration = Duration::from_secs(15 * 60);
+pub const BACKOFF_AT_MOST: Duration = Duration::from_secs(15 * 60);
 
 /// Something to send, newest wins.
 #[derive(Debug)]

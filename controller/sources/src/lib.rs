@@ -40,6 +40,7 @@ mod webhook;
 
 pub use access::{Access, Credentials, SecretText};
 pub use any::{AnySource, OneSource, Proposal};
+pub use batch::{BACKOFF_AT_MOST, REFUSED};
 pub use directory::{Directory, read_paths};
 pub use error::SourceError;
 pub use forge::{ForgeConfig, ForgeError, ForgeKind, Outcome, Phase};

@@ -31,7 +31,7 @@ pub enum KeyError {
     )]
     None,
     /// A file is there, or should be.
-    #[error("the age keys in {} cannot be read", path.display())]
+    #[error("the age keys in {} cannot be read; the file has to be there, and the agent's user must be allowed to read it", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum KeyError {
         source: io::Error,
     },
     /// A text that holds no key.
-    #[error("{place} holds no age key (AGE-SECRET-KEY-1…)")]
+    #[error("{place} holds no age key (AGE-SECRET-KEY-1…); make one with `age-keygen -o FILE`")]
     Empty {
         /// File or variable.
         place: String,

@@ -6,6 +6,15 @@ use std::{path::PathBuf, time::Duration};
 use clap::ValueEnum;
 use hemline_model::secret::Secret;
 
+/// How often a Git repository is looked at, unless somebody says otherwise.
+pub(crate) const INTERVAL: &str = "15s";
+/// Where status goes.
+pub(crate) const STATUS_BRANCH: &str = "hemline/status";
+/// Shortest time between two commits of status.
+pub(crate) const STATUS_EVERY: &str = "30s";
+/// What forges call this controller.
+pub(crate) const CONTEXT: &str = "hemline";
+
 /// The source of `hem up`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SourceFlags {
@@ -24,7 +33,7 @@ pub(crate) struct SourceFlags {
     #[arg(long, default_value = "", value_name = "FOLDER")]
     pub(crate) folder: String,
     /// How often a Git repository is looked at.
-    #[arg(long, default_value = "15s", value_parser = super::seconds, value_name = "DURATION")]
+    #[arg(long, default_value = INTERVAL, value_parser = super::seconds, value_name = "DURATION")]
     pub(crate) interval: Duration,
     #[command(flatten)]
     pub(crate) git: GitFlags,
@@ -64,10 +73,10 @@ pub(crate) struct GitFlags {
     #[arg(long, env = "HEM_GPG_KEYS", value_delimiter = ',', value_name = "FILE,…")]
     pub(crate) gpg_keys: Vec<PathBuf>,
     /// Branch of the repository that status is written to, or `off`.
-    #[arg(long, env = "HEM_STATUS_BRANCH", default_value = "hemline/status", value_name = "NAME|off")]
+    #[arg(long, env = "HEM_STATUS_BRANCH", default_value = STATUS_BRANCH, value_name = "NAME|off")]
     pub(crate) status_branch: String,
     /// Shortest time between two commits of status.
-    #[arg(long, default_value = "30s", value_parser = super::seconds, value_name = "DURATION")]
+    #[arg(long, default_value = STATUS_EVERY, value_parser = super::seconds, value_name = "DURATION")]
     pub(crate) status_every: Duration,
     /// File with a token of its own for the status branch; without it the one that reads. HEM_STATUS_TOKEN gives it itself.
     #[arg(long, env = "HEM_STATUS_TOKEN_FILE", value_name = "FILE")]
@@ -94,7 +103,7 @@ pub(crate) struct ForgeFlags {
     #[arg(long, env = "HEM_FORGE_API", value_name = "URL")]
     pub(crate) forge_api: Option<String>,
     /// Name of this controller in commit statuses and comments; two on one repository need two names.
-    #[arg(long, env = "HEM_FORGE_CONTEXT", default_value = "hemline", value_name = "NAME")]
+    #[arg(long, env = "HEM_FORGE_CONTEXT", default_value = CONTEXT, value_name = "NAME")]
     pub(crate) forge_context: String,
     /// Page that commit statuses lead to.
     #[arg(long, env = "HEM_FORGE_TARGET_URL", value_name = "URL")]

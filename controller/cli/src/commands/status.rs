@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use hemline_api::StatusDocument;
 use hemline_plan::drift::DriftCounts;
+use hemline_reconcile::is_told_elsewhere;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -79,8 +80,7 @@ fn as_text(status: &StatusDocument) -> String {
     }
     for trouble in list(controller, "trouble") {
         let reason = output::cell(trouble.get("reason"));
-        // These have lines of their own.
-        if !matches!(reason.as_str(), "refused" | "halted" | "reverted") {
+        if !is_told_elsewhere(&reason) {
             let (source, what) = (output::cell(trouble.get("source")), output::cell(trouble.get("message")));
             line(&mut text, "trouble", &format!("{what} ({source}, {reason}, since {})", since(trouble)));
         }

@@ -192,7 +192,7 @@ fn named<'a, T, D>(
     all
 }
 
-/// Judges the meaning of each document alone, on all cores. The order stays.
+/// Judges what each document says, of others too where that was not done when it was read, on all cores. The order stays.
 fn judged<T: Send, D: Moved + Send + Sync>(
     named: Vec<Named<'_, T, D>>,
     findings: &mut Vec<Finding>,

@@ -260,7 +260,7 @@ struct Turn {
     now: Timestamp,
 }
 
-/// Each difference once. Agents count in whole seconds: of several of one second the last one counts.
+/// Each difference once. Of several that an agent tells with one time the last one counts.
 fn distinct(found: &[Found]) -> Vec<&Found> {
     let key = |found: &Found| (found.device.clone(), found.kind, found.path.clone(), found.since);
     let last: BTreeMap<_, usize> =

@@ -332,6 +332,41 @@ fn from_one_to_two<'a>(
     }
 }
 
+/// A fleet on its way from one revision to the next; every device is connected and has the first.
+struct Going {
+    names: [Revision; 2],
+    before: (Fleet, Resolution),
+    after: (Fleet, Resolution),
+    observed: hemline_plan::Observed,
+    others: BTreeMap<Revision, Resolution>,
+}
+
+impl Going {
+    fn new(devices: usize, spec: &Value) -> Self {
+        let resolved = |image| {
+            let fleet = documents(devices, image, Some(spec), None);
+            let resolution = resolve(&fleet, &Facts::default());
+            (fleet, resolution)
+        };
+        let (before, after) = (resolved(1), resolved(2));
+        let mut observed = hemline_plan::Observed::after(&before.1);
+        for device in observed.devices.values_mut() {
+            device.connected = true;
+            device.modules.get_mut(&ModuleId::edge_agent()).unwrap().connected = true;
+        }
+        let names = [revision("1111111"), revision("2222222")];
+        Self { names, before, after, observed, others: BTreeMap::new() }
+    }
+
+    fn revisions(&self) -> hemline_plan::rollout::Revisions<'_> {
+        fn side((fleet, resolution): &(Fleet, Resolution)) -> hemline_plan::Side<'_> {
+            hemline_plan::Side { fleet, resolution }
+        }
+        let [one, two] = &self.names;
+        from_one_to_two((one, side(&self.before)), (two, side(&self.after)), &self.others)
+    }
+}
+
 fn documents_of(devices: usize, image: u32, rollout: &Value) -> Fleet {
     documents(devices, image, Some(rollout), None)
 }
@@ -341,20 +376,11 @@ fn orders_do_what_they_say() {
     use hemline_plan::rollout::Command;
     let spec =
         json!({"waves": [{"count": 1}, {"percent": 100}], "approve": "each-wave", "healthyFor": "10s"});
-    let (before, after) = (documents(4, 1, Some(&spec), None), documents(4, 2, Some(&spec), None));
-    let (one, two) = (revision("1111111"), revision("2222222"));
-    let (was, is) = (resolve(&before, &Facts::default()), resolve(&after, &Facts::default()));
-    let mut observed = hemline_plan::Observed::after(&was);
-    for device in observed.devices.values_mut() {
-        device.connected = true;
-        device.modules.get_mut(&ModuleId::edge_agent()).unwrap().connected = true;
-    }
-    let none = BTreeMap::new();
-    let side = |fleet, resolution| hemline_plan::Side { fleet, resolution };
-    let revisions = from_one_to_two((&one, side(&before, &was)), (&two, side(&after, &is)), &none);
+    let going = Going::new(4, &spec);
+    let (revisions, observed, after) = (going.revisions(), &going.observed, &going.after.0);
     let specs = |name: &DocumentName| after.deployments.get(name)?.spec.rollout.clone();
     let say = |ledger: &Ledger, command| ledger.command(command, Some("vision"), "ann", &specs, start());
-    let turn = |ledger: &Ledger| ledger.turn(&revisions, &observed, start()).ledger;
+    let turn = |ledger: &Ledger| ledger.turn(&revisions, observed, start()).ledger;
     let waits = turn(&Ledger::default());
     let phase = |ledger: &Ledger| ledger.rollouts["vision"].state.word();
     assert_eq!(phase(&waits), "waiting");
@@ -376,10 +402,10 @@ fn orders_do_what_they_say() {
     assert!(say(&halted, Command::Resume).is_err());
 
     let (back, _) = say(&going, Command::Revert).unwrap();
-    let turned = back.turn(&revisions, &observed, start());
+    let turned = back.turn(&revisions, observed, start());
     assert!(turned.goes_back && turned.ledger.quarantined("two").is_some());
     assert!(
-        plan(&turned.desired, turned.said.as_ref(), Some(&observed)).is_empty(),
+        plan(&turned.desired, turned.said.as_ref(), Some(observed)).is_empty(),
         "nothing had reached the hub"
     );
     assert!(say(&back, Command::Pause).is_err());
@@ -395,31 +421,22 @@ fn orders_do_what_they_say() {
 #[test]
 fn a_clock_that_is_put_back_holds_nothing_up() {
     let spec = json!({"healthyFor": "10s", "deadline": "30m", "maxFailures": 1});
-    let (before, after) = (documents(4, 1, Some(&spec), None), documents(4, 2, Some(&spec), None));
-    let (one, two) = (revision("1111111"), revision("2222222"));
-    let (was, is) = (resolve(&before, &Facts::default()), resolve(&after, &Facts::default()));
-    let mut observed = hemline_plan::Observed::after(&was);
-    for device in observed.devices.values_mut() {
-        device.connected = true;
-        device.modules.get_mut(&ModuleId::edge_agent()).unwrap().connected = true;
-    }
-    let none = BTreeMap::new();
-    let side = |fleet, resolution| hemline_plan::Side { fleet, resolution };
-    let revisions = from_one_to_two((&one, side(&before, &was)), (&two, side(&after, &is)), &none);
+    let going = Going::new(4, &spec);
+    let (revisions, observed, after) = (going.revisions(), &going.observed, &going.after.0);
     let specs = |name: &DocumentName| after.deployments.get(name)?.spec.rollout.clone();
     let hours = |hours: i64| start() + jiff::SignedDuration::from_hours(hours);
 
     // A machine without a battery for its clock may believe to be anywhere until somebody tells it the time.
     for wrong in [hours(24 * 400), hours(1)] {
-        let begun = Ledger::default().turn(&revisions, &observed, wrong).ledger;
+        let begun = Ledger::default().turn(&revisions, observed, wrong).ledger;
         assert!(begun.rollouts["vision"].counts().given > 0);
-        let right = begun.turn(&revisions, &observed, start()).ledger;
+        let right = begun.turn(&revisions, observed, start()).ledger;
         let wakes = right.wakes(&specs, start()).unwrap();
         assert!(wakes <= start() + jiff::SignedDuration::from_mins(30), "{wakes}");
         // Nothing is over before its time, and nothing waits for the wrong clock.
-        let early = right.turn(&revisions, &observed, start() + jiff::SignedDuration::from_mins(29)).ledger;
+        let early = right.turn(&revisions, observed, start() + jiff::SignedDuration::from_mins(29)).ledger;
         assert!(!early.rollouts["vision"].state.is_over(), "{:?}", early.rollouts["vision"].state);
-        let late = early.turn(&revisions, &observed, wakes).ledger;
+        let late = early.turn(&revisions, observed, wakes).ledger;
         assert!(
             matches!(late.rollouts["vision"].state, State::Halted { .. }),
             "{:?}",
@@ -431,18 +448,9 @@ fn a_clock_that_is_put_back_holds_nothing_up() {
 #[test]
 fn a_clock_that_is_set_forward_costs_nobody_time() {
     let spec = json!({"healthyFor": "10s", "deadline": "30m", "maxFailures": 1});
-    let (before, after) = (documents(4, 1, Some(&spec), None), documents(4, 2, Some(&spec), None));
-    let (one, two) = (revision("1111111"), revision("2222222"));
-    let (was, is) = (resolve(&before, &Facts::default()), resolve(&after, &Facts::default()));
-    let mut observed = hemline_plan::Observed::after(&was);
-    for device in observed.devices.values_mut() {
-        device.connected = true;
-        device.modules.get_mut(&ModuleId::edge_agent()).unwrap().connected = true;
-    }
-    let none = BTreeMap::new();
-    let side = |fleet, resolution| hemline_plan::Side { fleet, resolution };
-    let revisions = from_one_to_two((&one, side(&before, &was)), (&two, side(&after, &is)), &none);
-    let turn = |ledger: &Ledger, at: Timestamp| ledger.turn(&revisions, &observed, at).ledger;
+    let going = Going::new(4, &spec);
+    let (revisions, observed) = (going.revisions(), &going.observed);
+    let turn = |ledger: &Ledger, at: Timestamp| ledger.turn(&revisions, observed, at).ledger;
     // Started in 1970 by its clock; after five minutes somebody tells it the time.
     let begun = turn(&Ledger::default(), Timestamp::UNIX_EPOCH);
     let five = jiff::SignedDuration::from_mins(5);

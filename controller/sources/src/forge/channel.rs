@@ -1,15 +1,15 @@
 //! Two channels to a forge, statuses and comments: an outcome goes in, calls go out when it is time, nobody waits.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ForgeConfig, ForgeError, Outcome, client::Forge, outcome::Told};
-use crate::{Reason, SecretText, SourceError, Trouble, batch::Batch};
-
-/// A refusal stands until somebody changes rights: asked again so often.
-const REFUSED: Duration = Duration::from_secs(60 * 60);
+use crate::{
+    Reason, SecretText, SourceError, Trouble,
+    batch::{Batch, REFUSED},
+};
 
 /// What a channel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

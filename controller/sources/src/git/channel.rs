@@ -2,7 +2,7 @@
 //!
 //! What cannot be written is trouble until it is, and tried again later; documents are read all the same.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -14,10 +14,11 @@ use super::{
     push::Side,
     status::{Writing, Written, tidy},
 };
-use crate::{Credentials, Reason, SourceError, StatusFile, Trouble, batch::Batch, bridge::Carries};
-
-/// A refusal stands until somebody changes rights: asked again so often.
-const REFUSED: Duration = Duration::from_secs(60 * 60);
+use crate::{
+    Credentials, Reason, SourceError, StatusFile, Trouble,
+    batch::{Batch, REFUSED},
+    bridge::Carries,
+};
 
 type Files = Arc<Vec<StatusFile>>;
 

@@ -9,6 +9,11 @@ use super::{
     sshd::keygen,
 };
 
+fn ssh_keys_are_here() -> bool {
+    let here = Command::new("ssh-keygen").arg("-?").output().is_ok();
+    git_is_here() && hemline_testkit::require("ssh-keygen", here, "apt-get install openssh-client")
+}
+
 async fn read(repository: &Repository, signers: Signers) -> Snapshot {
     let mirrors = tempfile::tempdir().unwrap();
     let config = GitConfig {
@@ -27,8 +32,7 @@ fn assert_refused(snapshot: &Snapshot, why: &str) {
 
 #[tokio::test]
 async fn commits_signed_with_ssh_keys() {
-    let here = Command::new("ssh-keygen").arg("-?").output().is_ok();
-    if !git_is_here() || !hemline_testkit::require("ssh-keygen", here, "apt-get install openssh-client") {
+    if !ssh_keys_are_here() {
         return;
     }
     let repository = Repository::new();
@@ -83,8 +87,7 @@ async fn commits_signed_with_ssh_keys() {
 
 #[tokio::test]
 async fn a_signed_tag_answers_for_its_commit() {
-    let here = Command::new("ssh-keygen").arg("-?").output().is_ok();
-    if !git_is_here() || !hemline_testkit::require("ssh-keygen", here, "apt-get install openssh-client") {
+    if !ssh_keys_are_here() {
         return;
     }
     let repository = Repository::new();

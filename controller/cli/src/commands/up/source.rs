@@ -9,8 +9,8 @@ use std::{
 use hemline_api::SourceHooks;
 use hemline_model::secret::Secret;
 use hemline_sources::{
-    Access, AnySource, Credentials, Directory, ForgeConfig, ForgeKind, Git, GitConfig, OneSource, SecretText,
-    Several, Signers, StatusBranch,
+    Access, AnySource, Credentials, Directory, ForgeConfig, ForgeKind, Git, GitConfig, ONLY, OneSource,
+    SecretText, Several, Signers, StatusBranch,
 };
 
 use super::sources;
@@ -19,9 +19,6 @@ use crate::{
     data_dir::DataDir,
     error::CommandError,
 };
-
-/// The name of the one source in paths of the API.
-pub(super) const NAME: &str = "default";
 
 /// Opens the source, or all of them.
 pub(super) fn open(flags: &SourceFlags, data_dir: &DataDir) -> Result<AnySource, CommandError> {
@@ -45,7 +42,7 @@ pub(super) fn open(flags: &SourceFlags, data_dir: &DataDir) -> Result<AnySource,
 /// The sources of a file, or the one that was typed.
 fn listed(flags: &SourceFlags) -> Result<Vec<(String, Cow<'_, SourceFlags>)>, CommandError> {
     if !sources::is_one(&flags.source) {
-        return Ok(vec![(NAME.to_owned(), Cow::Borrowed(flags))]);
+        return Ok(vec![(ONLY.to_owned(), Cow::Borrowed(flags))]);
     }
     let read = sources::read(Path::new(&flags.source))?;
     Ok(read.into_iter().map(|(name, flags)| (name, Cow::Owned(flags))).collect())

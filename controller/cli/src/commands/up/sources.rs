@@ -7,14 +7,14 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use hemline_model::secret::Secret;
+use clap::ValueEnum as _;
+use hemline_model::secret::{Secret, in_variable};
 use serde::Deserialize;
 
 use crate::{
-    args::{Forge, ForgeFlags, GitFlags, SourceFlags},
+    args::{CONTEXT, Forge, ForgeFlags, GitFlags, INTERVAL, STATUS_BRANCH, STATUS_EVERY, SourceFlags},
     error::CommandError,
 };
 
@@ -112,24 +112,12 @@ fn flags(
         return Err("it has no location".to_owned());
     }
     let here = |path: Option<PathBuf>| path.map(|path| beside.join(path));
-    let secret = |word: &str| {
-        let name: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-            .collect();
-        variable(&format!("HEM_SOURCE_{name}_{word}")).map(Secret::new)
-    };
-    let span = |text: Option<String>, otherwise: u64| match text {
-        Some(text) => crate::args::seconds(&text),
-        None => Ok(Duration::from_secs(otherwise)),
-    };
-    let forge = match table.forge.as_deref() {
-        None => None,
-        Some("github") => Some(Forge::Github),
-        Some("gitlab") => Some(Forge::Gitlab),
-        Some("gitea") => Some(Forge::Gitea),
-        Some(other) => return Err(format!("forge {other:?} is not known; use github, gitlab or gitea")),
-    };
+    let secret = |word: &str| variable(&format!("HEM_SOURCE_{}_{word}", in_variable(name))).map(Secret::new);
+    let span =
+        |text: Option<String>, otherwise: &str| crate::args::seconds(text.as_deref().unwrap_or(otherwise));
+    let unknown = |text: &str| format!("forge {text:?} is not known; use github, gitlab or gitea");
+    let forge = table.forge.as_deref().map(|text| Forge::from_str(text, false).map_err(|_| unknown(text)));
+    let forge = forge.transpose()?;
     let is_path = !table.location.contains("://") && !table.location.contains('@');
     let source = if is_path { beside.join(&table.location).display().to_string() } else { table.location };
     Ok(SourceFlags {
@@ -137,7 +125,7 @@ fn flags(
         also: Vec::new(),
         branch: table.reference,
         folder: table.folder,
-        interval: span(table.interval, 15)?,
+        interval: span(table.interval, INTERVAL)?,
         git: GitFlags {
             git_token: secret("TOKEN"),
             git_token_file: here(table.token_file),
@@ -148,8 +136,8 @@ fn flags(
             git_known_hosts: here(table.known_hosts),
             allowed_signers: here(table.allowed_signers),
             gpg_keys: table.gpg_keys.into_iter().map(|path| beside.join(path)).collect(),
-            status_branch: table.status_branch.unwrap_or_else(|| "hemline/status".to_owned()),
-            status_every: span(table.status_every, 30)?,
+            status_branch: table.status_branch.unwrap_or_else(|| STATUS_BRANCH.to_owned()),
+            status_every: span(table.status_every, STATUS_EVERY)?,
             status_token: secret("STATUS_TOKEN"),
             status_token_file: here(table.status_token_file),
             webhook_secret: secret("WEBHOOK_SECRET"),
@@ -158,7 +146,7 @@ fn flags(
         forge: ForgeFlags {
             forge,
             forge_api: table.forge_api,
-            forge_context: table.forge_context.unwrap_or_else(|| "hemline".to_owned()),
+            forge_context: table.forge_context.unwrap_or_else(|| CONTEXT.to_owned()),
             forge_target_url: table.forge_target_url,
             forge_status_token: secret("FORGE_STATUS_TOKEN"),
             forge_status_token_file: here(table.forge_status_token_file),
@@ -172,6 +160,8 @@ fn flags(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<(String, SourceFlags)>, String> {
