@@ -197,7 +197,7 @@ impl Gate<'_> {
             | ServiceRequest::Query { .. }
             | ServiceRequest::Statistics
             | ServiceRequest::GetPolicy(_)
-            | ServiceRequest::Snapshot
+            | ServiceRequest::Changes { .. }
             | ServiceRequest::Authorize(_) => false,
         }
     }
@@ -259,7 +259,9 @@ fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
         | ServiceRequest::InvokeMethod { client, .. } => under("twins", client),
         ServiceRequest::Query { .. } => vec!["devices", "query"],
         ServiceRequest::Statistics => vec!["statistics"],
-        ServiceRequest::GetPolicy(_) | ServiceRequest::Snapshot | ServiceRequest::Authorize(_) => Vec::new(),
+        ServiceRequest::GetPolicy(_) | ServiceRequest::Changes { .. } | ServiceRequest::Authorize(_) => {
+            Vec::new()
+        }
     }
 }
 
@@ -280,9 +282,8 @@ fn need(operation: &ServiceRequest) -> Need {
         | ServiceRequest::InvokeMethod { .. } => Need::All(&[ServiceConnect]),
         ServiceRequest::Statistics => Need::Any(&[RegistryRead, ServiceConnect]),
         ServiceRequest::GetPolicy(_) => Need::All(&[RegistryWrite, ServiceConnect, DeviceConnect]),
-        // It holds every key: nobody from outside, whatever the token.
         // No policy is enough: the answer holds the keys of everybody.
-        ServiceRequest::Snapshot => Need::Any(&[]),
+        ServiceRequest::Changes { .. } => Need::Any(&[]),
         ServiceRequest::Authorize(permission) => Need::All(match permission {
             RegistryRead => &[RegistryRead],
             RegistryWrite => &[RegistryWrite],

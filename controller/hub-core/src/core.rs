@@ -11,7 +11,10 @@ mod requests;
 mod tick;
 mod twins;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use jiff::Timestamp;
@@ -19,6 +22,7 @@ use jiff::Timestamp;
 use crate::{
     authenticate::Gate,
     call::Calls,
+    changes::Changes,
     counters::Counters,
     effect::{Effect, Refusal},
     event::{ConnectionId, Entropy, Event},
@@ -47,7 +51,7 @@ pub struct Core {
     config: CoreConfig,
     phase: Phase,
     registry: Registry,
-    twins: BTreeMap<ClientId, TwinRecord>,
+    twins: BTreeMap<ClientId, Arc<TwinRecord>>,
     sessions: BTreeMap<ClientId, Session>,
     connections: BTreeMap<ConnectionId, ClientId>,
     /// When each connection's token, grace included, runs out.
@@ -56,6 +60,7 @@ pub struct Core {
     queues: Queues,
     calls: Calls,
     events: EventLog,
+    changes: Changes,
     last_sequence: u64,
     counters: Counters,
 }
@@ -87,9 +92,11 @@ impl Core {
             queues: Queues::default(),
             calls: Calls::default(),
             events,
+            changes: Changes::default(),
             last_sequence,
             counters: Counters::default(),
         };
+        core.registry.devices().for_each(|device| core.changes.note(&device.identity.client.device));
         for (message, entries) in waiting {
             core.last_sequence = core.last_sequence.max(message.sequence.0);
             for entry in entries {
@@ -128,6 +135,7 @@ impl Core {
             Phase::Running => self.dispatch(event, now, &mut out),
             Phase::Stopped => turn_away(event, &mut out),
         }
+        self.changes.follow(&out);
         self.refresh_gauges();
         out
     }
@@ -205,9 +213,9 @@ impl Core {
             let Some(twin) = self.twins.get(&ClientId::module(id.clone(), ModuleId::edge_hub())) else {
                 continue;
             };
-            let table = RouteTable::compile(id, &twin.desired.properties, twin.desired.version)
+            let table = RouteTable::compile(id, &twin.desired.properties.open(), twin.desired.version)
                 .ok()
-                .or_else(|| reported_in_force(id, &twin.reported.properties));
+                .or_else(|| reported_in_force(id, &twin.reported.properties.open()));
             if let Some(table) = table {
                 self.routes.insert(id.clone(), table);
             }

@@ -9,6 +9,7 @@
 
 mod authenticate;
 mod call;
+mod changes;
 mod clock;
 pub mod core;
 pub mod counters;

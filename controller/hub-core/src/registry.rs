@@ -27,8 +27,8 @@ pub(crate) struct Registry {
 /// A device with its modules.
 #[derive(Debug)]
 pub(crate) struct Device {
-    pub(crate) identity: Identity,
-    pub(crate) modules: BTreeMap<ModuleId, Identity>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) modules: BTreeMap<ModuleId, Arc<Identity>>,
 }
 
 /// What a write finds and may do.
@@ -93,7 +93,7 @@ impl Registry {
         let device = self.devices.get(&client.device)?;
         match &client.module {
             None => Some(&device.identity),
-            Some(module) => device.modules.get(module),
+            Some(module) => device.modules.get(module).map(Arc::as_ref),
         }
     }
 
@@ -106,7 +106,8 @@ impl Registry {
         match &client.module {
             None => Ok(&device.identity),
             Some(module) => {
-                device.modules.get(module).ok_or_else(|| ServiceError::ModuleNotFound(client.clone()))
+                let module = device.modules.get(module).map(Arc::as_ref);
+                module.ok_or_else(|| ServiceError::ModuleNotFound(client.clone()))
             }
         }
     }
@@ -160,6 +161,7 @@ impl Registry {
 
     /// Inserts or replaces an identity.
     pub(crate) fn put(&mut self, identity: Identity) {
+        let identity = Arc::new(identity);
         match &identity.client.module {
             None => match self.devices.get_mut(&identity.client.device) {
                 Some(device) => device.identity = identity,
@@ -170,7 +172,7 @@ impl Registry {
             },
             Some(module) => {
                 if let Some(device) = self.devices.get_mut(&identity.client.device) {
-                    device.modules.insert(module.clone(), identity);
+                    device.modules.insert(module.clone(), Arc::clone(&identity));
                 }
             }
         }
@@ -182,7 +184,7 @@ impl Registry {
             None => {
                 let modules =
                     self.devices.remove(&client.device).map(|device| device.modules).unwrap_or_default();
-                modules.into_values().map(|module| module.client).chain([client.clone()]).collect()
+                modules.values().map(|module| module.client.clone()).chain([client.clone()]).collect()
             }
             Some(module) => {
                 if let Some(device) = self.devices.get_mut(&client.device) {

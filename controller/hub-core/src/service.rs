@@ -1,10 +1,15 @@
 //! What the service side asks and gets: the operations behind the IoT Hub REST API (reference service-api §4).
 
+use std::sync::Arc;
+
 use hemline_model::id::{ClientId, DeviceId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::effect::AuthFailure;
+use crate::{
+    effect::AuthFailure,
+    write::{Identity, TwinRecord},
+};
 
 /// How an identity proves who it is. Keys print as `***`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,8 +172,12 @@ pub enum ServiceRequest {
     Statistics,
     /// Keys of a policy; only for `Caller::Internal` and RegistryWrite + ServiceConnect + DeviceConnect.
     GetPolicy(String),
-    /// The whole registry with its twins, in one consistent look. Only for `Caller::Internal`: it holds keys.
-    Snapshot,
+    /// The devices that changed, with modules and twins, in the order of their last changes. Only for `Caller::Internal`: it
+    /// holds keys.
+    Changes {
+        /// `upto` of the answer before; 0 for all devices.
+        since: u64,
+    },
     /// Only asks whether the caller may do this; answered by `Done`.
     Authorize(crate::write::Permission),
 }
@@ -217,23 +226,45 @@ pub enum ServiceReply {
         /// Devices with a connection of their own or of a module.
         connected: u64,
     },
-    /// Answer to `Snapshot`.
-    Snapshot(Box<RegistrySnapshot>),
+    /// Answer to `Changes`.
+    Changes(RegistryChanges),
     /// A policy with its keys.
     Policy(crate::write::Policy),
     /// Nothing to say.
     Done,
 }
 
-/// Everything that the registry holds at one moment.
+/// What changed in the registry since an earlier look. Numbers of changes begin anew with every start of the hub.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct RegistrySnapshot {
-    /// All identities, devices before their modules.
-    pub identities: Vec<crate::write::Identity>,
-    /// Their twins.
-    pub twins: Vec<crate::write::TwinRecord>,
-    /// Clients that hold a connection.
-    pub connected: Vec<ClientId>,
+pub struct RegistryChanges {
+    /// Where the next look begins.
+    pub upto: u64,
+    /// Nothing of earlier looks holds any more: this begins from an empty registry.
+    pub anew: bool,
+    /// There is more, to be asked for at once.
+    pub more: bool,
+    /// The devices as they are now; `None`: it does not exist.
+    pub devices: Vec<(DeviceId, Option<SeenDevice>)>,
+}
+
+/// A device with its modules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenDevice {
+    /// The device itself.
+    pub device: SeenClient,
+    /// In the order of their ids.
+    pub modules: Vec<SeenClient>,
+}
+
+/// A device or module as the hub has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenClient {
+    /// With its keys, which print as `***`.
+    pub identity: Arc<Identity>,
+    /// Has it a connection of its own?
+    pub connected: bool,
+    /// As it was then; shared with the hub, like the identity.
+    pub twin: Arc<TwinRecord>,
 }
 
 /// Why an operation was refused. Each has one code of reference service-api §3.3.

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use hemline_model::{
+    Packed,
     id::ClientId,
     twin::{self, Metadata, Which, limits},
 };
@@ -25,15 +26,15 @@ pub(crate) struct Refused {
 /// A twin as it is when its identity is made.
 pub(crate) fn fresh(client: ClientId, now: Timestamp, etag: u64) -> TwinRecord {
     let collection = |version| Collection {
-        properties: Section::new(),
+        properties: Packed::default(),
         version: 1,
-        metadata: Value::Object(Metadata::new(now, version).as_map().clone()),
+        metadata: Packed::of(Metadata::new(now, version).as_map()),
     };
     TwinRecord {
         client,
         version: 2, // what Azure shows of a twin that nobody has touched (reference service-api §6)
         etag,
-        tags: Section::new(),
+        tags: Packed::default(),
         desired: collection(Some(1)),
         reported: collection(None),
         model_id: String::new(),
@@ -43,8 +44,8 @@ pub(crate) fn fresh(client: ClientId, now: Timestamp, etag: u64) -> TwinRecord {
 /// A client reports properties. On refusal nothing has changed.
 pub(crate) fn report(record: &mut TwinRecord, mut patch: Section, now: Timestamp) -> Result<(), Refused> {
     strip(&mut patch);
-    let merged = merged(&record.reported.properties, &patch, Which::Reported)?;
-    record.reported.properties = merged;
+    let merged = merged(record.reported.properties.open(), &patch, Which::Reported)?;
+    record.reported.properties = Packed::of(&merged);
     record.reported.version += 1;
     touch(&mut record.reported.metadata, &patch, now, None);
     record.version += 1;
@@ -65,19 +66,20 @@ pub(crate) fn patch(
         (!section.is_empty()).then_some(section)
     };
     let (tags, desired) = (named(tags), named(desired));
-    let new_tags = tags.as_ref().map(|tags| merged(&record.tags, tags, Which::Tags)).transpose()?;
-    let properties = &record.desired.properties;
-    let new_desired = desired.as_ref().map(|patch| merged(properties, patch, Which::Desired)).transpose()?;
+    let new_tags = tags.as_ref().map(|tags| merged(record.tags.open(), tags, Which::Tags)).transpose()?;
+    let properties = || record.desired.properties.open();
+    let new_desired =
+        desired.as_ref().map(|patch| merged(properties(), patch, Which::Desired)).transpose()?;
     if new_tags.is_none() && new_desired.is_none() {
         return Ok(None);
     }
     record.version += 1;
     record.etag += 1;
     if let Some(tags) = new_tags {
-        record.tags = tags;
+        record.tags = Packed::of(&tags);
     }
     if let (Some(properties), Some(patch)) = (new_desired, &desired) {
-        record.desired.properties = properties;
+        record.desired.properties = Packed::of(&properties);
         record.desired.version += 1;
         touch(&mut record.desired.metadata, patch, now, Some(record.desired.version));
     }
@@ -94,24 +96,23 @@ pub(crate) fn replace(
 ) -> Result<Section, Refused> {
     strip(&mut tags);
     strip(&mut desired);
-    let empty = Section::new();
-    let tags = merged(&empty, &tags, Which::Tags)?;
-    let desired = merged(&empty, &desired, Which::Desired)?;
-    let difference = twin::diff(&record.desired.properties, &desired);
+    let tags = merged(Section::new(), &tags, Which::Tags)?;
+    let desired = merged(Section::new(), &desired, Which::Desired)?;
+    let difference = twin::diff(&record.desired.properties.open(), &desired);
     record.version += 1;
     record.etag += 1;
-    record.tags = tags;
+    record.tags = Packed::of(&tags);
     record.desired.version += 1;
     let metadata = Metadata::of(&desired, now, Some(record.desired.version));
-    record.desired.metadata = Value::Object(metadata.as_map().clone());
-    record.desired.properties = desired;
+    record.desired.metadata = Packed::of(metadata.as_map());
+    record.desired.properties = Packed::of(&desired);
     Ok(difference)
 }
 
 /// What a client gets for a GET: both collections with their versions, nothing else.
 pub(crate) fn for_client(record: &TwinRecord) -> Bytes {
     let collection = |collection: &Collection| {
-        let mut section = collection.properties.clone();
+        let mut section = collection.properties.open();
         section.insert("$version".to_owned(), collection.version.into());
         section
     };
@@ -134,8 +135,7 @@ fn strip(section: &mut Section) {
     section.remove("$metadata");
 }
 
-fn merged(current: &Section, patch: &Section, which: Which) -> Result<Section, Refused> {
-    let mut merged = current.clone();
+fn merged(mut merged: Section, patch: &Section, which: Which) -> Result<Section, Refused> {
     twin::merge(&mut merged, patch);
     limits::check(&merged, which).map_err(|limit| Refused {
         section: match which {
@@ -149,9 +149,8 @@ fn merged(current: &Section, patch: &Section, which: Which) -> Result<Section, R
     Ok(merged)
 }
 
-fn touch(metadata: &mut Value, patch: &Section, now: Timestamp, version: Option<u64>) {
-    // A tree that cannot be read can only come from a damaged store; it starts afresh.
-    let mut tree: Metadata = serde_json::from_value(metadata.take()).unwrap_or_default();
+fn touch(metadata: &mut Packed, patch: &Section, now: Timestamp, version: Option<u64>) {
+    let mut tree = Metadata::from(metadata.open());
     tree.touch(patch, now, version);
-    *metadata = Value::Object(tree.as_map().clone());
+    *metadata = Packed::of(tree.as_map());
 }

@@ -93,7 +93,7 @@ pub(crate) fn twin(
     put("modelId", json!(record.model_id));
     put("version", json!(record.version));
     if !record.tags.is_empty() {
-        put("tags", Value::Object(record.tags.clone()));
+        put("tags", Value::Object(record.tags.open()));
     }
     put(
         "properties",
@@ -108,8 +108,8 @@ pub(crate) fn twin(
 }
 
 fn collection(collection: &Collection) -> Value {
-    let mut section = collection.properties.clone();
-    section.insert("$metadata".to_owned(), collection.metadata.clone());
+    let mut section = collection.properties.open();
+    section.insert("$metadata".to_owned(), Value::Object(collection.metadata.open()));
     section.insert("$version".to_owned(), collection.version.into());
     Value::Object(section)
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use hemline_model::id::{ClientId, DeviceId};
+use hemline_model::{
+    Packed,
+    id::{ClientId, DeviceId},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use crate::{
     event::Grant,
@@ -21,7 +23,7 @@ pub enum Write {
     /// Remove an identity with its twin, session and queue; a device takes its modules along.
     DeleteIdentity(ClientId),
     /// Insert or replace a twin.
-    PutTwin(TwinRecord),
+    PutTwin(Arc<TwinRecord>),
     /// Insert or replace a session.
     PutSession(SessionRecord),
     /// Forget a session.
@@ -78,7 +80,7 @@ pub struct Identity {
     pub managed_by: Option<String>,
 }
 
-/// A twin as kept. Metadata trees mirror the properties.
+/// A twin as kept: in a hub of many devices most twins are not looked at for a long time. Metadata trees mirror the properties.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TwinRecord {
     /// Whose.
@@ -88,7 +90,7 @@ pub struct TwinRecord {
     /// Counter behind the twin etag: tags and desired.
     pub etag: u64,
     /// Service side only.
-    pub tags: Map<String, Value>,
+    pub tags: Packed,
     /// Written by the service.
     pub desired: Collection,
     /// Written by the client.
@@ -101,11 +103,11 @@ pub struct TwinRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Collection {
     /// The properties without `$version` and `$metadata`.
-    pub properties: Map<String, Value>,
+    pub properties: Packed,
     /// Starts at 1, +1 per accepted patch.
     pub version: u64,
     /// The `$metadata` tree.
-    pub metadata: Value,
+    pub metadata: Packed,
 }
 
 /// What a client is subscribed to. Survives everything but a clean session and deletion.
@@ -158,7 +160,7 @@ pub struct Restored {
     /// All identities, devices before their modules.
     pub identities: Vec<Identity>,
     /// All twins.
-    pub twins: Vec<TwinRecord>,
+    pub twins: Vec<Arc<TwinRecord>>,
     /// All sessions.
     pub sessions: Vec<SessionRecord>,
     /// All policies.

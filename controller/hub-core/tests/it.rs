@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod access;
+    mod changes;
     mod disk;
     mod identities;
     mod methods;

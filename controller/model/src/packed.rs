@@ -1,13 +1,18 @@
-//! Objects that are kept but seldom looked at: createOptions and desired properties of a fleet's modules.
+//! Objects that are kept but seldom looked at: createOptions and desired properties of a fleet's modules, the twins of a hub.
 //!
 //! A JSON object of three members takes two kilobytes as a map and sixty bytes as text. Not for what is read more often than
 //! it is made.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde_json::value::RawValue;
+
 use crate::document::Object;
 
-/// An object as its JSON text. Two are equal when the objects are.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Packed(Box<str>);
+/// An object as its JSON text. Two are equal when the objects are. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Packed(Arc<str>);
 
 impl Packed {
     /// Packs an object.
@@ -22,6 +27,39 @@ impl Packed {
     #[must_use]
     pub fn open(&self) -> Object {
         serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl Packed {
+    /// Has the object no member?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        &*self.0 == "{}"
+    }
+}
+
+impl Default for Packed {
+    fn default() -> Self {
+        Self("{}".into())
+    }
+}
+
+/// As the object, in JSON without making its members.
+impl Serialize for Packed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+/// From JSON that [`Packed`] wrote: the text is kept as it stands.
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if !raw.get().starts_with('{') {
+            return Err(de::Error::custom("an object is expected"));
+        }
+        Ok(Self(raw.get().into()))
     }
 }
 
@@ -73,13 +111,28 @@ mod tests {
         assert_eq!(Packed::of(&object).open(), object);
     }
 
+    #[test]
+    fn only_objects_are_read() {
+        assert_eq!(Packed::default(), Packed::of(&Map::new()));
+        assert_eq!(serde_json::from_str::<Packed>("{}").unwrap(), Packed::default());
+        for text in ["[]", "1", "null", "{", "\"{}\""] {
+            assert!(serde_json::from_str::<Packed>(text).is_err(), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_packed_comes_out_again(
             object in prop::collection::btree_map(any::<String>(), value(), 0..5),
         ) {
             let object: Map<String, Value> = object.into_iter().collect();
-            prop_assert_eq!(Packed::of(&object).open(), object);
+            let packed = Packed::of(&object);
+            prop_assert_eq!(packed.is_empty(), object.is_empty());
+            prop_assert_eq!(packed.open(), object.clone());
+            // In a document it is the object, and comes out of it the same.
+            let text = serde_json::to_string(&packed).unwrap();
+            prop_assert_eq!(&text, &serde_json::to_string(&object).unwrap());
+            prop_assert_eq!(serde_json::from_str::<Packed>(&text).unwrap(), packed);
         }
     }
 }

@@ -14,7 +14,10 @@ mod routing;
 pub(crate) mod target;
 mod tree;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hemline_model::{
     DeploymentDoc, DeviceDoc, Finding, Fleet, Position, Severity,
@@ -58,6 +61,15 @@ pub struct Resolution {
     pub findings: Vec<Finding>,
     /// The configs that devices have, in order of the names of their deployments.
     merged: Vec<Arc<MergedConfig>>,
+}
+
+impl Resolution {
+    /// What some devices should be, without what was found and counted across all of them.
+    #[must_use]
+    pub fn only(&self, devices: &BTreeSet<DeviceId>) -> Self {
+        let of = |id: &DeviceId| Some((id.clone(), self.devices.get(id)?.clone()));
+        Self { devices: devices.iter().filter_map(of).collect(), ..Self::default() }
+    }
 }
 
 /// What one device should be.

@@ -14,12 +14,11 @@ use serde_json::Value;
 
 use crate::{
     load::load,
-    observe::{observe, owners},
+    observe::Scope,
     pass::{Reload, State, pass},
     plan::plan,
     report::PassReport,
-    resolve::{facts, resolve},
-    validate::{Attempt, Good, chain, validate},
+    validate::{Attempt, Good, validate},
 };
 
 /// Values whose time is looked up for one state: more drift than this is seen without times.
@@ -71,9 +70,9 @@ pub(crate) async fn approve(
     request: &ApplyRequest,
 ) -> Result<(ApplyReply, PassReport), ApplyError> {
     let moved = |what: String| ApplyError::Moved(vec![what]);
-    let mut observed = observe(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
+    state.picture.follow(hub).await.map_err(ApplyError::Unavailable)?;
     let running = state.good.as_ref().map_or(0, |good| good.fleet.devices.len());
-    let good = match validate(load(source).await, &facts(&observed), running) {
+    let good = match validate(load(source).await, || state.picture.facts(), running) {
         Attempt::Unreadable { error } => return Err(ApplyError::Unavailable(error)),
         Attempt::Broken { revision, findings } => {
             let first =
@@ -104,8 +103,8 @@ pub(crate) async fn approve(
             good.revision.short()
         )));
     }
-    let resolution = resolve(&good, &facts(&observed));
-    owners(hub, &mut observed, &resolution).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
+    let resolution = state.resolve_other(&good);
+    let observed = state.picture.open(&Scope::All);
     let planned = plan(&good.revision, &resolution, state.said(), &observed);
     let already = planned.is_empty() && state.in_force(&good.revision);
     if planned.work() != request.work && !already {
@@ -123,9 +122,9 @@ pub(crate) async fn approve(
 }
 
 /// What is known of the fleet now, without secrets.
-pub(crate) async fn fleet_state(hub: &HubHandle, state: &State) -> Result<FleetState, ApplyError> {
-    let observed = observe(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
-    Ok(dated(hub, written_down(state, &observed)).await)
+pub(crate) async fn fleet_state(hub: &HubHandle, state: &mut State) -> Result<FleetState, ApplyError> {
+    state.picture.follow(hub).await.map_err(ApplyError::Unavailable)?;
+    Ok(dated(hub, written_down(state)).await)
 }
 
 /// Adds since when values are not what the documents say, as the hub's own metadata has it.
@@ -149,10 +148,11 @@ pub(crate) async fn dated(hub: &HubHandle, mut fleet: FleetState) -> FleetState 
     fleet
 }
 
-/// The same from what was observed already.
-pub(crate) fn written_down(state: &State, observed: &hemline_plan::Observed) -> FleetState {
+/// The same from what was seen already.
+pub(crate) fn written_down(state: &State) -> FleetState {
+    let observed = &state.picture.open(&Scope::All);
     let reads_reported = state.good.as_ref().is_some_and(|good| good.reads_reported());
-    let waiting = state.waiting.as_ref().map(|good| resolve(good, &facts(observed)));
+    let waiting = state.waiting.as_ref().map(|good| state.resolve_other(good));
     let known = Known { observed, applied: state.said(), waiting: waiting.as_ref(), reads_reported };
     let mut fleet = FleetState::new(&known);
     fleet.applied = state.applied.as_ref().map(|applied| applied.documents.clone());

@@ -9,7 +9,7 @@ use hemline_plan::{
     DeviceDiff, FleetState,
     rollout::{Command, RolloutRecord},
 };
-use hemline_sources::{AnySource, Nudge, Source as _, StatusFile};
+use hemline_sources::{AnySource, Nudge, Source as _};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
@@ -19,12 +19,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    approve::{ApplyError, ApplyReply, ApplyRequest, approve, dated, fleet_state, written_down},
+    approve::{ApplyError, ApplyReply, ApplyRequest, approve, fleet_state},
     drift::{Writers, diff},
     last_good::LastGood,
     pass::{Reload, State, now, pass},
-    report::{PassReport, Passes, outcome, status_files},
+    report::{PassReport, Passes},
     revert::Reverts,
+    tell::{Teller, Told},
     trouble::{Troubles, found},
 };
 
@@ -118,7 +119,7 @@ pub fn start(
         options,
         reports: sender,
         asks,
-        told: None,
+        teller: Teller::default(),
         reverts,
         troubles,
         passes: Passes::default(),
@@ -132,8 +133,7 @@ struct Controller {
     options: Options,
     reports: watch::Sender<Option<Arc<PassReport>>>,
     asks: mpsc::Receiver<Ask>,
-    /// What the status files of the source say already.
-    told: Option<Vec<StatusFile>>,
+    teller: Teller,
     /// The ways back that people are offered.
     reverts: Reverts,
     troubles: Troubles,
@@ -158,6 +158,7 @@ impl Controller {
                 () = shutdown.cancelled() => {}
                 () = self.passes(&mut state, &moved) => {}
             }
+            self.teller.keep(&state);
         }
         drop(listener.await);
     }
@@ -173,6 +174,8 @@ impl Controller {
             reload = tokio::select! {
                 // Cancel-safe: the next round asks again when that is.
                 () = sleep_for(wakes) => Reload::No,
+                // Cancel-safe: the same.
+                () = sleep_to(self.teller.wakes()) => Reload::No,
                 // Cancel-safe: what is on its way stays in `reverts`.
                 () = self.reverts.step() => Reload::No,
                 // Cancel-safe: a source remembers what it has not said yet.
@@ -244,26 +247,12 @@ impl Controller {
         let told = self.source.trouble();
         let found = found(state, &report, told.iter().chain(self.reverts.trouble()));
         report.trouble = self.troubles.look(found, report.at);
-        let (written, told) = (self.options.write_status && self.source.takes_status(), self.source.tells());
-        let mut files = if written || told { status_files(&report) } else { Vec::new() };
-        if let Some(outcome) = told.then(|| outcome(&report, &files)).flatten() {
-            self.source.tell(&outcome);
-        }
-        if written {
-            if let Some(seen) = &state.seen {
-                let text = dated(&self.hub, written_down(state, seen)).await.text();
-                files.push(StatusFile { path: "state.json".to_owned(), text });
-            }
-            if self.told.as_ref() != Some(&files) {
-                // A failure is trouble of the source: the next pass tells it, and tries again.
-                if self.source.write_status(&files).await.is_ok() {
-                    self.told = Some(files);
-                }
-            }
-        }
+        let report = Arc::new(report);
+        let news = self.reports.borrow().as_ref().is_none_or(|last| !last.says_the_same(&report));
+        let how = Told { news, files: self.options.write_status };
+        self.teller.tell(&mut self.source, &self.hub, state, &report, how).await;
         self.reports.send_if_modified(|last| {
-            let news = last.as_ref().is_none_or(|last| !last.says_the_same(&report));
-            *last = Some(Arc::new(report));
+            *last = Some(report);
             news
         });
     }
@@ -298,6 +287,14 @@ async fn listen(
 async fn sleep_for(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sleeps until then; for ever when there is no such time.
+async fn sleep_to(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

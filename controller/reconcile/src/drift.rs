@@ -17,14 +17,7 @@ use hemline_plan::{
 };
 use jiff::Timestamp;
 
-use crate::{
-    apply::Applied,
-    approve::ApplyError,
-    observe::observe,
-    pass::State,
-    resolve::{facts, resolve},
-    validate::chain,
-};
+use crate::{apply::Applied, approve::ApplyError, pass::State};
 
 /// Devices whose last writer is remembered.
 const WRITERS: usize = 10_000;
@@ -125,19 +118,19 @@ impl State {
 /// One device, compared now. `None` when no document describes it.
 pub(crate) async fn diff(
     hub: &HubHandle,
-    state: &State,
+    state: &mut State,
     device: &DeviceId,
 ) -> Result<Option<DeviceDiff>, ApplyError> {
-    let observed = observe(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
+    state.picture.follow(hub).await.map_err(ApplyError::Unavailable)?;
     let head = match (state.said(), &state.good) {
-        (None, Some(good)) => Some(resolve(good, &facts(&observed))),
+        (None, Some(good)) => Some(state.resolve_other(good)),
         (_, _) => None,
     };
     let said = state.said().or(head.as_ref()).and_then(|said| said.devices.get(device));
-    let there = observed.devices.get(device);
+    let there = state.picture.device(device);
     Ok(said.map(|said| DeviceDiff {
         revision: state.statuses.devices.get(device).and_then(|status| status.revision.clone()),
-        ..device_diff(device, said, there, &state.drift)
+        ..device_diff(device, said, there.as_ref(), &state.drift)
     }))
 }
 

@@ -37,6 +37,8 @@ mod revert;
 mod roll;
 #[cfg(test)]
 mod roll_tests;
+mod settled;
+mod tell;
 mod trouble;
 mod validate;
 

@@ -1,149 +1,174 @@
-//! Stage 6, I/O: registry and twins of the hub, as the planner wants to see them.
+//! Stage 6, I/O: what the hub holds, followed change by change, so that a pass asks and looks only for what moved.
+//!
+//! The picture is the whole registry, packed and shared with the hub. What a pass looks at is opened for it, as the planner
+//! wants to see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hemline_hub::HubHandle;
-use hemline_hub_core::service::{ServiceError, ServiceReply, ServiceRequest};
+use hemline_hub_core::{
+    service::{Authentication, RegistryChanges, SeenClient, SeenDevice, ServiceReply, ServiceRequest},
+    write::Identity,
+};
 use hemline_model::{
     document::{Auth, AuthType},
-    id::{DeviceId, ModuleId},
+    id::DeviceId,
 };
-use hemline_plan::{Observed, ObservedDevice, ObservedModule, Resolution};
-use serde_json::{Map, Value};
+use hemline_plan::{Facts, Observed, ObservedDevice, ObservedModule};
+use serde_json::Value;
 
-/// Rows per page of a query: bounds one reply, not the result.
-const PAGE: usize = 1_000;
+use crate::validate::chain;
 
-/// Reads all devices and modules. Who made a module is not part of a twin; see [`owners`].
-pub(crate) async fn observe(hub: &HubHandle) -> Result<Observed, ServiceError> {
-    let mut devices = BTreeMap::new();
-    for row in rows(hub, "SELECT * FROM devices").await? {
-        if let Some(id) = row.get("deviceId").and_then(Value::as_str).and_then(|id| DeviceId::new(id).ok()) {
-            devices.insert(id, device(&row));
-        }
-    }
-    for row in rows(hub, "SELECT * FROM devices.modules").await? {
-        let name = |key: &str| row.get(key).and_then(Value::as_str);
-        let (Some(id), Some(module_id)) = (name("deviceId"), name("moduleId")) else { continue };
-        // A device may be gone between the two queries.
-        if let (Some(device), Ok(module_id)) = (devices.get_mut(id), ModuleId::new(module_id)) {
-            device.modules.insert(module_id, module(&row));
-        }
-    }
-    Ok(Observed { devices })
+/// Devices that a pass looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scope {
+    All,
+    These(BTreeSet<DeviceId>),
 }
 
-/// Asks who made the modules that no document wants. Only where there are some: most devices need no question.
-pub(crate) async fn owners(
-    hub: &HubHandle,
-    observed: &mut Observed,
-    wanted: &Resolution,
-) -> Result<(), ServiceError> {
-    for (id, effective) in &wanted.devices {
-        let Some(device) = observed.devices.get_mut(id) else { continue };
-        let surplus =
-            |module: &ModuleId| !module.is_system() && !effective.twins.modules.contains_key(module);
-        if !device.modules.keys().any(surplus) {
-            continue;
+/// The registry as it was when somebody looked last.
+#[derive(Debug, Default)]
+pub(crate) struct Picture {
+    upto: u64,
+    devices: BTreeMap<DeviceId, SeenDevice>,
+    /// Changed since a pass took them.
+    moved: BTreeSet<DeviceId>,
+    /// Was there a look at all?
+    known: bool,
+}
+
+impl Scope {
+    /// With these devices too.
+    pub(crate) fn and(self, more: &BTreeSet<DeviceId>) -> Self {
+        match self {
+            Self::All => Self::All,
+            Self::These(devices) => Self::These(&devices | more),
         }
-        let documents = match hub.call(ServiceRequest::ListModules(id.clone())).await {
-            Ok(ServiceReply::Identities(documents)) => documents,
-            Ok(_) | Err(ServiceError::DeviceNotFound(_)) => continue,
-            Err(error) => return Err(error),
-        };
-        for document in documents {
-            let text = |key: &str| document.get(key).and_then(Value::as_str);
-            if let Some(module) = text("moduleId").and_then(|id| device.modules.get_mut(id)) {
-                module.managed_by = text("managedBy").map(str::to_owned);
+    }
+}
+
+impl Picture {
+    /// Takes in what changed since the last look. On an error some of it may be missing; the next look goes on there.
+    pub(crate) async fn follow(&mut self, hub: &HubHandle) -> Result<(), String> {
+        loop {
+            let asked = hub.call(ServiceRequest::Changes { since: self.upto }).await;
+            let changes = match asked {
+                Ok(ServiceReply::Changes(changes)) => changes,
+                Ok(_) => return Err("the hub answered something else than it was asked".to_owned()),
+                Err(error) => return Err(chain(&error)),
+            };
+            let more = changes.more;
+            self.take(changes);
+            if !more {
+                self.known = true;
+                return Ok(());
             }
         }
     }
-    Ok(())
-}
 
-async fn rows(hub: &HubHandle, text: &str) -> Result<Vec<Value>, ServiceError> {
-    let mut all = Vec::new();
-    let mut continuation = None;
-    loop {
-        let query = ServiceRequest::Query { text: text.to_owned(), page_size: PAGE, continuation };
-        let ServiceReply::Rows { rows, continuation: next, .. } = hub.call(query).await? else {
-            return Ok(all);
-        };
-        all.extend(rows);
-        match next {
-            Some(next) => continuation = Some(next),
-            None => return Ok(all),
+    fn take(&mut self, RegistryChanges { upto, anew, more: _, devices }: RegistryChanges) {
+        if anew {
+            self.moved.extend(std::mem::take(&mut self.devices).into_keys());
+        }
+        self.upto = upto;
+        for (id, seen) in devices {
+            match seen {
+                Some(seen) => drop(self.devices.insert(id.clone(), seen)),
+                None => drop(self.devices.remove(&id)),
+            }
+            self.moved.insert(id);
         }
     }
-}
 
-fn device(row: &Value) -> ObservedDevice {
-    let text = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
-    let thumbprint = |pointer: &str| text(pointer).filter(|text| !text.is_empty()).map(str::to_owned);
-    ObservedDevice {
-        enabled: text("/status") != Some("disabled"),
-        edge: row.pointer("/capabilities/iotEdge").and_then(Value::as_bool).unwrap_or_default(),
-        parent: text("/parentScopes/0").and_then(parent),
-        auth: Auth {
-            kind: match text("/authenticationType") {
-                Some("selfSigned") => AuthType::SelfSigned,
-                Some("certificateAuthority") => AuthType::CertificateAuthority,
-                Some(_) | None => AuthType::Sas,
+    /// What changed since this was asked last.
+    pub(crate) fn take_moved(&mut self) -> BTreeSet<DeviceId> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// What has changed and nobody took yet.
+    pub(crate) fn moved(&self) -> &BTreeSet<DeviceId> {
+        &self.moved
+    }
+
+    /// Where the last look ended; `None` before the first.
+    pub(crate) fn upto(&self) -> Option<u64> {
+        self.known.then_some(self.upto)
+    }
+
+    /// The devices of a scope.
+    pub(crate) fn open(&self, scope: &Scope) -> Observed {
+        let open = |(id, seen): (&DeviceId, &SeenDevice)| (id.clone(), device(seen));
+        Observed {
+            devices: match scope {
+                Scope::All => self.devices.iter().map(open).collect(),
+                Scope::These(ids) => {
+                    ids.iter().filter_map(|id| self.devices.get_key_value(id)).map(open).collect()
+                }
             },
-            primary_thumbprint: thumbprint("/x509Thumbprint/primaryThumbprint"),
-            secondary_thumbprint: thumbprint("/x509Thumbprint/secondaryThumbprint"),
-        },
-        connected: text("/connectionState") == Some("Connected"),
-        tags: section(row, "/tags"),
-        desired: section(row, "/properties/desired"),
-        reported: section(row, "/properties/reported"),
-        modules: BTreeMap::new(),
-    }
-}
-
-fn module(row: &Value) -> ObservedModule {
-    ObservedModule {
-        desired: section(row, "/properties/desired"),
-        desired_version: row
-            .pointer("/properties/desired/$version")
-            .and_then(Value::as_u64)
-            .unwrap_or_default(),
-        reported: section(row, "/properties/reported"),
-        managed_by: None,
-        connected: row.get("connectionState").and_then(Value::as_str) == Some("Connected"),
-    }
-}
-
-/// Properties without `$version` and `$metadata`.
-fn section(row: &Value, pointer: &str) -> Map<String, Value> {
-    let section = row.pointer(pointer).and_then(Value::as_object);
-    section
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| !key.starts_with('$'))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect()
-}
-
-/// `ms-azure-iot-edge://{device}-{ticks}` → the device (reference service-api §4.1).
-fn parent(scope: &str) -> Option<DeviceId> {
-    let (_, name) = scope.split_once("://")?;
-    let (device, _) = name.rsplit_once('-')?;
-    DeviceId::new(device).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scope_names_the_parent() {
-        for (scope, device) in [
-            ("ms-azure-iot-edge://gateway-1-638000000000000000", Some("gateway-1")),
-            ("ms-azure-iot-edge://g-1", Some("g")),
-            ("nonsense", None),
-        ] {
-            assert_eq!(parent(scope).as_ref().map(DeviceId::as_str), device, "{scope}");
         }
+    }
+
+    /// One device.
+    pub(crate) fn device(&self, id: &DeviceId) -> Option<ObservedDevice> {
+        self.devices.get(id).map(device)
+    }
+
+    /// What target conditions may know of devices.
+    pub(crate) fn facts(&self) -> Facts {
+        let reported = |seen: &SeenClient| Value::Object(seen.twin.reported.properties.open());
+        let modules = |seen: &SeenDevice| {
+            let named =
+                seen.modules.iter().filter_map(|seen| Some((seen.identity.client.module.clone()?, seen)));
+            let own = named.filter(|(module, _)| !module.is_system());
+            own.map(|(module, seen)| (module, reported(seen))).collect()
+        };
+        let all = || self.devices.iter();
+        Facts {
+            reported: all().map(|(id, seen)| (id.clone(), reported(&seen.device))).collect(),
+            modules: all().map(|(id, seen)| (id.clone(), modules(seen))).collect(),
+        }
+    }
+}
+
+fn device(seen: &SeenDevice) -> ObservedDevice {
+    let SeenClient { identity, connected, twin } = &seen.device;
+    let modules = seen.modules.iter();
+    ObservedDevice {
+        enabled: identity.enabled,
+        edge: identity.edge,
+        parent: identity.parent.clone(),
+        auth: auth(identity),
+        connected: *connected,
+        tags: twin.tags.open(),
+        desired: twin.desired.properties.open(),
+        reported: twin.reported.properties.open(),
+        modules: modules
+            .filter_map(|seen| Some((seen.identity.client.module.clone()?, module(seen))))
+            .collect(),
+    }
+}
+
+fn module(SeenClient { identity, connected, twin }: &SeenClient) -> ObservedModule {
+    ObservedModule {
+        desired: twin.desired.properties.open(),
+        desired_version: twin.desired.version,
+        reported: twin.reported.properties.open(),
+        managed_by: identity.managed_by.clone(),
+        connected: *connected,
+    }
+}
+
+fn auth(identity: &Identity) -> Auth {
+    let given = |thumbprint: &Option<String>| thumbprint.clone().filter(|text| !text.is_empty());
+    match &identity.authentication {
+        Authentication::SelfSigned { primary, secondary } => Auth {
+            kind: AuthType::SelfSigned,
+            primary_thumbprint: given(primary),
+            secondary_thumbprint: given(secondary),
+        },
+        Authentication::CertificateAuthority => {
+            Auth { kind: AuthType::CertificateAuthority, ..Auth::default() }
+        }
+        Authentication::Sas { .. } | Authentication::None => Auth { kind: AuthType::Sas, ..Auth::default() },
     }
 }

@@ -1,10 +1,10 @@
 //! One pass: every stage in order, each in its own file. What a pass needs to remember is in [`State`].
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Instant};
 
 use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
-use hemline_plan::{Documents, Observed, Plan, Resolution, drift::DriftLedger, rollout::RevertProposal};
+use hemline_plan::{Documents, Plan, Resolution, drift::DriftLedger, rollout::RevertProposal};
 use hemline_sources::AnySource;
 use jiff::Timestamp;
 
@@ -16,12 +16,12 @@ use crate::{
     drift::{self, Writers},
     last_good::{LastGood, Which},
     load::load,
-    observe::{observe, owners},
+    observe::{Picture, Scope},
     plan::plan,
     report::{PassReport, Sight, Statuses, report},
-    resolve::{facts, resolve},
     roll::{Rolled, Rollouts},
-    validate::{Attempt, Good, chain, validate},
+    settled::{Settled, devices_of},
+    validate::{Attempt, Good, validate},
 };
 
 /// Is the source read again?
@@ -36,7 +36,7 @@ pub(crate) enum Reload {
 pub(crate) struct AppliedLast {
     pub(crate) good: Arc<Good>,
     pub(crate) documents: Documents,
-    pub(crate) resolution: Resolution,
+    pub(crate) resolution: Arc<Resolution>,
 }
 
 /// What passes remember.
@@ -57,8 +57,10 @@ pub(crate) struct State {
     pub(crate) hold: bool,
     /// The one that waits.
     pub(crate) waiting: Option<Good>,
-    /// What the hub held at the end of the last pass.
-    pub(crate) seen: Option<Observed>,
+    /// What the hub holds, as it was looked at last.
+    pub(crate) picture: Picture,
+    /// What a pass need not look at.
+    pub(crate) settled: Settled,
     /// The newest revision that was read, good or not.
     pub(crate) attempted: Option<Revision>,
     /// About the attempted revision.
@@ -83,50 +85,68 @@ pub(crate) async fn pass(
     reload: Reload,
 ) -> PassReport {
     let mut sight = Sight::new(source);
-    let mut observed = match observe(hub).await {
-        Ok(observed) => observed,
-        Err(error) => return report(state, sight.failed(chain(&error))),
-    };
+    if let Err(error) = state.picture.follow(hub).await {
+        return report(state, sight.failed(error));
+    }
     if reload == Reload::Yes {
         let running = state.good.as_ref().map_or(0, |good| good.fleet.devices.len());
-        let attempt = validate(load(source).await, &facts(&observed), running);
+        let attempt = validate(load(source).await, || state.picture.facts(), running);
         state.take(attempt);
     }
-    let Some(good) = state.good.clone() else { return report(state, sight.seen(observed)) };
+    let Some(good) = state.good.clone() else { return report(state, sight) };
 
-    let facts = facts(&observed);
+    let facts = state.facts();
     if let Some(by) = state.clock.set_by(Instant::now(), now()) {
         state.clock_was_set(by);
     }
-    let rolled = match state.roll(resolve(&good, &facts), &facts, &observed, now()) {
+    let resolution = state.resolved(&good, &facts);
+    let mut scope = state.scope(&good, &resolution);
+    let mut observed = state.picture.open(&scope);
+    let rolled = match state.roll(resolution, &facts, &observed, now()) {
         Ok(Some(rolled)) => rolled,
-        Ok(None) => return report(state, sight.seen(observed)),
+        Ok(None) => return report(state, sight),
         // Nothing is done that would be forgotten.
         Err(error) => {
             let what = format!("cannot keep how far the rollout is, so nothing is done: {error}");
             state.unkept = Some(what);
-            return report(state, sight.seen(observed));
+            return report(state, sight);
         }
     };
     state.unkept = None;
-    if let Err(error) = owners(hub, &mut observed, &rolled.desired).await {
-        return report(state, sight.failed(chain(&error)));
-    }
-    let plan = plan(&good.revision, &rolled.desired, state.said(), &observed);
-    let (plan, found) = drift::find(plan, &rolled.desired, state.said(), &mut observed);
+    let (plan, found) = {
+        let desired = part(&rolled.desired, &scope);
+        let said = state.said().map(|said| part(said, &scope));
+        let mut plan = plan(&good.revision, &desired, said.as_deref(), &observed);
+        plan.summary.unchanged += rolled.desired.devices.len() - desired.devices.len();
+        drift::find(plan, &desired, said.as_deref(), &mut observed)
+    };
+    let off = devices_of(&found);
     let drifted = state.note_drift(found, &rolled.desired, &observed, now());
     let applied = apply(hub, &plan).await;
     state.note_healed(drifted, &applied, now());
     if !plan.is_empty() {
-        match observe(hub).await {
-            Ok(after) => observed = after,
-            Err(error) => sight = sight.failed(chain(&error)),
+        match state.picture.follow(hub).await {
+            Ok(()) => {
+                scope = scope.and(state.picture.moved());
+                observed = state.picture.open(&scope);
+            }
+            Err(error) => sight = sight.failed(error),
         }
     }
     let held = rolled.held.clone();
-    let sight = sight.seen(observed).done(&plan, &applied, rolled.desired.clone()).holding(held);
+    let desired = Arc::clone(&rolled.desired);
+    let sight = sight.seen(scope, observed).done(&plan, &applied, Arc::clone(&desired)).holding(held);
     state.finish(rolled, &plan, &applied);
+    state.settle(&good, &desired, &plan, off, &applied);
     report(state, sight)
+}
+
+/// What there is to look at of a resolution.
+fn part<'a>(of: &'a Resolution, scope: &Scope) -> Cow<'a, Resolution> {
+    match scope {
+        Scope::All => Cow::Borrowed(of),
+        Scope::These(devices) => Cow::Owned(of.only(devices)),
+    }
 }
 
 impl State {
@@ -148,7 +168,7 @@ impl State {
         };
         let resolved = |good: Arc<Good>| AppliedLast {
             documents: documents(&good),
-            resolution: hemline_plan::resolve(&good.fleet, &Default::default()),
+            resolution: Arc::new(hemline_plan::resolve(&good.fleet, &Default::default())),
             good,
         };
         Self {
@@ -159,7 +179,8 @@ impl State {
             quarantined: None,
             hold,
             waiting: None,
-            seen: None,
+            picture: Picture::default(),
+            settled: Settled::default(),
             attempted: None,
             findings: Vec::new(),
             unreadable: None,
@@ -172,7 +193,7 @@ impl State {
     }
 
     pub(crate) fn applied(&self) -> Option<&Resolution> {
-        self.applied.as_ref().map(|applied| &applied.resolution)
+        self.applied.as_ref().map(|applied| applied.resolution.as_ref())
     }
 
     /// What documents said of each device last, also in the middle of a rollout.

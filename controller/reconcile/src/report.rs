@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     apply::Applied,
+    observe::Scope,
     pass::{State, now},
     revert::WayBack,
     trouble::Ongoing,
@@ -61,11 +62,11 @@ pub struct PassReport {
     /// What could not be done: the hub does not answer, a device refused.
     pub errors: Vec<String>,
     /// By hub id: the devices of the revision in force.
-    pub devices: BTreeMap<DeviceId, DeviceStatus>,
+    pub devices: Arc<BTreeMap<DeviceId, Arc<DeviceStatus>>>,
     /// The deployments of the revision in force.
-    pub deployments: BTreeMap<DocumentName, DeploymentStatus>,
+    pub deployments: Arc<BTreeMap<DocumentName, DeploymentStatus>>,
     /// The twin configurations of the revision in force.
-    pub configurations: BTreeMap<DocumentName, ConfigurationStatus>,
+    pub configurations: Arc<BTreeMap<DocumentName, ConfigurationStatus>>,
     /// The rollouts of the revision in force, or of the one that went back last.
     pub rollouts: Vec<RolloutStatus>,
     /// The state of the rollouts in one line, when there is something to say.
@@ -88,7 +89,7 @@ pub struct PassReport {
     pub trouble: Vec<Ongoing>,
     /// Document names of the devices.
     #[serde(skip)]
-    pub(crate) names: BTreeMap<DeviceId, DocumentName>,
+    pub(crate) names: Arc<BTreeMap<DeviceId, DocumentName>>,
     /// When the pass ended. Of what is written down the only field that changes without a change of state; status files do not
     /// have it.
     pub at: Timestamp,
@@ -109,18 +110,18 @@ pub struct Passes {
 /// Statuses as kept between passes and restarts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Statuses {
-    pub(crate) devices: BTreeMap<DeviceId, DeviceStatus>,
-    pub(crate) deployments: BTreeMap<DocumentName, DeploymentStatus>,
+    pub(crate) devices: Arc<BTreeMap<DeviceId, Arc<DeviceStatus>>>,
+    pub(crate) deployments: Arc<BTreeMap<DocumentName, DeploymentStatus>>,
     #[serde(default)]
-    pub(crate) configurations: BTreeMap<DocumentName, ConfigurationStatus>,
+    pub(crate) configurations: Arc<BTreeMap<DocumentName, ConfigurationStatus>>,
 }
 
 /// What a pass has seen and done so far.
 #[derive(Debug)]
 pub(crate) struct Sight {
     source: String,
-    observed: Option<Observed>,
-    resolution: Option<Resolution>,
+    observed: Option<(Scope, Observed)>,
+    resolution: Option<Arc<Resolution>>,
     plan: Summary,
     done: String,
     failed: BTreeMap<DeviceId, String>,
@@ -148,8 +149,8 @@ impl Sight {
         self
     }
 
-    pub(crate) fn seen(mut self, observed: Observed) -> Self {
-        self.observed = Some(observed);
+    pub(crate) fn seen(mut self, scope: Scope, observed: Observed) -> Self {
+        self.observed = Some((scope, observed));
         self
     }
 
@@ -159,7 +160,7 @@ impl Sight {
         self
     }
 
-    pub(crate) fn done(mut self, plan: &Plan, applied: &Applied, resolution: Resolution) -> Self {
+    pub(crate) fn done(mut self, plan: &Plan, applied: &Applied, resolution: Arc<Resolution>) -> Self {
         self.plan = plan.summary;
         self.done = plan.brief();
         self.failed = applied.failed.clone();
@@ -174,14 +175,14 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
     let at = now();
     let Sight { source, observed, resolution, plan, done, failed, held, errors } = sight;
     let good = state.good.as_ref();
-    let mut names = BTreeMap::new();
     let mut findings = state.findings.clone();
     // Without a look at the hub, what was known stays known.
-    if let (Some(observed), Some(resolution)) = (&observed, &resolution) {
+    if let (Some((scope, observed)), Some(resolution)) = (&observed, &resolution) {
         let revision = good.map(|good| good.revision.as_str());
         let drift = drift::states(&state.drift);
         let scene = device::Scene {
             revision,
+            scope,
             resolution,
             observed,
             failed: &failed,
@@ -190,24 +191,27 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
             drift: &drift,
             at,
         };
-        let statuses = Statuses {
-            devices: device::statuses(&scene, &state.statuses.devices),
-            deployments: BTreeMap::new(),
-            configurations: configuration::statuses(&scene, &state.statuses.configurations),
-        };
-        let deployments = deployment::statuses(&scene, &statuses.devices, &state.statuses.deployments);
-        let statuses = Statuses { deployments, ..statuses };
-        if statuses != state.statuses {
-            state.kept.write_statuses(&statuses);
-            state.statuses = statuses;
+        // Where nothing moved, deployments and twin configurations stand as they stood.
+        if !matches!(scope, Scope::These(devices) if devices.is_empty()) {
+            let before = &state.statuses;
+            let devices = device::statuses(&scene, &before.devices);
+            let deployments = deployment::statuses(&scene, &devices, &before.deployments);
+            let lacking = &mut state.settled.lacking;
+            let configurations = configuration::statuses(&scene, &before.configurations, lacking);
+            if *scope == Scope::All {
+                let named = resolution.devices.iter().map(|(id, device)| (id.clone(), device.name.clone()));
+                state.settled.names = kept(&state.settled.names, named.collect());
+            }
+            state.statuses = Statuses {
+                devices,
+                deployments: kept(&before.deployments, deployments),
+                configurations: kept(&before.configurations, configurations),
+            };
         }
-        names =
-            resolution.devices.iter().map(|(id, effective)| (id.clone(), effective.name.clone())).collect();
         if !resolution.is_usable() {
             findings.extend(resolution.findings.iter().filter(|finding| finding.is_error()).cloned());
         }
     }
-    state.seen = observed.or(state.seen.take());
     PassReport {
         source,
         revision: good.map(|good| good.revision.clone()),
@@ -218,9 +222,9 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         plan,
         done,
         errors,
-        devices: state.statuses.devices.clone(),
-        deployments: state.statuses.deployments.clone(),
-        configurations: state.statuses.configurations.clone(),
+        devices: Arc::clone(&state.statuses.devices),
+        deployments: Arc::clone(&state.statuses.deployments),
+        configurations: Arc::clone(&state.statuses.configurations),
         rollouts: state.rollouts.ledger.rollouts.values().map(RolloutStatus::of).collect(),
         headline: state.rollouts.ledger.headline(),
         rollout_transitions: state.rollouts.transitions.clone(),
@@ -230,9 +234,14 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         ways_back: Vec::new(),
         trouble: Vec::new(),
         passes: Passes::default(),
-        names,
+        names: Arc::clone(&state.settled.names),
         at,
     }
+}
+
+/// The same place in memory for what has not changed: comparing it is free then.
+fn kept<T: Eq>(before: &Arc<T>, now: T) -> Arc<T> {
+    if **before == now { Arc::clone(before) } else { Arc::new(now) }
 }
 
 /// What to propose: for the revision that the source holds, or the one that just went back.

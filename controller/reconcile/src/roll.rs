@@ -49,14 +49,14 @@ struct Other {
 #[derive(Debug)]
 pub(crate) struct Rolled {
     /// What each device should be now.
-    pub(crate) desired: Resolution,
+    pub(crate) desired: Arc<Resolution>,
     /// Devices that keep another revision than the one in force.
     pub(crate) held: BTreeMap<DeviceId, Revision>,
     /// When all of it is done, the revision in force is complete.
     completes: bool,
     /// The revision that the turn was about: where it goes back, not the one in force any more.
     head: Arc<Good>,
-    head_resolution: Option<Resolution>,
+    head_resolution: Option<Arc<Resolution>>,
 }
 
 impl Rollouts {
@@ -83,6 +83,11 @@ impl Rollouts {
             self.others.insert(good.revision.clone(), Other { good: Arc::clone(good), resolution });
         }
         Ok(())
+    }
+
+    /// Does it depend on what devices report which of them the revisions in between mean?
+    pub(crate) fn reads_reported(&self) -> bool {
+        self.others.values().any(|other| other.good.reads_reported())
     }
 
     /// The documents of revisions that nobody needs any more go.
@@ -112,7 +117,7 @@ impl State {
     /// When it cannot be kept; then nothing may be done.
     pub(crate) fn roll(
         &mut self,
-        resolution: Resolution,
+        resolution: Arc<Resolution>,
         facts: &Facts,
         observed: &Observed,
         now: Timestamp,
@@ -149,7 +154,7 @@ impl State {
         }
         self.rollouts.said = turn.said;
         Ok(Some(Rolled {
-            desired: turn.desired,
+            desired: Arc::new(turn.desired),
             held,
             completes: turn.completes,
             head,
@@ -208,6 +213,7 @@ impl State {
         brake::point("after the order was kept");
         self.rollouts.ledger = ledger;
         self.rollouts.tell(&transitions);
+        self.unsettle();
         Ok(())
     }
 
@@ -223,7 +229,7 @@ impl State {
     }
 
     /// Is there nothing that a rollout could want? Most passes: nothing is copied then.
-    fn is_quiet(&self, head: &Good) -> bool {
+    pub(crate) fn is_quiet(&self, head: &Good) -> bool {
         let ledger = &self.rollouts.ledger;
         let at_base = self.is_complete(head);
         let over = ledger.rollouts.values().all(|record| record.state.is_over());
@@ -256,7 +262,7 @@ impl State {
         if let Some(applied) = &mut self.applied
             && applied.good.reads_reported()
         {
-            applied.resolution = resolve(&applied.good, facts);
+            applied.resolution = Arc::new(resolve(&applied.good, facts));
         }
         for other in self.rollouts.others.values_mut().filter(|other| other.good.reads_reported()) {
             other.resolution = resolve(&other.good, facts);

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, panic::AssertUnwindSafe, path::PathBuf, sync::A
 
 use hemline_model::{SourceFile, id::Revision};
 use hemline_plan::{
+    Facts,
     rollout::{Command, Ledger, Progress},
     simulate::{Devices, Faults},
 };
@@ -19,7 +20,7 @@ use crate::{
     last_good::LastGood,
     pass::State,
     plan::plan,
-    resolve::{facts, resolve},
+    resolve::resolve,
     validate::{Attempt, Good},
 };
 
@@ -151,11 +152,11 @@ impl World {
             self.state.take(Attempt::Good { good: Box::new(good(commit)), findings: Vec::new() });
         }
         let good = self.state.good.clone().unwrap();
-        let facts = facts(&self.devices.observed);
+        let facts = Facts::default();
         let before = self.kept();
         let rolled = self
             .state
-            .roll(resolve(&good, &facts), &facts, &self.devices.observed, self.now)
+            .roll(Arc::new(resolve(&good, &facts)), &facts, &self.devices.observed, self.now)
             .unwrap()
             .unwrap();
         let planned = plan(&good.revision, &rolled.desired, self.state.said(), &self.devices.observed);

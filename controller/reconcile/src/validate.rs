@@ -58,19 +58,31 @@ impl Good {
 
     /// Does it depend on what devices report which of them it means?
     pub(crate) fn reads_reported(&self) -> bool {
-        let deployments = self.fleet.deployments.values().map(|doc| &doc.spec.condition);
-        let configurations = self.fleet.configurations.values().map(|doc| &doc.spec.condition);
-        deployments.chain(configurations).any(|condition| condition.reads_reported())
+        reads_reported(&self.fleet)
     }
 }
 
-/// Judges what was loaded. `running` is the number of devices of the revision in force.
-pub(crate) fn validate(loaded: Result<Snapshot, SourceError>, facts: &Facts, running: usize) -> Attempt {
+fn reads_reported(fleet: &Fleet) -> bool {
+    let deployments = fleet.deployments.values().map(|doc| &doc.spec.condition);
+    let configurations = fleet.configurations.values().map(|doc| &doc.spec.condition);
+    deployments.chain(configurations).any(|condition| condition.reads_reported())
+}
+
+/// Judges what was loaded. `running` is the number of devices of the revision in force; what devices report is only asked
+/// where a condition does.
+pub(crate) fn validate(
+    loaded: Result<Snapshot, SourceError>,
+    facts: impl FnOnce() -> Facts,
+    running: usize,
+) -> Attempt {
     let Snapshot { revision, files, message, notes } = match loaded {
         Ok(snapshot) => snapshot,
         Err(error) => return Attempt::Unreadable { error: chain(&error) },
     };
-    let Judged { usable, mut findings } = judge(hemline_model::load(&files), facts);
+    let loaded = hemline_model::load(&files);
+    let asks = loaded.fleet.iter().chain(&loaded.remnant).any(reads_reported);
+    let facts = if asks { facts() } else { Facts::default() };
+    let Judged { usable, mut findings } = judge(loaded, &facts);
     findings.extend(notes.iter().map(Note::finding));
     let Some((fleet, _)) = usable else { return Attempt::Broken { revision, findings } };
     // An empty folder is a volume that is not mounted, or a wrong path, far more often than the wish to delete every device

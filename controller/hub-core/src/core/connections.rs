@@ -1,6 +1,6 @@
 //! Clients come, subscribe and go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::id::ClientId;
 use jiff::Timestamp;
@@ -87,8 +87,8 @@ impl Core {
         if let (Some(model_id), Some(twin)) = (model_id, self.twins.get_mut(client))
             && twin.model_id != model_id
         {
-            twin.model_id = model_id;
-            out.push(Effect::Persist(Write::PutTwin(twin.clone())));
+            Arc::make_mut(twin).model_id = model_id;
+            out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         }
     }
 

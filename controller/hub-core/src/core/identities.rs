@@ -1,5 +1,7 @@
 //! Identities are made, changed and removed, with all that hangs on them.
 
+use std::sync::Arc;
+
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::etag;
 use jiff::Timestamp;
@@ -122,7 +124,7 @@ impl Core {
         if module.is_system() && matches!(authority, Authority::Policy) {
             return Err(ServiceError::SystemModule(client.clone()));
         }
-        let current = device.modules.get(module).cloned();
+        let current = device.modules.get(module).map(|current| Identity::clone(current));
         let writing = writing(client, current.as_ref(), if_match)?;
         let is_new = matches!(writing, Writing::Create);
         if is_new && !module.is_system() && others >= self.config.limits.modules {
@@ -196,7 +198,7 @@ impl Core {
     pub(super) fn list_devices(&self, top: usize) -> ServiceReply {
         let top = if (1..=1000).contains(&top) { top } else { 1000 };
         let devices = self.registry.devices().take(top).map(|device| &device.identity);
-        let document = |identity: &Identity| {
+        let document = |identity: &Arc<Identity>| {
             view::identity(identity, self.parent_scope(identity), self.presence(&identity.client))
         };
         ServiceReply::Identities(devices.map(document).collect())
@@ -250,8 +252,8 @@ impl Core {
         match writing {
             Writing::Update => {}
             Writing::Create => {
-                let record = twin::fresh(client.clone(), now, first_etag(now));
-                out.push(Effect::Persist(Write::PutTwin(record.clone())));
+                let record = Arc::new(twin::fresh(client.clone(), now, first_etag(now)));
+                out.push(Effect::Persist(Write::PutTwin(Arc::clone(&record))));
                 self.twins.insert(client.clone(), record);
             }
         }

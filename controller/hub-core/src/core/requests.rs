@@ -1,6 +1,8 @@
 //! Requests of the service side: authority first, then the operation, then exactly one reply.
 
-use hemline_model::id::ClientId;
+use std::sync::Arc;
+
+use hemline_model::id::{ClientId, DeviceId};
 use hemline_query::select::{Query, Source};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,10 +20,14 @@ use crate::{
     event::{Caller, Entropy, RequestId},
     query::{self, Cursor},
     registry::Device,
-    service::{RegistrySnapshot, ServiceError, ServiceReply, ServiceRequest},
+    service::{RegistryChanges, SeenClient, SeenDevice, ServiceError, ServiceReply, ServiceRequest},
     session::Session,
     view,
+    write::Identity,
 };
+
+/// Devices in one answer about changes: what a hub does between two other events.
+const CHANGES_AT_ONCE: usize = 500;
 
 /// Says in the notices of a request whose it was. Only where something changed is the token read once more.
 fn sign(effects: &mut [Effect], caller: &Caller) {
@@ -95,7 +101,7 @@ impl Core {
                 Some(policy) => Ok(ServiceReply::Policy(policy.clone())),
                 None => Err(ServiceError::ArgumentInvalid(format!("there is no policy {name:?}"))),
             },
-            ServiceRequest::Snapshot => Ok(ServiceReply::Snapshot(Box::new(self.snapshot()))),
+            ServiceRequest::Changes { since } => Ok(ServiceReply::Changes(self.changes_since(since))),
             ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
         };
         sign(out.get_mut(before..).unwrap_or_default(), &caller);
@@ -116,14 +122,30 @@ impl Core {
         ServiceReply::Statistics { total, enabled, connected }
     }
 
-    fn snapshot(&self) -> RegistrySnapshot {
-        let devices = self.registry.devices().map(|device| device.identity.clone());
-        let modules = self.registry.devices().flat_map(|device| device.modules.values().cloned());
-        RegistrySnapshot {
-            identities: devices.chain(modules).collect(),
-            twins: self.twins.values().cloned().collect(),
-            connected: self.connections.values().cloned().collect(),
+    fn changes_since(&self, since: u64) -> RegistryChanges {
+        let (anew, mut found) = match self.changes.since(since) {
+            Some(found) => (since == 0, found),
+            None => (true, self.changes.all()),
+        };
+        let mut devices = Vec::new();
+        let mut upto = if anew { 0 } else { since };
+        for (number, device) in found.by_ref().take(CHANGES_AT_ONCE) {
+            devices.push((device.clone(), self.seen(device)));
+            upto = *number;
         }
+        RegistryChanges { upto, anew, more: found.next().is_some(), devices }
+    }
+
+    /// A device with its modules, as it is now.
+    fn seen(&self, device: &DeviceId) -> Option<SeenDevice> {
+        let device = self.registry.device(device)?;
+        let client = |identity: &Arc<Identity>| {
+            let twin = Arc::clone(self.twins.get(&identity.client)?);
+            let connected = self.presence(&identity.client).connected;
+            Some(SeenClient { identity: Arc::clone(identity), connected, twin })
+        };
+        let modules = device.modules.values().filter_map(client).collect();
+        Some(SeenDevice { device: client(&device.identity)?, modules })
     }
 
     fn query(&self, text: &str, size: usize, token: Option<&str>) -> Result<ServiceReply, ServiceError> {

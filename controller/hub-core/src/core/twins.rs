@@ -1,6 +1,8 @@
 //! Twins asked for and changed, from both sides; desired properties on their way to the client; routes taken from the
 //! twin of `$edgeHub`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::{
@@ -115,8 +117,8 @@ impl Core {
             let text = format!("the reported version is {}, not {wanted}", twin.reported.version);
             return Err((ErrorCode::PreconditionFailed, text));
         }
-        twin::report(twin, patch, now).map_err(|refused| invalid(refused.to_string()))?;
-        out.push(Effect::Persist(Write::PutTwin(twin.clone())));
+        twin::report(Arc::make_mut(twin), patch, now).map_err(|refused| invalid(refused.to_string()))?;
+        out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         out.push(Effect::Notify(Notice::Reported { client: client.clone() }));
         Ok(twin.reported.version)
     }
@@ -136,7 +138,7 @@ impl Core {
     ) -> Result<ServiceReply, ServiceError> {
         let Patch { tags, desired } = change;
         let before = self.twin_for_writing(client, if_match)?.version;
-        let Some(record) = self.twins.get_mut(client) else {
+        let Some(record) = self.twins.get_mut(client).map(Arc::make_mut) else {
             return Err(ServiceError::Unavailable);
         };
         let patch = twin::patch(record, tags, desired, now)
@@ -157,7 +159,7 @@ impl Core {
     ) -> Result<ServiceReply, ServiceError> {
         let Replacement { tags, desired } = change;
         self.twin_for_writing(client, if_match)?;
-        let Some(record) = self.twins.get_mut(client) else {
+        let Some(record) = self.twins.get_mut(client).map(Arc::make_mut) else {
             return Err(ServiceError::Unavailable);
         };
         let patch = twin::replace(record, tags, desired, now)
@@ -191,7 +193,7 @@ impl Core {
         let Some(twin) = self.twins.get(client) else {
             return;
         };
-        out.push(Effect::Persist(Write::PutTwin(twin.clone())));
+        out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         if let Some(patch) = desired {
             let version = twin.desired.version;
             // Patches are never kept for a client that is away or does not listen: it asks for its twin when it comes.
@@ -225,7 +227,7 @@ impl Core {
         if version == 1 {
             return; // never written: nothing to take, nothing to say
         }
-        let report = match RouteTable::compile(device, &twin.desired.properties, version) {
+        let report = match RouteTable::compile(device, &twin.desired.properties.open(), version) {
             Ok(table) => {
                 self.routes.insert(device.clone(), table);
                 route::report(version, Ok(()), None)
@@ -235,10 +237,13 @@ impl Core {
         let mut without_in_force = report.clone();
         without_in_force.insert("inForce".to_owned(), Value::Null);
         // The set in force may be too large to be repeated; the rest of the report never is.
-        if twin::report(twin, report, now).is_err() && twin::report(twin, without_in_force, now).is_err() {
+        let reporting = Arc::make_mut(twin);
+        if twin::report(reporting, report, now).is_err()
+            && twin::report(reporting, without_in_force, now).is_err()
+        {
             return;
         }
-        out.push(Effect::Persist(Write::PutTwin(twin.clone())));
+        out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         out.push(Effect::Notify(Notice::Reported { client: hub }));
     }
 

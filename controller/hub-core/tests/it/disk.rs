@@ -14,7 +14,7 @@ use hemline_model::id::ClientId;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     identities: BTreeMap<ClientId, Identity>,
-    twins: BTreeMap<ClientId, TwinRecord>,
+    twins: BTreeMap<ClientId, Arc<TwinRecord>>,
     sessions: BTreeMap<ClientId, SessionRecord>,
     policies: BTreeMap<String, Policy>,
     waiting: BTreeMap<Sequence, (Arc<Message>, Vec<QueueEntry>)>,

@@ -229,6 +229,16 @@ impl World {
         token: String,
         clean: bool,
     ) -> (ConnectionId, Vec<Effect>) {
+        self.connect_as(client, token, clean, None)
+    }
+
+    pub(crate) fn connect_as(
+        &mut self,
+        client: &str,
+        token: String,
+        clean: bool,
+        model_id: Option<String>,
+    ) -> (ConnectionId, Vec<Effect>) {
         let connection = ConnectionId(self.next());
         let effects = self.handle(Event::Connect(Connect {
             connection,
@@ -236,7 +246,7 @@ impl World {
             client: id(client),
             token,
             clean,
-            model_id: None,
+            model_id,
             peer: "test".to_owned(),
         }));
         (connection, effects)

@@ -23,7 +23,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Content {
     identities: BTreeMap<ClientId, Identity>,
-    twins: BTreeMap<ClientId, TwinRecord>,
+    twins: BTreeMap<ClientId, Arc<TwinRecord>>,
     sessions: BTreeMap<ClientId, SessionRecord>,
     policies: BTreeMap<String, Policy>,
     messages: BTreeMap<Sequence, Kept>,
@@ -109,7 +109,7 @@ impl Content {
             }
             Write::DeleteIdentity(client) => self.delete(client),
             Write::PutTwin(twin) => {
-                self.twins.insert(twin.client.clone(), twin.clone());
+                self.twins.insert(twin.client.clone(), Arc::clone(twin));
             }
             Write::PutSession(session) => {
                 self.sessions.insert(session.client.clone(), session.clone());

@@ -145,7 +145,7 @@ impl Store for SqliteStore {
 
 fn load(connection: &Connection) -> Result<Restored, RowError> {
     let identities = rows::documents(connection, "identity")?;
-    let twins = rows::documents(connection, "twin")?;
+    let twins = rows::documents(connection, "twin")?.into_iter().map(Arc::new).collect();
     let sessions = rows::documents(connection, "session")?;
     let policies = rows::documents(connection, "policy")?;
     let waiting = waiting(connection)?;
@@ -215,7 +215,7 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), RowError> {
     match write {
         Write::PutIdentity(identity) => rows::put(transaction, "identity", &identity.client, identity),
         Write::DeleteIdentity(client) => delete_identity(transaction, client),
-        Write::PutTwin(twin) => rows::put(transaction, "twin", &twin.client, twin),
+        Write::PutTwin(twin) => rows::put(transaction, "twin", &twin.client, &**twin),
         Write::PutSession(session) => rows::put(transaction, "session", &session.client, session),
         Write::DeleteSession(client) => {
             let (device, module) = rows::key(client);

@@ -10,10 +10,10 @@ use hemline_hub_core::{
     service::Authentication,
     write::{Collection, Identity, Permission, Policy, Restored, SessionRecord, TwinRecord, Write},
 };
-use hemline_model::id::ClientId;
+use hemline_model::{Packed, id::ClientId};
 use hemline_protocol::properties::{Properties, SystemProperties};
 use jiff::Timestamp;
-use serde_json::{Map, json};
+use serde_json::{Value, json};
 
 fn client(id: &str) -> ClientId {
     id.parse().unwrap()
@@ -35,18 +35,19 @@ fn identity(id: &str, etag: u64) -> Identity {
     }
 }
 
-fn twin(id: &str, version: u64) -> TwinRecord {
-    let properties: Map<_, _> = [("a".to_owned(), json!({"b": [1, 2.5, null, "ü"]}))].into_iter().collect();
-    let collection = Collection { properties, version, metadata: json!({"$lastUpdated": "x"}) };
-    TwinRecord {
+fn twin(id: &str, version: u64) -> Arc<TwinRecord> {
+    let packed = |value: Value| Packed::of(value.as_object().unwrap());
+    let properties = packed(json!({"a": {"b": [1, 2.5, null, "ü"]}}));
+    let collection = Collection { properties, version, metadata: packed(json!({"$lastUpdated": "x"})) };
+    Arc::new(TwinRecord {
         client: client(id),
         version,
         etag: 3,
-        tags: Map::new(),
+        tags: Packed::default(),
         desired: collection.clone(),
         reported: collection,
         model_id: String::new(),
-    }
+    })
 }
 
 fn session(id: &str) -> SessionRecord {

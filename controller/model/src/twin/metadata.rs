@@ -44,6 +44,13 @@ impl Metadata {
     }
 }
 
+/// As it was printed.
+impl From<Map<String, Value>> for Metadata {
+    fn from(printed: Map<String, Value>) -> Self {
+        Self(printed)
+    }
+}
+
 struct Marks {
     updated: Value,
     version: Option<Value>,

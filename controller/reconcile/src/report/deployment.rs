@@ -12,7 +12,7 @@ use hemline_sources::Phase as Stands;
 
 use super::{
     condition::{State, Verdict, holds, message},
-    device::Scene,
+    device::{Devices, Scene},
 };
 
 /// Failing devices that are named.
@@ -54,33 +54,50 @@ fn phase(record: Option<&RolloutRecord>, applied: usize, ready: usize, failing: 
     }
 }
 
+/// The devices of one deployment, added up.
+#[derive(Default)]
+struct Sum<'a> {
+    applied: usize,
+    ready: usize,
+    failing: Vec<(&'a DeviceId, &'a DeviceStatus)>,
+}
+
+/// By deployment that a device has.
+fn sums(devices: &Devices) -> BTreeMap<&DocumentName, Sum<'_>> {
+    let mut sums: BTreeMap<&DocumentName, Sum<'_>> = BTreeMap::new();
+    for (id, device) in devices {
+        let (ready, failing) = (holds(&device.conditions, "Ready"), holds(&device.conditions, "Degraded"));
+        for name in device.base.iter().chain(&device.layers) {
+            let sum = sums.entry(name).or_default();
+            sum.applied += 1;
+            sum.ready += usize::from(ready);
+            sum.failing.extend(failing.then_some((id, device.as_ref())));
+        }
+    }
+    sums
+}
+
 /// Statuses of all deployments of the revision.
 pub(super) fn statuses(
     scene: &Scene<'_>,
-    devices: &BTreeMap<DeviceId, DeviceStatus>,
+    devices: &Devices,
     before: &BTreeMap<DocumentName, DeploymentStatus>,
 ) -> BTreeMap<DocumentName, DeploymentStatus> {
+    let mut sums = sums(devices);
     let mut statuses = BTreeMap::new();
     for (name, targeted) in &scene.resolution.targeted {
-        let applied: Vec<(&DeviceId, &DeviceStatus)> = devices
-            .iter()
-            .filter(|(_, device)| device.base.as_ref() == Some(name) || device.layers.contains(name))
-            .collect();
-        let count = |kind: &str| applied.iter().filter(|(_, device)| holds(&device.conditions, kind)).count();
-        let (ready, failing) = (count("Ready"), count("Degraded"));
-        let failing_devices: Vec<&(&DeviceId, &DeviceStatus)> =
-            applied.iter().filter(|(_, device)| holds(&device.conditions, "Degraded")).collect();
+        let Sum { applied, ready, failing } = sums.remove(name).unwrap_or_default();
         let record = scene.ledger.rollouts.get(name);
         let verdict = if let Some(verdict) = record.and_then(rollout_verdict) {
             verdict
         } else if targeted.is_empty() {
             Verdict::new(State::Ready, "NoDevices", "its condition selects no device")
-        } else if let Some((id, device)) = failing_devices.first() {
+        } else if let Some((id, device)) = failing.first() {
             let text =
-                format!("{failing} of {} devices fail; {id}: {}", applied.len(), message(&device.conditions));
+                format!("{} of {applied} devices fail; {id}: {}", failing.len(), message(&device.conditions));
             Verdict::new(State::Degraded, "DevicesFailing", text)
-        } else if ready < applied.len() {
-            let text = format!("{ready} of {} devices are ready", applied.len());
+        } else if ready < applied {
+            let text = format!("{ready} of {applied} devices are ready");
             Verdict::new(State::Progressing, "DevicesApplying", text)
         } else {
             Verdict::new(State::Ready, "DevicesReady", format!("{ready} of {ready} devices are ready"))
@@ -89,16 +106,12 @@ pub(super) fn statuses(
             before.get(name).map(|before| before.conditions.as_slice()).unwrap_or_default();
         let status = DeploymentStatus {
             revision: scene.revision.map(str::to_owned),
-            phase: phase(record, applied.len(), ready, failing).to_string(),
+            phase: phase(record, applied, ready, failing.len()).to_string(),
             targeted: targeted.len() as u64,
-            applied: applied.len() as u64,
+            applied: applied as u64,
             ready: ready as u64,
-            failing: failing as u64,
-            failing_devices: failing_devices
-                .iter()
-                .take(NAMED_AT_MOST)
-                .map(|(id, _)| id.to_string())
-                .collect(),
+            failing: failing.len() as u64,
+            failing_devices: failing.iter().take(NAMED_AT_MOST).map(|(id, _)| id.to_string()).collect(),
             conditions: verdict.conditions(conditions_before, scene.at),
         };
         statuses.insert(name.clone(), status);

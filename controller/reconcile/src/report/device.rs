@@ -1,6 +1,6 @@
 //! The status of a device, from what its agent reports.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
     edge::{AgentDesired, AgentModuleReported, AgentReported, ModuleSettings, ModuleStatus, RuntimeStatus},
@@ -12,13 +12,17 @@ use jiff::Timestamp;
 
 use super::{
     condition::{State, Verdict},
-    drift,
+    drift, kept,
 };
+use crate::observe::Scope;
 
 /// Everything that statuses are made of.
 pub(super) struct Scene<'a> {
     pub(super) revision: Option<&'a str>,
+    /// The devices that are looked at.
+    pub(super) scope: &'a Scope,
     pub(super) resolution: &'a Resolution,
+    /// Those of the scope.
     pub(super) observed: &'a Observed,
     pub(super) failed: &'a BTreeMap<DeviceId, String>,
     /// Devices that keep another revision than the one in force.
@@ -29,13 +33,35 @@ pub(super) struct Scene<'a> {
     pub(super) at: Timestamp,
 }
 
-/// Statuses of all devices of the revision.
-pub(super) fn statuses(
-    scene: &Scene<'_>,
-    before: &BTreeMap<DeviceId, DeviceStatus>,
-) -> BTreeMap<DeviceId, DeviceStatus> {
-    let devices = scene.resolution.devices.iter();
-    devices.map(|(id, effective)| (id.clone(), status(scene, id, effective, before.get(id)))).collect()
+/// Statuses by device; shared with those before where nothing changed.
+pub(super) type Devices = BTreeMap<DeviceId, Arc<DeviceStatus>>;
+
+/// Statuses of all devices of the revision. Of devices out of scope they are those before.
+pub(super) fn statuses(scene: &Scene<'_>, before: &Arc<Devices>) -> Arc<Devices> {
+    let one = |id: &DeviceId, effective: &Effective| {
+        let before = before.get(id);
+        let now = status(scene, id, effective, before.map(Arc::as_ref));
+        before.filter(|before| ***before == now).cloned().unwrap_or_else(|| Arc::new(now))
+    };
+    match scene.scope {
+        Scope::All => {
+            let devices = scene.resolution.devices.iter();
+            kept(before, devices.map(|(id, effective)| (id.clone(), one(id, effective))).collect())
+        }
+        Scope::These(ids) => {
+            let mut now = Arc::clone(before);
+            for id in ids {
+                let Some(status) = scene.resolution.devices.get(id).map(|effective| one(id, effective))
+                else {
+                    continue;
+                };
+                if before.get(id).is_none_or(|before| !Arc::ptr_eq(before, &status)) {
+                    Arc::make_mut(&mut now).insert(id.clone(), status);
+                }
+            }
+            now
+        }
+    }
 }
 
 fn status(

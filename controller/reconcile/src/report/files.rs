@@ -33,15 +33,15 @@ struct Metadata<'a> {
 /// All status files of a report.
 pub(crate) fn status_files(report: &PassReport) -> Vec<StatusFile> {
     let mut files = vec![StatusFile { path: "README.md".to_owned(), text: readme(report) }];
-    for (id, status) in &report.devices {
+    for (id, status) in &*report.devices {
         if let Some(name) = report.names.get(id) {
-            files.extend(file("devices", "Device", name, status));
+            files.extend(file("devices", "Device", name, status.as_ref()));
         }
     }
-    for (name, status) in &report.deployments {
+    for (name, status) in &*report.deployments {
         files.extend(file("deployments", "EdgeDeployment", name, status));
     }
-    for (name, status) in &report.configurations {
+    for (name, status) in &*report.configurations {
         files.extend(file("configurations", "TwinConfiguration", name, status));
     }
     files

@@ -66,8 +66,8 @@ impl Scene {
         assert!(agent.reported.is_empty() || AgentReported::parse(&agent.reported).is_ok());
         let sight = Sight {
             source: "fleet".into(),
-            observed: Some(self.observed.clone()),
-            resolution: Some(self.resolution.clone()),
+            observed: Some((Scope::All, self.observed.clone())),
+            resolution: Some(Arc::new(self.resolution.clone())),
             plan: Summary::default(),
             done: String::new(),
             failed: BTreeMap::new(),
@@ -148,6 +148,7 @@ fn nothing_changes_without_a_change_of_state() {
     assert!(first.says_the_same(&second));
     assert_eq!(status_files(&first), status_files(&second));
 
+    scene.state.kept.write_statuses(&scene.state.statuses);
     // After a restart the times of the conditions are those from before.
     scene.state = State {
         good: scene.state.good.clone(),
@@ -215,6 +216,6 @@ fn an_empty_source_never_empties_a_fleet() {
         message: None,
         notes: Vec::new(),
     };
-    assert!(matches!(validate(Ok(snapshot()), &Facts::default(), 3), Attempt::Broken { .. }));
-    assert!(matches!(validate(Ok(snapshot()), &Facts::default(), 0), Attempt::Good { .. }));
+    assert!(matches!(validate(Ok(snapshot()), Facts::default, 3), Attempt::Broken { .. }));
+    assert!(matches!(validate(Ok(snapshot()), Facts::default, 0), Attempt::Good { .. }));
 }

@@ -1,6 +1,6 @@
 //! A folder of documents, a hub without listeners, and a controller between them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use hemline_hub::{Hub, HubConfig, HubHandle, pki};
 use hemline_hub_core::service::{IfMatch, ServiceReply, ServiceRequest};
@@ -157,8 +157,14 @@ impl World {
         self.hub().call(request).await.unwrap();
     }
 
-    pub(crate) fn status(&self, path: &str) -> PathBuf {
-        self.folder.path().join("status").join(path)
+    /// Waits until a status file, empty when it is not there, is as wanted: what is known is told a little later.
+    pub(crate) async fn status(&self, path: &str, wanted: impl Fn(&str) -> bool) {
+        let path = self.folder.path().join("status").join(path);
+        hemline_testkit::eventually(SOON, &format!("{} as wanted", path.display()), || async {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            wanted(&text).then_some(())
+        })
+        .await;
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn plain(reply: ServiceReply) -> Result<Response, RestError> {
         ServiceReply::Method { status, payload } => json_body(&json!({"status": status, "payload": payload})),
         ServiceReply::Done => StatusCode::NO_CONTENT.into_response(),
         // Statistics have two shapes, see `statistics.rs`; policies never leave over this API.
-        ServiceReply::Statistics { .. } | ServiceReply::Snapshot(_) | ServiceReply::Policy(_) => {
+        ServiceReply::Statistics { .. } | ServiceReply::Changes(_) | ServiceReply::Policy(_) => {
             return Err(unexpected());
         }
     })
