@@ -150,11 +150,12 @@ fn drift(ledger: &DriftLedger) -> String {
     page.0
 }
 
-/// How long the controller's passes take, as a summary without quantiles.
-fn passes(Passes { count, took }: Passes) -> String {
-    let seconds = took.as_secs_f64();
+/// How long the controller's passes take, as a summary without quantiles, and telling what they found.
+fn passes(Passes { count, took, told }: Passes) -> String {
+    let (seconds, told) = (took.as_secs_f64(), told.as_secs_f64());
     format!(
-        "# TYPE hemline_pass_seconds summary\nhemline_pass_seconds_sum {seconds}\nhemline_pass_seconds_count {count}\n"
+        "# TYPE hemline_pass_seconds summary\nhemline_pass_seconds_sum {seconds}\nhemline_pass_seconds_count {count}\n\
+         # TYPE hemline_tell_seconds_total counter\nhemline_tell_seconds_total {told}\n"
     )
 }
 
@@ -192,6 +193,8 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use hemline_hub_core::counters::Counters;
     use hemline_plan::drift::DriftLedger;
     use hemline_reconcile::{Ongoing, Passes};
@@ -233,7 +236,12 @@ mod tests {
         };
         let text = super::troubles(&[trouble]);
         assert!(text.ends_with("hemline_source_trouble{source=\"default\",reason=\"denied\"} 1\n"), "{text}");
-        let text = super::passes(Passes { count: 4, took: std::time::Duration::from_millis(500) });
+        let text = super::passes(Passes {
+            count: 4,
+            took: Duration::from_millis(500),
+            told: Duration::from_secs(2),
+        });
+        assert!(text.contains("\nhemline_tell_seconds_total 2\n"), "{text}");
         assert!(text.contains("\nhemline_pass_seconds_sum 0.5\nhemline_pass_seconds_count 4\n"), "{text}");
     }
 

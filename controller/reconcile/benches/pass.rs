@@ -5,9 +5,12 @@
 use std::time::{Duration, Instant};
 
 use hemline_hub::{Hub, HubConfig, pki};
+use hemline_hub_core::service::{IfMatch, ServiceRequest};
+use hemline_model::id::{ClientId, DeviceId};
 use hemline_reconcile::{ControllerView, Options, start};
 use hemline_sources::Directory;
 use hemline_testkit::corpus::{Revision, Shape};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 const DEVICES: usize = 10_000;
@@ -45,24 +48,55 @@ async fn main() {
     for _ in 0..PASSES {
         pass(&view).await;
     }
+    let quiet = view.latest().unwrap().passes;
+    for number in 0..PASSES {
+        hub.handle().call(by_hand(number)).await.unwrap();
+        pass(&view).await;
+    }
     let after = view.latest().unwrap().passes;
+    let resident = resident_mib();
     stop.cancel();
     controller.join().await;
     hub.join().await.unwrap();
 
-    let count = after.count - before.count;
-    assert!(count > 1, "no pass was counted");
-    #[expect(clippy::cast_precision_loss, reason = "a figure")]
-    let mean = (after.took - before.took).as_secs_f64() * 1e3 / count as f64;
-    let verdict = if mean <= BUDGET_MS { "kept" } else { "missed" };
+    let count = quiet.count - before.count;
+    assert!(count > 1 && after.count > quiet.count, "no pass was counted");
+    let mean =
+        |took: Duration, count: u64| took.as_secs_f64() * 1e3 / f64::from(u32::try_from(count).unwrap());
+    let (nothing, one) =
+        (mean(quiet.took - before.took, count), mean(after.took - quiet.took, u64::from(PASSES)));
+    let verdict = if nothing <= BUDGET_MS { "kept" } else { "missed" };
     println!("| what | ours | budget |\n|---|---|---|");
     println!(
         "| the first pass over {DEVICES} devices, which makes them all | {:.1} s | |",
         first.as_secs_f64()
     );
     println!(
-        "| a pass over them with nothing to do (mean of {count}) | {mean:.0} ms | ≤ {BUDGET_MS:.0} ms {verdict} |"
+        "| a pass over them with nothing to do (mean of {count}) | {nothing:.2} ms | ≤ {BUDGET_MS:.0} ms {verdict} |"
     );
+    println!("| the passes after one twin was written to by hand (mean of {PASSES}) | {one:.2} ms | |");
+    println!(
+        "| telling all of it in status files, at most a twentieth of the time | {:.1} s in all | |",
+        after.told.as_secs_f64()
+    );
+    println!("| hub and controller with their twins and documents, resident | {resident} MiB | |");
+}
+
+/// Memory of this process.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
+}
+
+/// A tag that no document has, so there is nothing to put right.
+fn by_hand(number: u32) -> ServiceRequest {
+    ServiceRequest::PatchTwin {
+        client: ClientId::device(DeviceId::new("press-000007").unwrap()),
+        tags: json!({"seen": number}).as_object().cloned(),
+        desired: None,
+        if_match: IfMatch::Any,
+    }
 }
 
 /// Returns when the pass that follows a question is over: the next question is answered behind it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use hemline_hub::HubHandle;
 use hemline_hub_core::service::{
     Authentication, DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply, ServiceRequest,
@@ -28,12 +28,15 @@ pub(crate) struct Applied {
 pub(crate) async fn apply(hub: &HubHandle, plan: &Plan) -> Applied {
     let mut applied = Applied::default();
     for wave in plan.waves() {
-        let work: Vec<_> = wave
-            .into_iter()
-            .map(|device| apply_device(hub.clone(), device.device.clone(), device.steps.clone()))
-            .collect();
-        let mut running = stream::iter(work).buffer_unordered(AT_ONCE);
-        while let Some((device, outcome)) = running.next().await {
+        let mut waiting = wave.into_iter();
+        let mut running = FuturesUnordered::new();
+        loop {
+            // One by one: the steps of a fleet are not copied all at once.
+            let room = AT_ONCE - running.len();
+            for device in waiting.by_ref().take(room) {
+                running.push(apply_device(hub.clone(), device.device.clone(), device.steps.clone()));
+            }
+            let Some((device, outcome)) = running.next().await else { break };
             if let Err(error) = outcome {
                 tracing::warn!(%device, %error, "cannot bring the device to what its documents say");
                 applied.failed.insert(device, error.to_string());

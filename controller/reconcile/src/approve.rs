@@ -5,12 +5,9 @@
 //! leaves work for the next pass and not a question.
 
 use hemline_hub::HubHandle;
-use hemline_hub_core::service::{ServiceReply, ServiceRequest};
-use hemline_model::id::ClientId;
-use hemline_plan::{Documents, FleetState, Known, Plan};
+use hemline_plan::Plan;
 use hemline_sources::AnySource;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     load::load,
@@ -18,11 +15,8 @@ use crate::{
     pass::{Reload, State, pass},
     plan::plan,
     report::PassReport,
-    validate::{Attempt, Good, validate},
+    validate::{Attempt, validate},
 };
-
-/// Values whose time is looked up for one state: more drift than this is seen without times.
-const DATED_AT_MOST: usize = 200;
 
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,101 +113,4 @@ pub(crate) async fn approve(
         None => Plan::brief(&planned),
     };
     Ok((ApplyReply { revision, already, done, failed: report.errors.clone() }, report))
-}
-
-/// What is known of the fleet now, without secrets.
-pub(crate) async fn fleet_state(hub: &HubHandle, state: &mut State) -> Result<FleetState, ApplyError> {
-    state.picture.follow(hub).await.map_err(ApplyError::Unavailable)?;
-    Ok(dated(hub, written_down(state)).await)
-}
-
-/// Adds since when values are not what the documents say, as the hub's own metadata has it.
-pub(crate) async fn dated(hub: &HubHandle, mut fleet: FleetState) -> FleetState {
-    let mut twin: Option<(ClientId, Value)> = None;
-    for value in fleet.overwritten().into_iter().take(DATED_AT_MOST) {
-        let client = ClientId { device: value.device.clone(), module: value.module.clone() };
-        if twin.as_ref().is_none_or(|(of, _)| *of != client) {
-            // A twin that went away meanwhile has no time; the plan will say what else it has not.
-            twin = match hub.call(ServiceRequest::GetTwin(client.clone())).await {
-                Ok(ServiceReply::Twin { document, .. }) => Some((client, document)),
-                Ok(_) | Err(_) => None,
-            };
-        }
-        let metadata = twin.as_ref().and_then(|(_, twin)| twin.pointer("/properties/desired/$metadata"));
-        let leaf = metadata.and_then(|top| value.path.iter().try_fold(top, |at, name| at.get(name)));
-        if let Some(time) = leaf.and_then(|leaf| leaf.get("$lastUpdated")).and_then(Value::as_str) {
-            fleet.date(&value, time);
-        }
-    }
-    fleet
-}
-
-/// The same from what was seen already.
-pub(crate) fn written_down(state: &State) -> FleetState {
-    let observed = &state.picture.open(&Scope::All);
-    let reads_reported = state.good.as_ref().is_some_and(|good| good.reads_reported());
-    let waiting = state.waiting.as_ref().map(|good| state.resolve_other(good));
-    let known = Known { observed, applied: state.said(), waiting: waiting.as_ref(), reads_reported };
-    let mut fleet = FleetState::new(&known);
-    fleet.applied = state.applied.as_ref().map(|applied| applied.documents.clone());
-    fleet.waiting = state.waiting.as_ref().map(documents);
-    fleet
-}
-
-/// How documents are named in a state.
-pub(crate) fn documents(good: &Good) -> Documents {
-    Documents { revision: good.revision.to_string(), digest: good.documents().to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use hemline_hub::{Hub, HubConfig, pki};
-    use hemline_hub_core::service::{DeviceSettings, IfMatch};
-    use hemline_model::id::DeviceId;
-    use serde_json::json;
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn the_hub_says_since_when_a_value_differs() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = vec!["127.0.0.1".to_owned()];
-        let certificates = pki::open(folder.path(), &names, jiff::Timestamp::now()).unwrap();
-        let config = HubConfig::new(folder.path(), names, certificates.server_config());
-        let stop = CancellationToken::new();
-        let hub = Hub::start(config, |_| axum::Router::new(), stop.clone()).await.unwrap();
-        let device = DeviceId::new("meter").unwrap();
-        let settings = DeviceSettings {
-            enabled: None,
-            status_reason: None,
-            authentication: None,
-            edge: None,
-            parent: None,
-        };
-        let make = ServiceRequest::PutDevice { device: device.clone(), settings, if_match: IfMatch::Absent };
-        hub.handle().call(make).await.unwrap();
-        let patch = ServiceRequest::PatchTwin {
-            client: ClientId::device(device.clone()),
-            tags: None,
-            desired: json!({"every": {"s": 9}, "mine": 1, "same": 2}).as_object().cloned(),
-            if_match: IfMatch::Any,
-        };
-        hub.handle().call(patch).await.unwrap();
-
-        let state = json!({
-            "apiVersion": "hemline.dev/v1alpha1", "kind": "FleetState",
-            "devices": {"meter": {
-                "enabled": true, "edge": false, "connected": false,
-                "desired": {"every": {"s": 9}, "mine": 1, "same": 2},
-                "said": {"enabled": true, "edge": false, "desired": {"every": {"s": 5}, "same": 2, "gone": 1}},
-            }},
-        });
-        let state = dated(&hub.handle(), FleetState::parse(&state.to_string()).unwrap()).await;
-        let times = &state.devices[&device].since;
-        assert_eq!(times.keys().collect::<Vec<_>>(), ["desired.every.s"]);
-        assert!(times["desired.every.s"].parse::<jiff::Timestamp>().is_ok(), "{times:?}");
-        stop.cancel();
-        hub.join().await.unwrap();
-    }
 }

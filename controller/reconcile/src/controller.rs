@@ -19,13 +19,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    approve::{ApplyError, ApplyReply, ApplyRequest, approve, fleet_state},
+    approve::{ApplyError, ApplyReply, ApplyRequest, approve},
     drift::{Writers, diff},
+    facsimile::Facsimile,
     last_good::LastGood,
     pass::{Reload, State, now, pass},
     report::{PassReport, Passes},
     revert::Reverts,
-    tell::{Teller, Told},
+    tell::Teller,
     trouble::{Troubles, found},
 };
 
@@ -90,7 +91,7 @@ pub struct RolloutOrder {
 /// What onlookers may ask of the one task that knows and acts.
 #[derive(Debug)]
 enum Ask {
-    State(oneshot::Sender<Result<FleetState, ApplyError>>),
+    State(oneshot::Sender<Result<Facsimile, ApplyError>>),
     Apply(ApplyRequest, oneshot::Sender<Result<ApplyReply, ApplyError>>),
     Rollout(RolloutOrder, oneshot::Sender<Result<(), ApplyError>>),
     Diff(DeviceId, oneshot::Sender<Result<Option<DeviceDiff>, ApplyError>>),
@@ -158,7 +159,7 @@ impl Controller {
                 () = shutdown.cancelled() => {}
                 () = self.passes(&mut state, &moved) => {}
             }
-            self.teller.keep(&state);
+            self.teller.stop(&state).await;
         }
         drop(listener.await);
     }
@@ -174,8 +175,13 @@ impl Controller {
             reload = tokio::select! {
                 // Cancel-safe: the next round asks again when that is.
                 () = sleep_for(wakes) => Reload::No,
-                // Cancel-safe: the same.
-                () = sleep_to(self.teller.wakes()) => Reload::No,
+                // Cancel-safe: it says so.
+                told = self.teller.ready() => {
+                    if let Some(told) = told {
+                        self.teller.hand_over(&mut self.source, told).await;
+                    }
+                    Reload::No
+                }
                 // Cancel-safe: what is on its way stays in `reverts`.
                 () = self.reverts.step() => Reload::No,
                 // Cancel-safe: a source remembers what it has not said yet.
@@ -197,8 +203,8 @@ impl Controller {
     async fn one(&mut self, state: &mut State, reload: Reload) {
         let begin = Instant::now();
         let report = pass(&mut self.source, &self.hub, state, reload).await;
-        self.publish(state, report).await;
         self.passed(begin);
+        self.publish(state, report).await;
     }
 
     fn passed(&mut self, begin: Instant) {
@@ -209,14 +215,18 @@ impl Controller {
     async fn answer(&mut self, ask: Ask, state: &mut State) {
         // Nobody waits any more when the caller went away; what was done stays done.
         match ask {
-            Ask::State(answer) => drop(answer.send(fleet_state(&self.hub, state).await)),
+            Ask::State(answer) => {
+                let looked = state.picture.follow(&self.hub).await.map_err(ApplyError::Unavailable);
+                let state = looked.map(|()| state.facsimile());
+                drop(answer.send(state));
+            }
             Ask::Diff(device, answer) => drop(answer.send(diff(&self.hub, state, &device).await)),
             Ask::Apply(request, answer) => {
                 let begin = Instant::now();
                 let outcome = match approve(&mut self.source, &self.hub, state, &request).await {
                     Ok((reply, report)) => {
-                        self.publish(state, report).await;
                         self.passed(begin);
+                        self.publish(state, report).await;
                         Ok(reply)
                     }
                     Err(error) => Err(error),
@@ -239,7 +249,7 @@ impl Controller {
     }
 
     async fn publish(&mut self, state: &State, mut report: PassReport) {
-        report.passes = self.passes;
+        report.passes = Passes { told: self.teller.took(), ..self.passes };
         self.reverts.want(&self.source, report.revert.as_ref());
         if let Some(bad) = &report.revert {
             report.ways_back = self.reverts.ways(&bad.quarantined).to_vec();
@@ -249,8 +259,8 @@ impl Controller {
         report.trouble = self.troubles.look(found, report.at);
         let report = Arc::new(report);
         let news = self.reports.borrow().as_ref().is_none_or(|last| !last.says_the_same(&report));
-        let how = Told { news, files: self.options.write_status };
-        self.teller.tell(&mut self.source, &self.hub, state, &report, how).await;
+        let files = self.options.write_status;
+        self.teller.tell(&mut self.source, state, &report, news, files).await;
         self.reports.send_if_modified(|last| {
             *last = Some(report);
             news
@@ -287,14 +297,6 @@ async fn listen(
 async fn sleep_for(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Sleeps until then; for ever when there is no such time.
-async fn sleep_to(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
@@ -348,7 +350,9 @@ impl ControllerView {
     /// # Errors
     /// When the hub cannot be asked or the controller has ended.
     pub async fn state(&self) -> Result<FleetState, ApplyError> {
-        self.ask(Ask::State).await
+        let known = self.ask(Ask::State).await?;
+        let written = tokio::task::spawn_blocking(move || known.write()).await;
+        written.map_err(|error| ApplyError::Unavailable(format!("the state cannot be written down: {error}")))
     }
 
     /// What a device should be against what it is; `None` when no document describes it.

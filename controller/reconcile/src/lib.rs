@@ -26,6 +26,7 @@ mod brake;
 mod clock;
 mod controller;
 mod drift;
+mod facsimile;
 mod last_good;
 mod load;
 mod observe;

@@ -3,7 +3,10 @@
 //! The picture is the whole registry, packed and shared with the hub. What a pass looks at is opened for it, as the planner
 //! wants to see it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hemline_hub::HubHandle;
 use hemline_hub_core::{
@@ -12,10 +15,10 @@ use hemline_hub_core::{
 };
 use hemline_model::{
     document::{Auth, AuthType},
-    id::DeviceId,
+    id::{ClientId, DeviceId},
 };
 use hemline_plan::{Facts, Observed, ObservedDevice, ObservedModule};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::validate::chain;
 
@@ -27,10 +30,10 @@ pub(crate) enum Scope {
 }
 
 /// The registry as it was when somebody looked last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
     upto: u64,
-    devices: BTreeMap<DeviceId, SeenDevice>,
+    devices: BTreeMap<DeviceId, Arc<SeenDevice>>,
     /// Changed since a pass took them.
     moved: BTreeSet<DeviceId>,
     /// Was there a look at all?
@@ -73,7 +76,7 @@ impl Picture {
         self.upto = upto;
         for (id, seen) in devices {
             match seen {
-                Some(seen) => drop(self.devices.insert(id.clone(), seen)),
+                Some(seen) => drop(self.devices.insert(id.clone(), Arc::new(seen))),
                 None => drop(self.devices.remove(&id)),
             }
             self.moved.insert(id);
@@ -97,7 +100,7 @@ impl Picture {
 
     /// The devices of a scope.
     pub(crate) fn open(&self, scope: &Scope) -> Observed {
-        let open = |(id, seen): (&DeviceId, &SeenDevice)| (id.clone(), device(seen));
+        let open = |(id, seen): (&DeviceId, &Arc<SeenDevice>)| (id.clone(), device(seen));
         Observed {
             devices: match scope {
                 Scope::All => self.devices.iter().map(open).collect(),
@@ -110,7 +113,15 @@ impl Picture {
 
     /// One device.
     pub(crate) fn device(&self, id: &DeviceId) -> Option<ObservedDevice> {
-        self.devices.get(id).map(device)
+        self.devices.get(id).map(|seen| device(seen))
+    }
+
+    /// When the desired properties of a client were written.
+    pub(crate) fn desired_metadata(&self, client: &ClientId) -> Option<Map<String, Value>> {
+        let seen = self.devices.get(&client.device)?;
+        let mut all = std::iter::once(&seen.device).chain(&seen.modules);
+        let found = all.find(|seen| seen.identity.client == *client)?;
+        Some(found.twin.desired.metadata.open())
     }
 
     /// What target conditions may know of devices.

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use crate::{
     apply::{Applied, apply},
-    approve::documents,
     brake,
     clock::Clock,
     drift::{self, Writers},
+    facsimile::documents,
     last_good::{LastGood, Which},
     load::load,
     observe::{Picture, Scope},
@@ -56,7 +56,7 @@ pub(crate) struct State {
     /// New revisions wait until somebody applies them.
     pub(crate) hold: bool,
     /// The one that waits.
-    pub(crate) waiting: Option<Good>,
+    pub(crate) waiting: Option<Arc<Good>>,
     /// What the hub holds, as it was looked at last.
     pub(crate) picture: Picture,
     /// What a pass need not look at.
@@ -128,6 +128,8 @@ pub(crate) async fn pass(
         match state.picture.follow(hub).await {
             Ok(()) => {
                 scope = scope.and(state.picture.moved());
+                // Not both at once.
+                drop(observed);
                 observed = state.picture.open(&scope);
             }
             Err(error) => sight = sight.failed(error),
@@ -198,7 +200,13 @@ impl State {
 
     /// What documents said of each device last, also in the middle of a rollout.
     pub(crate) fn said(&self) -> Option<&Resolution> {
-        self.rollouts.said.as_ref().or_else(|| self.applied())
+        self.rollouts.said.as_deref().or_else(|| self.applied())
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn said_shared(&self) -> Option<Arc<Resolution>> {
+        let applied = || self.applied.as_ref().map(|applied| Arc::clone(&applied.resolution));
+        self.rollouts.said.clone().or_else(applied)
     }
 
     /// Is this the revision that the controller works towards?
@@ -253,7 +261,7 @@ impl State {
                     self.quarantined = bad;
                 } else if self.hold && !self.in_force(&good.revision) {
                     tracing::info!(revision = %good.revision, "a new revision waits for `hem apply`");
-                    self.waiting = Some(*good);
+                    self.waiting = Some(Arc::from(good));
                 } else {
                     self.put_in_force(*good);
                 }

@@ -98,13 +98,15 @@ pub struct PassReport {
     pub passes: Passes,
 }
 
-/// How many passes there were since the start of the program, and how long they took with telling what they found.
+/// How many passes there were since the start of the program, and how long they took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Passes {
     /// Passes.
     pub count: u64,
     /// All of them together.
     pub took: Duration,
+    /// Telling in status files and to forges what they found, which not every pass does.
+    pub told: Duration,
 }
 
 /// Statuses as kept between passes and restarts.

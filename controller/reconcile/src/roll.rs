@@ -36,7 +36,7 @@ pub(crate) struct Rollouts {
     /// Transitions since the start, by phase: a metric.
     pub(crate) transitions: BTreeMap<&'static str, u64>,
     /// What documents said of each device last, while not all of them have the same revision.
-    pub(crate) said: Option<Resolution>,
+    pub(crate) said: Option<Arc<Resolution>>,
 }
 
 #[derive(Debug)]
@@ -152,7 +152,7 @@ impl State {
         if turn.goes_back {
             self.go_back();
         }
-        self.rollouts.said = turn.said;
+        self.rollouts.said = turn.said.map(Arc::new);
         Ok(Some(Rolled {
             desired: Arc::new(turn.desired),
             held,

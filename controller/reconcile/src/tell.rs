@@ -1,15 +1,19 @@
 //! Telling what became of a pass where people look: status files, the outcome for forges, and the statuses that the next start
 //! begins with. Only when there is something new, and at most a twentieth of the time: over a large fleet it costs far more
 //! than the pass, and whoever reads it is served as well a little later.
+//!
+//! What is told is put together beside the controller, so that no device waits for it.
 
-use std::time::Duration;
+use std::{future::pending, sync::Arc, time::Duration};
 
-use hemline_hub::HubHandle;
-use hemline_sources::{AnySource, Source as _, StatusFile};
-use tokio::time::Instant;
+use hemline_sources::{AnySource, Outcome, Source as _, StatusFile};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
-    approve::{dated, written_down},
+    facsimile::Facsimile,
     pass::State,
     report::{PassReport, Statuses, outcome, status_files},
 };
@@ -17,8 +21,11 @@ use crate::{
 /// Time that passes between two tellings, in times of what the first took.
 const REST: u32 = 20;
 
-/// Whatever takes less is told at once.
+/// Whatever takes less is told again at once.
 const QUICK: Duration = Duration::from_millis(100);
+
+/// Fleets up to this size are told before the report of the pass is out.
+const SMALL: usize = 200;
 
 /// What was told, and what not yet.
 #[derive(Debug, Default)]
@@ -31,29 +38,48 @@ pub(crate) struct Teller {
     kept: Statuses,
     /// There is something to tell.
     owes: bool,
+    /// What is being put together.
+    work: Option<Work>,
     not_before: Option<Instant>,
     /// It is to be told then, even if nothing more happens.
     wakes: Option<Instant>,
+    /// All of it, since the start.
+    took: Duration,
+}
+
+#[derive(Debug)]
+struct Work {
+    begin: Instant,
+    task: JoinHandle<Parts>,
+}
+
+/// What there is to hand over.
+#[derive(Debug)]
+pub(crate) struct Told {
+    begin: Instant,
+    files: Option<Vec<StatusFile>>,
+    outcome: Option<Outcome>,
 }
 
 impl Teller {
-    /// When something is to be told that waits for its time only.
-    pub(crate) fn wakes(&self) -> Option<Instant> {
-        self.wakes
+    /// How long telling took since the start.
+    pub(crate) fn took(&self) -> Duration {
+        self.took
     }
 
-    /// Tells what there is to tell, now or when it is time. `news`: the report says something else than the one before.
+    /// Begins to tell what there is to tell, now or when it is time. `news`: the report says something else than the one
+    /// before. `files`: status files are wanted, where the source takes them.
     pub(crate) async fn tell(
         &mut self,
         source: &mut AnySource,
-        hub: &HubHandle,
         state: &State,
-        report: &PassReport,
-        Told { news, files }: Told,
+        report: &Arc<PassReport>,
+        news: bool,
+        files: bool,
     ) {
         self.owes |= news || self.upto != state.picture.upto();
         self.wakes = None;
-        if !self.owes {
+        if !self.owes || self.work.is_some() {
             return;
         }
         let begin = Instant::now();
@@ -61,59 +87,80 @@ impl Teller {
             self.wakes = Some(at);
             return;
         }
-        self.owes = !self.write(source, hub, state, report, files).await;
+        self.keep(state);
+        self.owes = false;
         self.upto = state.picture.upto();
+        let (files, tells) = (files && source.takes_status(), source.tells());
+        if files || tells {
+            let known = (files && self.upto.is_some()).then(|| state.facsimile());
+            let report = Arc::clone(report);
+            let task =
+                tokio::task::spawn_blocking(move || put_together(&report, known.as_ref(), files, tells));
+            self.work = Some(Work { begin, task });
+            if state.statuses.devices.len() <= SMALL
+                && let Some(told) = self.ready().await
+            {
+                self.hand_over(source, told).await;
+            }
+        }
+    }
+
+    /// Waits until there is something to hand over, or until it is time to tell once more. Cancel-safe.
+    pub(crate) async fn ready(&mut self) -> Option<Told> {
+        let Some(work) = &mut self.work else {
+            match self.wakes {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+            return None;
+        };
+        // A panic there is a bug; it shows in the log, and the next news is told.
+        let (files, outcome) = (&mut work.task).await.unwrap_or_default();
+        let begin = work.begin;
+        self.work = None;
+        Some(Told { begin, files, outcome })
+    }
+
+    /// Hands over. What is not taken is trouble of the source, which a pass tells; then it is tried again.
+    pub(crate) async fn hand_over(&mut self, source: &mut AnySource, told: Told) {
+        let Told { begin, files, outcome } = told;
+        if let Some(outcome) = outcome {
+            source.tell(&outcome);
+        }
+        if let Some(files) = files.filter(|files| self.told.as_ref() != Some(files)) {
+            let done = source.write_status(&files).await.is_ok();
+            self.owes |= !done;
+            self.told = done.then_some(files);
+        }
         let took = begin.elapsed();
+        self.took += took;
         self.not_before = (took > QUICK).then(|| Instant::now() + took * REST);
     }
 
+    /// The end: nothing is left running.
+    pub(crate) async fn stop(&mut self, state: &State) {
+        self.keep(state);
+        if let Some(Work { task, .. }) = self.work.take() {
+            drop(task.await);
+        }
+    }
+
     /// Keeps the statuses for the next start.
-    pub(crate) fn keep(&mut self, state: &State) {
+    fn keep(&mut self, state: &State) {
         if self.kept != state.statuses {
             state.kept.write_statuses(&state.statuses);
             self.kept = state.statuses.clone();
         }
     }
-
-    /// Was all of it told?
-    async fn write(
-        &mut self,
-        source: &mut AnySource,
-        hub: &HubHandle,
-        state: &State,
-        report: &PassReport,
-        files: bool,
-    ) -> bool {
-        self.keep(state);
-        let (written, told) = (files && source.takes_status(), source.tells());
-        let mut files = if written || told { status_files(report) } else { Vec::new() };
-        if let Some(outcome) = told.then(|| outcome(report, &files)).flatten() {
-            source.tell(&outcome);
-        }
-        if !written {
-            return true;
-        }
-        if state.picture.upto().is_some() {
-            let text = dated(hub, written_down(state)).await.text();
-            files.push(StatusFile { path: "state.json".to_owned(), text });
-        }
-        if self.told.as_ref() == Some(&files) {
-            return true;
-        }
-        // A failure is trouble of the source: the next pass tells it, and tries again.
-        let done = source.write_status(&files).await.is_ok();
-        if done {
-            self.told = Some(files);
-        }
-        done
-    }
 }
 
-/// How a report is told.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Told {
-    /// It says something else than the one before.
-    pub(crate) news: bool,
-    /// In status files, where the source takes them.
-    pub(crate) files: bool,
+type Parts = (Option<Vec<StatusFile>>, Option<Outcome>);
+
+fn put_together(report: &PassReport, known: Option<&Facsimile>, files: bool, tells: bool) -> Parts {
+    let mut all = status_files(report);
+    let outcome = tells.then(|| outcome(report, &all)).flatten();
+    if let Some(known) = known {
+        all.push(StatusFile { path: "state.json".to_owned(), text: known.write().text() });
+    }
+    (files.then_some(all), outcome)
 }

@@ -62,8 +62,8 @@ impl World {
     pub(crate) fn put(&self, name: &str, text: &str) {
         // As editors do it: half a document is never there.
         let temporary = self.folder.path().join(".new");
-        std::fs::write(&temporary, text).unwrap();
-        std::fs::rename(temporary, self.folder.path().join(name)).unwrap();
+        fs::write(&temporary, text).unwrap();
+        fs::rename(temporary, self.folder.path().join(name)).unwrap();
     }
 
     /// Waits for a report.
