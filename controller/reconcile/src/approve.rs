@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    drift,
     load::load,
     observe::{observe, owners},
     pass::{Reload, State, pass},
@@ -107,6 +108,7 @@ pub(crate) async fn approve(
     let resolution = resolve(&good, &facts(&observed));
     owners(hub, &mut observed, &resolution).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
     let planned = plan(&good.revision, &resolution, state.said(), &observed);
+    let (planned, _) = drift::find(planned, &resolution, state.said(), &mut observed);
     let already = planned.is_empty() && state.in_force(&good.revision);
     if planned.work() != request.work && !already {
         return Err(moved("hub: what would be done now is not what was planned".to_owned()));
