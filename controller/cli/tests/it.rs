@@ -37,6 +37,8 @@ mod git_source;
 mod hem;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/kill_in_rollout.rs"]
+mod kill_in_rollout;
 #[path = "it/manifest.rs"]
 mod manifest;
 #[path = "it/night.rs"]
