@@ -21,6 +21,10 @@ mod bad_documents;
 mod bad_input;
 #[path = "it/by_hand.rs"]
 mod by_hand;
+#[path = "it/credentials.rs"]
+mod credentials;
+#[path = "it/disk.rs"]
+mod disk;
 #[path = "it/editor.rs"]
 mod editor;
 #[path = "it/engines.rs"]
