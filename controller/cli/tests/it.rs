@@ -45,6 +45,8 @@ mod kill;
 mod kill_in_rollout;
 #[path = "it/manifest.rs"]
 mod manifest;
+#[path = "it/missing_image.rs"]
+mod missing_image;
 #[path = "it/night.rs"]
 mod night;
 #[path = "it/plan.rs"]
