@@ -107,6 +107,7 @@ fn each_source_has_its_own_and_loses_only_its_own() {
     let status = hem.status();
     let line = status.lines().find(|line| line.contains("no access to")).unwrap_or_default();
     assert!(line.contains(&guests.forge.url()) && line.contains("401"), "{status}");
+    assert!(line.contains("the token-file of its source"), "{status}");
     assert!(!status.contains("guests-token") && !status.contains("guests-next"), "{status}");
 
     // The file gets the new one; nobody starts anything anew.
