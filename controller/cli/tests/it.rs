@@ -21,6 +21,10 @@ mod bad_documents;
 mod bad_input;
 #[path = "it/by_hand.rs"]
 mod by_hand;
+#[path = "it/credentials.rs"]
+mod credentials;
+#[path = "it/disk.rs"]
+mod disk;
 #[path = "it/editor.rs"]
 mod editor;
 #[path = "it/engines.rs"]
@@ -37,8 +41,12 @@ mod git_source;
 mod hem;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/kill_in_rollout.rs"]
+mod kill_in_rollout;
 #[path = "it/manifest.rs"]
 mod manifest;
+#[path = "it/missing_image.rs"]
+mod missing_image;
 #[path = "it/night.rs"]
 mod night;
 #[path = "it/plan.rs"]

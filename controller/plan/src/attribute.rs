@@ -10,6 +10,7 @@ use hemline_model::id::{DeviceId, ModuleId};
 
 use crate::{
     Action, Change, DevicePlan, Plan, Planned, Reason, Resolution, StateSight,
+    drift::spare_of,
     plan::{Said, TwinOf, plan_from},
 };
 
@@ -24,7 +25,9 @@ pub fn three_way(
 ) -> Plan {
     let before = base.map(Said::Documents);
     let said = sight.said.as_ref().map(Said::Picture).or(before);
-    let mut live = plan_from(head, said, Some(&sight.observed));
+    let live = plan_from(head, said, Some(&sight.observed));
+    // As the controller does it: what is to be left alone is no work, whoever asks.
+    let mut live = spare_of(live, head, said, &sight.observed);
     let own = Subjects::of(&plan_from(head, before.or(said), None));
     // What the base says and was not applied: somebody else's change, on its way.
     let late = match (base, &sight.said) {

@@ -5,6 +5,8 @@
 //! desired.rs  a hub that holds something else than the documents said → what is found
 //! actual.rs   agents that say what somebody changed on their device → what is found
 //! leave.rs    what the documents want reported or ignored, and not put back
+//! spare.rs    a look as a whole: what is off, and the plan without what is left alone
+//! stays.rs    what of that a reader of the plan is told
 //! ledger.rs   rows, what is found, now → rows and events
 //! ```
 //!
@@ -24,6 +26,8 @@ mod actual;
 mod desired;
 mod leave;
 mod ledger;
+mod spare;
+mod stays;
 
 use std::{collections::BTreeSet, fmt};
 
@@ -35,13 +39,15 @@ use hemline_model::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::desired::values;
 pub use self::{
     actual::{actual, is_silent},
     desired::desired,
     leave::leave,
     ledger::{DriftCounts, DriftEvent, DriftLedger, DriftRow, Standing, Transition},
+    spare::spare,
+    stays::Stays,
 };
+pub(crate) use self::{desired::values, spare::spare_of};
 use crate::Effective;
 
 /// Longest text of a row, in characters.

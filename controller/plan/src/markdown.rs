@@ -16,6 +16,7 @@ use self::escape::{cell, code, html_code, label};
 use crate::{
     Action, Change, Danger, Drift, Effect, Forecast, On, Plan, Planned, Reason, Refusal, Restart, Review,
     RolloutForecast, Summary,
+    drift::Stays,
     names::some_names,
     plan::group_by,
     print::{self, consequence, consequence_on, count, headline},
@@ -75,7 +76,7 @@ impl Review {
             (Some(_) | None, None) => String::new(),
         };
         if self.plan.is_empty() {
-            return format!("### {revisions}{}\n\n", print::nothing(&self.plan.summary));
+            return format!("### {revisions}{}\n\n", print::nothing(&self.plan));
         }
         let verdict = headline(&self.forecast, &self.plan).join(" · ");
         format!("### {revisions}{verdict}\n\n**Blast radius:** {}\n\n", parts::blast(self, groups))
@@ -121,6 +122,10 @@ impl Review {
                 format!(": {}", code(&text, print::VALUE_AT_MOST * 3))
             });
             format!("{}{}", place(planned, devices), value.unwrap_or_default())
+        });
+        let stays = format!("Changed outside the documents; {}", print::STAYS);
+        lists.add(&stays, &all(&self.plan.stays), |one: &Stays| {
+            format!("{} on {}", code(&one.value(), print::VALUE_AT_MOST * 3), places(&one.devices))
         });
         lists.add("Notes", &all(&self.notes), |note: &String| code(note, MESSAGE_AT_MOST));
     }

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Observed, Resolution};
+use crate::{Observed, Resolution, drift::Stays};
 
 use self::{modules::Pairs, side::Side};
 
@@ -51,6 +51,9 @@ pub struct Plan {
     /// What the documents change and the hub has already: nothing is done for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub already: Vec<DevicePlan>,
+    /// What somebody changed outside the documents and stays, because they want it reported: nothing is done about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<Stays>,
     /// The counts.
     pub summary: Summary,
 }

@@ -23,6 +23,8 @@ const CHANGES_AT_MOST: usize = 20;
 /// Values that are bytes of memory: those of `HostConfig`, and the limit of a process.
 const MEMORY: [&str; 6] =
     ["Memory", "MemoryReservation", "MemorySwap", "KernelMemory", "ShmSize", "memoryBytes"];
+/// Why a change from outside is not overwritten.
+pub(crate) const STAYS: &str = "stays, by `drift: report`";
 /// Devices that are named one by one.
 const NAMED_AT_MOST: usize = 3;
 
@@ -41,8 +43,9 @@ impl fmt::Display for Review {
             (Some(_) | None, None) => String::new(),
         };
         if plan.is_empty() {
-            writeln!(f, "{revisions}{}", nothing(&plan.summary))?;
+            writeln!(f, "{revisions}{}", nothing(plan))?;
             already(f, plan)?;
+            stays(f, plan)?;
             return notes(f, &self.notes);
         }
         writeln!(f, "{revisions}{}", headline(&self.forecast, plan).join(GAP))?;
@@ -63,6 +66,7 @@ impl fmt::Display for Review {
             }
         }
         already(f, plan)?;
+        stays(f, plan)?;
         images(f, &self.forecast)?;
         rollouts(f, &self.forecast)?;
         notes(f, &self.notes)?;
@@ -113,6 +117,19 @@ fn already(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
         writeln!(f, "        {}{}", clean(&subject(planned, devices)), value.unwrap_or_default())?;
     }
     more(f, groups.len())
+}
+
+/// What is not as the documents say, and is not touched.
+fn stays(f: &mut fmt::Formatter<'_>, plan: &Plan) -> fmt::Result {
+    if plan.stays.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n  = changed outside the documents; {STAYS}")?;
+    for one in plan.stays.iter().take(CHANGES_AT_MOST) {
+        let devices: Vec<&DeviceId> = one.devices.iter().collect();
+        writeln!(f, "        {}   on {}", clean(&one.value()), places(&devices))?;
+    }
+    more(f, plan.stays.len())
 }
 
 fn images(f: &mut fmt::Formatter<'_>, forecast: &Forecast) -> fmt::Result {
@@ -215,9 +232,13 @@ fn subject(planned: &Planned, devices: &[&DeviceId]) -> String {
 }
 
 /// The verdict when there is nothing to do.
-pub(crate) fn nothing(summary: &Summary) -> String {
-    let are = if summary.unchanged == 1 { "is" } else { "are" };
-    format!("No changes. {} {are} as the documents say.", count(summary.unchanged, "device"))
+pub(crate) fn nothing(plan: &Plan) -> String {
+    let devices = count(plan.summary.unchanged, "device");
+    if !plan.stays.is_empty() {
+        return format!("No changes on {devices}.");
+    }
+    let are = if plan.summary.unchanged == 1 { "is" } else { "are" };
+    format!("No changes. {devices} {are} as the documents say.")
 }
 
 /// `press-07`, or `12 devices (press-01 … press-12)`.

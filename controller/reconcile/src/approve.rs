@@ -10,6 +10,7 @@ use hemline_sources::AnySource;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    drift,
     load::load,
     observe::Scope,
     pass::{Reload, State, pass},
@@ -98,8 +99,9 @@ pub(crate) async fn approve(
         )));
     }
     let resolution = state.resolve_other(&good);
-    let observed = state.picture.open(&Scope::All);
+    let mut observed = state.picture.open(&Scope::All);
     let planned = plan(&good.revision, &resolution, state.said(), &observed);
+    let (planned, _) = drift::find(planned, &resolution, state.said(), &mut observed);
     let already = planned.is_empty() && state.in_force(&good.revision);
     if planned.work() != request.work && !already {
         return Err(moved("hub: what would be done now is not what was planned".to_owned()));

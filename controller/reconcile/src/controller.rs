@@ -9,7 +9,7 @@ use hemline_plan::{
     DeviceDiff, FleetState,
     rollout::{Command, RolloutRecord},
 };
-use hemline_sources::{AnySource, Nudge, Source as _};
+use hemline_sources::{AnySource, News, Nudge, Reason, Source as _};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
@@ -123,6 +123,7 @@ pub fn start(
         teller: Teller::default(),
         reverts,
         troubles,
+        heard: Vec::new(),
         passes: Passes::default(),
     };
     ControllerHandle { view, task: tokio::spawn(controller.run(shutdown)) }
@@ -138,6 +139,8 @@ struct Controller {
     /// The ways back that people are offered.
     reverts: Reverts,
     troubles: Troubles,
+    /// The trouble of the source that the last report knows.
+    heard: Vec<(String, Reason)>,
     passes: Passes,
 }
 
@@ -170,6 +173,11 @@ impl Controller {
         let mut reload = Reload::Yes;
         loop {
             self.one(state, reload).await;
+            if self.in_trouble() != self.heard {
+                // It came or went while the report was made; whoever reads the report must not wait for it.
+                reload = Reload::No;
+                continue;
+            }
             let now = now();
             let wakes = state.wakes(now).and_then(|at| Duration::try_from(at.duration_since(now)).ok());
             reload = tokio::select! {
@@ -184,8 +192,11 @@ impl Controller {
                 }
                 // Cancel-safe: what is on its way stays in `reverts`.
                 () = self.reverts.step() => Reload::No,
-                // Cancel-safe: a source remembers what it has not said yet.
-                () = self.source.changed() => Reload::Yes,
+                // Cancel-safe: a source remembers what it has not said yet, and is asked for its trouble in each round.
+                news = self.source.changed() => match news {
+                    News::Documents => Reload::Yes,
+                    News::Trouble => Reload::No,
+                },
                 // Cancel-safe: the permit stays until taken; the quiet time only delays a pass.
                 () = quiet(moved, self.options.debounce) => Reload::No,
                 // Cancel-safe: a tick that is not taken comes again.
@@ -198,6 +209,11 @@ impl Controller {
                 }
             };
         }
+    }
+
+    /// What does not work at the source, without its words: these may be others each time.
+    fn in_trouble(&self) -> Vec<(String, Reason)> {
+        self.source.trouble().into_iter().map(|trouble| (trouble.source, trouble.reason)).collect()
     }
 
     async fn one(&mut self, state: &mut State, reload: Reload) {
@@ -254,6 +270,7 @@ impl Controller {
         if let Some(bad) = &report.revert {
             report.ways_back = self.reverts.ways(&bad.quarantined).to_vec();
         }
+        self.heard = self.in_trouble();
         let told = self.source.trouble();
         let found = found(state, &report, told.iter().chain(self.reverts.trouble()));
         report.trouble = self.troubles.look(found, report.at);

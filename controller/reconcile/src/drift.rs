@@ -56,9 +56,7 @@ pub(crate) fn find(
     observed: &mut Observed,
 ) -> (Plan, Vec<Found>) {
     let Some(said) = said.filter(|_| desired.is_usable()) else { return (plan, Vec::new()) };
-    let found = drift::desired(&plan, desired, said, observed);
-    let plan = drift::leave(plan, &found, desired, said, observed);
-    (plan, found)
+    drift::spare(plan, desired, said, observed)
 }
 
 impl State {

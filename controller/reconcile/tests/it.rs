@@ -3,5 +3,6 @@
 #[cfg(test)]
 mod it {
     mod controller;
+    mod trouble;
     mod world;
 }

@@ -1,7 +1,7 @@
 //! One type for every kind of source, so that the controller needs no type parameter.
 
 use crate::{
-    Directory, Git, Nudge, Outcome, Proposed, Proposer, Revert, Several, Snapshot, Source, SourceError,
+    Directory, Git, News, Nudge, Outcome, Proposed, Proposer, Revert, Several, Snapshot, Source, SourceError,
     StatusFile, Trouble,
 };
 
@@ -178,7 +178,7 @@ impl Source for AnySource {
         }
     }
 
-    async fn changed(&mut self) {
+    async fn changed(&mut self) -> News {
         match self {
             Self::One(source) => source.changed().await,
             Self::Several(sources) => sources.changed().await,
@@ -215,7 +215,7 @@ impl Source for OneSource {
         }
     }
 
-    async fn changed(&mut self) {
+    async fn changed(&mut self) -> News {
         match self {
             Self::Directory(source) => source.changed().await,
             Self::Git(source) => source.changed().await,

@@ -14,7 +14,7 @@ use std::{
 use hemline_model::SourceFile;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Limits, Note, Nudge, Reason, Snapshot, Source, SourceError, StatusFile, Trouble, select};
+use crate::{Limits, News, Note, Nudge, Reason, Snapshot, Source, SourceError, StatusFile, Trouble, select};
 
 use self::{walk::Stamp, watch::Watch};
 
@@ -101,16 +101,17 @@ impl Directory {
         })
     }
 
-    /// Waits for one reason to look: an event (remembered in `dirty`), a nudge, or a rescan that found a difference.
-    async fn wake(&mut self) -> bool {
+    /// Waits for one reason to look: an event (remembered in `dirty`), a nudge, or a rescan that found a difference. Status that
+    /// could not be written is one at each rescan: nobody tells when it can.
+    async fn wake(&mut self) -> Option<News> {
         tokio::select! {
             // Cancel-safe: both keep their permit until awaited.
-            () = self.nudge.nudged() => true,
+            () = self.nudge.nudged() => Some(News::Documents),
             () = self.watch.event() => {
                 let now = Instant::now();
                 let first = self.dirty.map_or(now, |dirty| dirty.first);
                 self.dirty = Some(Dirty { first, last: now });
-                false
+                None
             }
             // Cancel-safe: the deadline is kept in `self`.
             () = sleep_until(self.rescan) => {
@@ -118,7 +119,10 @@ impl Directory {
                 let found = blocking(move || walk::stamp(&root, limits)).await;
                 self.rescan = Instant::now() + RESCAN;
                 // A folder that cannot be read is a change too: the snapshot will say why.
-                !found.is_ok_and(|found| found == self.stamp)
+                if !found.is_ok_and(|found| found == self.stamp) {
+                    return Some(News::Documents);
+                }
+                self.unwritten.as_ref().map(|_| News::Trouble)
             }
         }
     }
@@ -135,11 +139,11 @@ impl Source for Directory {
         snapshot
     }
 
-    async fn changed(&mut self) {
+    async fn changed(&mut self) -> News {
         loop {
             let Some(dirty) = self.dirty else {
-                if self.wake().await {
-                    return;
+                if let Some(news) = self.wake().await {
+                    return news;
                 }
                 continue;
             };
@@ -149,11 +153,11 @@ impl Source for Directory {
                 // Cancel-safe: `dirty` stays set until the next snapshot.
                 () = sleep_until(quiet) => {
                     self.dirty = None;
-                    return;
+                    return News::Documents;
                 }
                 woken = self.wake() => {
-                    if woken {
-                        return;
+                    if let Some(news) = woken {
+                        return news;
                     }
                 }
             }

@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    Access, ForgeConfig, Limits, Note, Nudge, Outcome, Signers, Snapshot, Source, SourceError, StatusFile,
-    Trouble, forge::Channels, pace::jittered,
+    Access, ForgeConfig, Limits, News, Note, Nudge, Outcome, Reason, Signers, Snapshot, Source, SourceError,
+    StatusFile, Trouble, forge::Channels, pace::jittered,
 };
 
 use self::{channel::Channel, fetch::Origin};
@@ -181,9 +181,18 @@ impl Git {
     /// What cannot be read, written or told now, and why.
     #[must_use]
     pub fn trouble(&self) -> Vec<Trouble> {
+        self.away.iter().cloned().chain(self.untold()).collect()
+    }
+
+    /// What does not reach people.
+    fn untold(&self) -> impl Iterator<Item = Trouble> {
         let status = self.status.as_ref().and_then(Channel::trouble);
-        let forge = self.forge.iter().flat_map(Channels::trouble);
-        self.away.iter().cloned().chain(status).chain(forge).collect()
+        status.into_iter().chain(self.forge.iter().flat_map(Channels::trouble))
+    }
+
+    /// The same in one word each: other words for the same trouble are no news.
+    fn in_vain(&self) -> Vec<Reason> {
+        self.untold().map(|trouble| trouble.reason).collect()
     }
 
     /// Who proposes to go back, apart from this source.
@@ -290,22 +299,27 @@ impl Source for Git {
         }
     }
 
-    async fn changed(&mut self) {
+    async fn changed(&mut self) -> News {
         loop {
+            let before = self.in_vain();
             tokio::select! {
                 // Cancel-safe: the nudge keeps its permit, and the deadline, the running look and the running write are
                 // kept in `self`.
-                () = self.nudge.nudged() => return,
+                () = self.nudge.nudged() => return News::Documents,
                 () = sleep_until(self.next_poll) => {}
-                () = step(&mut self.status) => continue,
-                () = tell(&mut self.forge) => continue,
+                () = tell(&mut self.status, &mut self.forge) => {
+                    if self.in_vain() != before {
+                        return News::Trouble;
+                    }
+                    continue;
+                }
             }
             let found = self.tip().await;
             self.wait();
             match found {
                 Ok(commit) if self.seen == Some(commit) => {}
                 // A failure is a change too: the snapshot will say what is wrong.
-                Ok(_) | Err(_) => return,
+                Ok(_) | Err(_) => return News::Documents,
             }
         }
     }
@@ -323,19 +337,24 @@ impl Source for Git {
     }
 }
 
-/// The next step of the status branch, if there is one.
-async fn step(status: &mut Option<Channel>) {
-    match status {
-        Some(status) => status.step().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The next call to the forge, if there is one.
-async fn tell(forge: &mut Option<Channels>) {
-    match forge {
-        Some(forge) => forge.step().await,
-        None => std::future::pending().await,
+/// The next step of the status branch or call to the forge, where they are.
+async fn tell(status: &mut Option<Channel>, forge: &mut Option<Channels>) {
+    let status = async {
+        match status {
+            Some(status) => status.step().await,
+            None => std::future::pending().await,
+        }
+    };
+    let forge = async {
+        match forge {
+            Some(forge) => forge.step().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // Cancel-safe, both of them.
+        () = status => {}
+        () = forge => {}
     }
 }
 

@@ -51,6 +51,6 @@ pub use git::{
 pub use select::{Limits, contents, digest};
 pub use several::Several;
 pub use signature::Signers;
-pub use source::{Note, Nudge, Snapshot, Source, StatusFile};
+pub use source::{News, Note, Nudge, Snapshot, Source, StatusFile};
 pub use trouble::{ONLY, Reason, Trouble};
 pub use webhook::{WEBHOOK_AT_MOST, WebhookError, verify as verify_webhook};

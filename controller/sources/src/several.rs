@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Note, Nudge, OneSource, Outcome, Phase, Proposer, Reason, Revert, Snapshot, Source, SourceError,
+    News, Note, Nudge, OneSource, Outcome, Phase, Proposer, Reason, Revert, Snapshot, Source, SourceError,
     StatusFile, Trouble,
 };
 
@@ -203,13 +203,13 @@ impl Source for Several {
         Ok(snapshot)
     }
 
-    async fn changed(&mut self) {
+    async fn changed(&mut self) -> News {
         let Self { parts, nudge, .. } = self;
         // Cancel-safe, as each of them is.
         let any = select_all(parts.iter_mut().map(|part| Box::pin(part.source.changed())));
         tokio::select! {
-            () = nudge.nudged() => {}
-            _ = any => {}
+            () = nudge.nudged() => News::Documents,
+            (news, _, _) = any => news,
         }
     }
 

@@ -62,6 +62,15 @@ pub struct StatusFile {
 #[derive(Debug, Clone, Default)]
 pub struct Nudge(Arc<Notify>);
 
+/// Why [`Source::changed`] returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// A new snapshot may differ from the last one.
+    Documents,
+    /// Something that status or news go through got into trouble, or out of it. The documents are as they were.
+    Trouble,
+}
+
 /// Where documents come from.
 pub trait Source {
     /// For people: a path, or an address without its password.
@@ -70,8 +79,9 @@ pub trait Source {
     /// Reads everything now.
     fn snapshot(&mut self) -> impl Future<Output = Result<Snapshot, SourceError>> + Send;
 
-    /// Returns when a new snapshot may differ from the last one. Cancel-safe: nothing is lost when the future is dropped.
-    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+    /// Returns when a new snapshot may differ from the last one, or when there is other trouble than before. Cancel-safe:
+    /// nothing is lost when the future is dropped; of trouble, who drops it asks the source.
+    fn changed(&mut self) -> impl Future<Output = News> + Send;
 
     /// Makes the status folder hold exactly these files (and those that somebody else put there). Files that are right
     /// already are not touched.

@@ -11,7 +11,7 @@ use tokio::task::JoinError;
 use super::{Reconciler, View};
 use crate::{
     decide::{Action, Decision, Step},
-    module::{ModuleKey, ModuleSpec, SpecBody},
+    module::{ModuleKey, ModuleSpec, PullPolicy, SpecBody},
     runtime::{Pulled, RuntimeError},
 };
 
@@ -35,6 +35,17 @@ impl Reconciler {
             let spec = view.specs.get(&action.key);
             if action.step == Step::Pull {
                 self.begin_pull(action, spec);
+                continue;
+            }
+            if let Err(error) = self.find_image(action, spec, decision).await {
+                let message = error.full();
+                tracing::warn!(
+                    module = action.key.name,
+                    error = message,
+                    "the module stays as it is: its new image is not there"
+                );
+                self.memory.failed(action, message, Timestamp::now());
+                failed.insert(&action.key);
                 continue;
             }
             acted = true;
@@ -87,6 +98,30 @@ impl Reconciler {
             }
             // Runs beside the loop.
             Step::Pull => Ok(()),
+        }
+    }
+
+    /// Before anything of a module is stopped that is then made anew: is the image here that is never pulled? One that is pulled
+    /// has come by now.
+    async fn find_image(
+        &self,
+        action: &Action,
+        spec: Option<&ModuleSpec>,
+        decision: &Decision,
+    ) -> Result<(), RuntimeError> {
+        let comes_back = |other: &&Action| other.key == action.key && other.step == Step::Create;
+        let ends = matches!(action.step, Step::Stop | Step::Remove);
+        if !ends || !decision.actions.iter().any(|other| comes_back(&other)) {
+            return Ok(());
+        }
+        let (Some(runtime), Some(spec)) = (self.runtimes.get(&action.key.kind), spec) else {
+            return Ok(());
+        };
+        match &spec.body {
+            SpecBody::Container(container) if container.pull == PullPolicy::Never => {
+                runtime.pull(spec).await.map(drop)
+            }
+            SpecBody::Container(_) | SpecBody::Process(_) => Ok(()),
         }
     }
 

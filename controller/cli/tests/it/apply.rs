@@ -94,6 +94,41 @@ fn a_sealed_plan_is_carried_out_or_says_what_moved() {
     assert_eq!(fps(&hem), Some(12.into()));
 }
 
+#[test]
+fn what_the_documents_want_reported_is_no_work_for_plan_and_apply() {
+    let documents = |threshold: u32| {
+        BEFORE
+            .replace("  priority: 10\n", "  priority: 10\n  drift: {mode: report}\n")
+            .replace("threshold: 20", &format!("threshold: {threshold}"))
+    };
+    let hem = Hem::up_with(&[("fleet.yaml", &documents(20))], &["--hold", "--no-agents"]);
+    let (fleet, file) = (hem.fleet(), hem.data().join("plan.json"));
+    let (fleet, file) = (fleet.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+    run(&hem, &["apply", "--yes", fleet], 0);
+    run(&hem, &["twin", "patch", "press-01", "camera", "--desired", r#"{"fps": 99}"#], 0);
+    hem.eventually("it is reported", |hem| {
+        let rows = hem.json(&["get", "drift"]);
+        rows.as_array()?.iter().any(|row| row["state"] == "reported").then_some(())
+    });
+
+    let stays = "modules.camera.desired.fps  99   the documents say 10   on press-01";
+    let plan = run(&hem, &["plan", "--live", "--detailed-exitcode", "--deny", "drift", fleet], 0);
+    assert!(plan.contains("No changes on 2 devices.") && plan.contains(stays), "{plan}");
+
+    // The hub carries out what was planned, and nothing else.
+    put(&hem, &documents(25));
+    hem.eventually("the new revision waits", |hem| {
+        hem.json(&["state"]).get("waiting").is_some().then_some(())
+    });
+    let plan = run(&hem, &["plan", "--live", "--out", file, "--deny", "drift", fleet], 0);
+    assert!(plan.contains("desired.threshold  20 → 25") && plan.contains(stays), "{plan}");
+    assert!(!plan.contains("overwrites") && !plan.contains("99 →"), "{plan}");
+    run(&hem, &["apply", "--plan", file], 0);
+    assert_eq!(fps(&hem), Some(99.into()));
+    let filter = hem.json(&["twin", "get", "press-01", "filter"]);
+    assert_eq!(filter["properties"]["desired"]["threshold"], 25);
+}
+
 /// Devices of the fleet that is killed while it is applied: the steps take long enough to be in the middle of them.
 const MANY: usize = 600;
 

@@ -3,6 +3,7 @@
 //! would take.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufReader, Read, Write},
     net::{TcpListener, TcpStream},
@@ -15,6 +16,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
@@ -25,9 +27,6 @@ const GIT: &str = "git-token";
 const STATUSES: &str = "statuses-token";
 const COMMENTS: &str = "comments-token";
 const PULLS: &str = "pulls-token";
-/// base64 of `x-access-token:git-token`
-const BASIC: &str = "Basic eC1hY2Nlc3MtdG9rZW46Z2l0LXRva2Vu";
-
 /// What it was told.
 #[derive(Default)]
 pub(crate) struct Told {
@@ -45,6 +44,10 @@ pub(crate) struct Told {
     pub(crate) statuses_refused: bool,
     /// The token for the repository was taken back.
     pub(crate) git_refused: bool,
+    /// What else the repository was to be entered with: user and token.
+    pub(crate) shown: BTreeSet<String>,
+    /// The only token that the repository is entered with.
+    git_token: String,
 }
 
 pub(crate) struct Forge {
@@ -69,9 +72,11 @@ impl Forge {
         for token in [GIT, STATUSES, COMMENTS, PULLS] {
             fs::write(folder.join(token), format!("{token}\n")).expect("writable");
         }
+        let told = Told { git_token: GIT.to_owned(), ..Told::default() };
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        let mut forge = Self { port, folder, told: Arc::default(), stop: Arc::default(), thread: None };
+        let mut forge =
+            Self { port, folder, told: Arc::new(Mutex::new(told)), stop: Arc::default(), thread: None };
         forge.listen(listener, pki.server_config());
         forge
     }
@@ -119,6 +124,21 @@ impl Forge {
             ("--forge-pull-token-file", file(PULLS)),
         ];
         pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+    }
+
+    /// From here on the repository is entered with this token; whoever shows another one is remembered.
+    pub(crate) fn wants_token(&self, token: &str) {
+        token.clone_into(&mut self.told().git_token);
+    }
+
+    /// The file that `hem` reads the token for the repository from.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.folder.join(GIT)
+    }
+
+    /// The only authority of its certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("authority.pem")
     }
 
     /// What it was told so far.
@@ -218,8 +238,16 @@ impl Asked {
 }
 
 impl Desk {
-    fn git_refused(&self) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).git_refused
+    /// May the repository be entered so? What was shown and is not right is remembered.
+    fn enters(&self, shown: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let right = format!("Basic {}", STANDARD.encode(format!("x-access-token:{}", told.git_token)));
+        if !shown.is_empty() && shown != right {
+            let shown = shown.strip_prefix("Basic ").and_then(|shown| STANDARD.decode(shown).ok());
+            let shown = shown.map(|shown| String::from_utf8_lossy(&shown).into_owned());
+            told.shown.insert(shown.unwrap_or_default());
+        }
+        shown == right && !told.git_refused
     }
 
     fn serve(&self, stream: impl Read + Write) {
@@ -234,7 +262,7 @@ impl Desk {
                     answer.to_string().into_bytes(),
                 )
             }
-            None if asked.header("authorization") != BASIC || self.git_refused() => {
+            None if !self.enters(asked.header("authorization")) => {
                 ("401 Unauthorized".to_owned(), "WWW-Authenticate: Basic".to_owned(), Vec::new())
             }
             None => self.backend(&asked),

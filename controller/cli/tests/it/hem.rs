@@ -256,6 +256,18 @@ fn environment(pid: u32) -> String {
     String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()).replace('\0', " ")
 }
 
+/// Processes with exactly these arguments, whoever started them.
+pub(crate) fn running(arguments: &[&str]) -> Vec<u32> {
+    let wanted: String = arguments.iter().map(|argument| format!("{argument}\0")).collect();
+    let all = fs::read_dir("/proc").expect("Linux").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let same =
+        |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes());
+    let mut pids: Vec<u32> = pids.filter(same).collect();
+    pids.sort_unstable();
+    pids
+}
+
 /// Processes that run the binary under test and name this folder in their arguments or environment.
 fn processes_of(folder: &Path) -> Vec<(u32, String)> {
     let wanted = folder.to_string_lossy().into_owned();

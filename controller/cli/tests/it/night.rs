@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     engines::{BRIDGES, Engine},
     forge::Forge,
-    hem::{Hem, eventually},
+    hem::{Hem, eventually, running},
     repository::{git, git_is_here},
 };
 
@@ -83,16 +83,7 @@ impl Desk {
 
     /// The processes of `meter` of a version.
     fn meters(&self, version: u32) -> Vec<u32> {
-        let wanted = format!("/bin/sleep\0{}\0", self.seconds(version));
-        let all = fs::read_dir("/proc").expect("Linux").flatten();
-        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let mut pids: Vec<u32> = pids
-            .filter(|pid| {
-                fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted.as_bytes())
-            })
-            .collect();
-        pids.sort_unstable();
-        pids
+        running(&["/bin/sleep", &self.seconds(version)])
     }
 
     fn commit(&self, text: &str, message: &str) -> String {

@@ -1,6 +1,12 @@
 //! Repositories made on the spot by the `git` command.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
 
 /// Is the command there at all?
 pub(crate) fn git_is_here() -> bool {
@@ -26,6 +32,23 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = command.current_dir(folder).args(arguments).output().expect("git starts");
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// A folder with a bare repository `origin.git` and a clone of it, `clone`, that pushes to it.
+pub(crate) fn origin_and_clone() -> (TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::Builder::new().prefix("hem-").tempdir().expect("a temporary folder");
+    let (origin, clone) = (folder.path().join("origin.git"), folder.path().join("clone"));
+    git(folder.path(), &["init", "--quiet", "--bare", "-b", "main", "origin.git"]);
+    git(folder.path(), &["init", "--quiet", "-b", "main", "clone"]);
+    git(&clone, &["remote", "add", "origin", &origin.display().to_string()]);
+    (folder, origin, clone)
+}
+
+/// Commits documents and pushes them; the id of the commit.
+pub(crate) fn push(clone: &Path, text: &str, message: &str) -> String {
+    commit(clone, text, message);
+    git(clone, &["push", "--quiet", "origin", "main"]);
+    git(clone, &["rev-parse", "HEAD"]).trim().to_owned()
 }
 
 /// Writes the documents and commits everything.

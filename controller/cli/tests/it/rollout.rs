@@ -30,7 +30,7 @@ fn put(hem: &Hem, text: &str) {
 }
 
 /// The rollout of the deployment, as a program reads it; its exit code says whether it stopped, so it may fail.
-fn rollout(hem: &Hem) -> Option<Value> {
+pub(crate) fn rollout(hem: &Hem) -> Option<Value> {
     let output = hem.command(&["rollout", "status", "-o", "json"]).output().expect("hem starts");
     let all: Value = serde_json::from_slice(&output.stdout).ok()?;
     all.as_array()?.first().cloned()

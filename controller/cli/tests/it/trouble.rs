@@ -15,7 +15,7 @@ const FLEET: &str =
     "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: meter}\nspec: {desired: {every: 5}}\n";
 
 /// The reasons that `hem status -o json` names.
-fn reasons(hem: &Hem) -> Vec<String> {
+pub(crate) fn reasons(hem: &Hem) -> Vec<String> {
     let output = hem.command(&["status", "-o", "json"]).output().expect("hem starts");
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let trouble = status["controller"]["trouble"].as_array().cloned().unwrap_or_default();

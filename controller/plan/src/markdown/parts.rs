@@ -64,7 +64,7 @@ pub(super) fn blast(review: &Review, groups: &[Group<'_>]) -> String {
     // Without a look at the fleet nothing can be said of drift; silence would read as "none".
     if forecast.offline.is_none() {
         parts.push("drift not looked for".to_owned());
-    } else if forecast.drift.is_empty() {
+    } else if forecast.drift.is_empty() && review.plan.stays.is_empty() {
         parts.push("no drift".to_owned());
     }
     parts.join(" · ")

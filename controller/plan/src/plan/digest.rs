@@ -13,11 +13,18 @@ use super::{DevicePlan, Plan, Planned};
 pub(super) fn of(plan: &Plan) -> String {
     let mut hash = Sha256::new();
     let mut texts = Texts::default();
-    let Plan { base, head, devices, already, summary } = plan;
+    let Plan { base, head, devices, already, stays, summary } = plan;
     // Everything but the devices is small. They are taken out, and written in their place.
     let (base, head) = (base.clone(), head.clone());
     let some = |list: &[DevicePlan]| list.first().map(without_actions).into_iter().collect();
-    let rest = Plan { base, head, devices: some(devices), already: some(already), summary: *summary };
+    let rest = Plan {
+        base,
+        head,
+        devices: some(devices),
+        already: some(already),
+        stays: stays.clone(),
+        summary: *summary,
+    };
     members(&value(&rest), &mut hash, &mut |name, hash| {
         let list = match name {
             "devices" => devices,

@@ -14,8 +14,8 @@ use super::state::State;
 /// Lines of a story that are kept: the first ones and the last ones tell it.
 const STORY_BEGINS: usize = 16;
 const STORY_AT_MOST: usize = 96;
-/// Characters of one sentence about a device.
-const SENTENCE_AT_MOST: usize = 200;
+/// Characters of one sentence about a device: an engine that says no names an image and an address, and why comes last.
+const SENTENCE_AT_MOST: usize = 320;
 
 /// One rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

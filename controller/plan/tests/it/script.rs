@@ -13,7 +13,7 @@
 //! > base                           these documents are where the next change starts
 //! > state                          the plan from that base, with the hub as its public state says
 //! > since DEVICE PATH TIME         the state knows when a value was set
-//! > apply                          does it to the hub, and checks that nothing is left to do
+//! > apply                          does it to the hub as the controller does, and checks that nothing is left to do
 //! > tags DEVICE JSON               somebody merges tags by hand
 //! > desired DEVICE[/MODULE] JSON   somebody merges desired properties by hand
 //! > reported DEVICE JSON           the device reports
@@ -30,7 +30,7 @@ use hemline_model::{
 };
 use hemline_plan::{
     Documents, Facts, FleetState, Forecast, Known, Observed, Plan, Policy, Resolution, Review, Scene, Side,
-    plan, resolve, three_way, why,
+    drift, plan, resolve, three_way, why,
 };
 use serde_json::{Map, Value};
 
@@ -170,11 +170,25 @@ impl World {
         let base = self.base.as_ref();
         let sight = state.sight(&base.into_iter().chain([&head]).collect::<Vec<_>>());
         let plan = three_way(&head, base, &sight, &self.since);
+        let done = self.planned(&head);
+        assert_eq!(plan.work(), done.work(), "the controller would do something else:\n{done}");
+        assert_eq!(plan.stays, done.stays);
         let after = Side { fleet: &self.fleet, resolution: &head };
         let forecast = Forecast::new(&plan, &Scene { before: None, after, observed: Some(&sight.observed) });
-        let review = Review { plan, forecast, ..Review::default() };
+        let verdict = self.policy.judge(&plan, &forecast);
+        let review = Review { plan, forecast, verdict, ..Review::default() };
         write!(self.transcript, "{review}").unwrap();
         writeln!(self.transcript, "\n{}", review.markdown()).unwrap();
+    }
+
+    /// What the controller would do.
+    fn planned(&self, wanted: &Resolution) -> Plan {
+        let planned = plan(wanted, self.applied(), Some(&self.hub));
+        let mut observed = self.hub.clone();
+        match self.applied() {
+            Some(said) => drift::spare(planned, wanted, said, &mut observed).0,
+            None => planned,
+        }
     }
 
     fn offline(&mut self, whom: &str) {
@@ -189,12 +203,12 @@ impl World {
 
     fn apply(&mut self) {
         let resolution = resolve(&self.fleet, &self.facts);
-        for device in plan(&resolution, self.applied(), Some(&self.hub)).devices {
+        for device in self.planned(&resolution).devices {
             for step in &device.steps {
                 step.apply_to(&mut self.hub);
             }
         }
-        let again = plan(&resolution, self.applied(), Some(&self.hub));
+        let again = self.planned(&resolution);
         assert!(again.is_empty(), "the second plan is not empty:\n{again}");
         self.applied = Some((self.fleet.clone(), resolution));
         self.offline("");

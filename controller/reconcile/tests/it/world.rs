@@ -6,7 +6,7 @@ use hemline_hub::{Hub, HubConfig, HubHandle, pki};
 use hemline_hub_core::service::{IfMatch, ServiceReply, ServiceRequest};
 use hemline_model::id::{ClientId, DeviceId};
 use hemline_reconcile::{ControllerHandle, ControllerView, Options, PassReport, start};
-use hemline_sources::Directory;
+use hemline_sources::{AnySource, Directory};
 use hemline_testkit::within;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -33,17 +33,23 @@ impl World {
     }
 
     pub(crate) async fn start(&mut self) {
+        let source = Directory::open(self.folder.path()).unwrap();
+        self.start_on(source.into(), Duration::from_secs(30)).await;
+    }
+
+    /// The same with another source than the folder, and passes at least so often.
+    pub(crate) async fn start_on(&mut self, source: AnySource, every: Duration) {
         let stop = CancellationToken::new();
         let names = vec!["127.0.0.1".to_owned()];
         let certificates = pki::open(self.data.path(), &names, jiff_now()).unwrap();
         let config = HubConfig::new(self.data.path(), names, certificates.server_config());
         let hub = Hub::start(config, |_| axum::Router::new(), stop.clone()).await.unwrap();
-        let source = Directory::open(self.folder.path()).unwrap();
         let options = Options {
+            every,
             debounce: Duration::from_millis(20),
             ..Options::new(self.data.path().join("last-good"))
         };
-        let controller = start(source.into(), hub.handle(), options, stop.clone());
+        let controller = start(source, hub.handle(), options, stop.clone());
         let view = controller.view();
         self.running = Some(Running { hub, controller, view, stop });
     }

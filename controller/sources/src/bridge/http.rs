@@ -169,10 +169,10 @@ impl Forward {
         let fix = match (code, shown) {
             (StatusCode::UNAUTHORIZED, true) => {
                 "the credentials were not accepted: make a new token that may read the repository and give it with \
-                 HEM_GIT_TOKEN or --git-token-file"
+                 HEM_GIT_TOKEN, --git-token-file, or the token-file of its source"
             }
             (StatusCode::UNAUTHORIZED, false) => {
-                "it wants credentials: give a token with HEM_GIT_TOKEN or --git-token-file"
+                "it wants credentials: give a token with HEM_GIT_TOKEN, --git-token-file, or the token-file of its source"
             }
             (StatusCode::FORBIDDEN, _) => {
                 "the credentials do not allow this: give the token the missing permission"

@@ -14,7 +14,7 @@ use std::{
 
 use hemline_model::{id::Revision, secret::Secret};
 use hemline_sources::{
-    ForgeConfig, ForgeKind, Git, GitConfig, Outcome, Phase, Reason, Revert, SecretText, Source as _,
+    ForgeConfig, ForgeKind, Git, GitConfig, News, Outcome, Phase, Reason, Revert, SecretText, Source as _,
 };
 use hemline_testkit::within;
 use serde_json::{Value, json};
@@ -326,7 +326,9 @@ async fn a_token_without_the_right_closes_its_channel_and_no_other() {
             &repository,
             ForgeConfig { statuses: token("weak"), ..config(ForgeKind::GitHub, &refusing) },
         );
-        tell(&mut refused, &outcome(Phase::Pending, "waits")).await;
+        refused.tell(&outcome(Phase::Pending, "waits"));
+        // Whoever waits for the source hears of it.
+        within(SOON, "the refusal", async { while refused.changed().await != News::Trouble {} }).await;
         let trouble = refused.trouble();
         assert_eq!(trouble[0].reason, Reason::CommitStatus);
         let trouble = trouble[0].to_string();

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use hemline_sources::{Git, GitConfig, Source as _, StatusBranch, StatusFile};
+use hemline_sources::{Git, GitConfig, News, Source as _, StatusBranch, StatusFile};
 use hemline_testkit::within;
 
 use super::{
@@ -216,7 +216,8 @@ async fn a_remote_that_takes_no_pushes_costs_nothing_but_the_status() {
     let mirrors = tempfile::tempdir().unwrap();
     let mut source = open(server.url(), mirrors.path(), branch());
     source.write_status(&[file("README.md", "x\n")]).await.unwrap();
-    source.settle().await;
+    // Whoever waits for the source hears of it.
+    within(SOON, "the refusal", async { while source.changed().await != News::Trouble {} }).await;
     assert!(
         matches!(source.trouble().as_slice(), [why] if why.message.contains("403")),
         "{:?}",

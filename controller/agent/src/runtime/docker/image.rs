@@ -9,14 +9,15 @@ use serde_json::Value;
 
 use super::super::{Discarded, Pulled, RuntimeError};
 use crate::{
-    module::{ContainerSpec, RegistryCredential},
+    module::{ContainerSpec, PullPolicy, RegistryCredential},
     unix_http::{UnixHttp, encode, message},
 };
 
 /// A pull that reports no progress for that long has stalled. There is no limit on the whole: links may be slow.
 const STALLED: Duration = Duration::from_secs(300);
 
-/// Fetches the image of a module. When the registry cannot be asked, an image that is here will do.
+/// Fetches the image of a module, or only looks for one that is never to be fetched. When the registry cannot be asked, an image
+/// that is here will do.
 pub(super) async fn pull(
     docker: &Docker,
     engine: &UnixHttp,
@@ -26,9 +27,14 @@ pub(super) async fn pull(
     let image = with_tag(&container.image);
     let before = id_of(engine, &image).await.map_err(super::unavailable)?;
     let here = before.is_some();
-    if here && image.contains('@') {
+    let never = container.pull == PullPolicy::Never;
+    if here && (never || image.contains('@')) {
         // A digest names one image for ever.
         return Ok(Pulled::AlreadyThere);
+    }
+    if never {
+        let reason = format!("{image} is not on this device, and its imagePullPolicy is never");
+        return Err(super::refused("find the image of", name, reason));
     }
     match fetch(docker, name, &image, container.credential.as_ref()).await {
         Ok(()) => {
@@ -117,9 +123,13 @@ async fn fetch(
             Ok(None) => return Ok(()),
             Ok(Some(Ok(_))) => {}
             Ok(Some(Err(error))) => {
+                // Whoever reads it knows the image by its name, not by that of the module.
                 return Err(match super::translate("pull the image of", name, &error) {
                     RuntimeError::NoSuchModule { .. } => {
                         super::refused("pull the image of", name, format!("{image}: {error}"))
+                    }
+                    RuntimeError::Refused { what, name, reason } => {
+                        RuntimeError::Refused { what, name, reason: format!("{image}: {reason}") }
                     }
                     other => other,
                 });
