@@ -3,6 +3,7 @@
 //! What one event does stands in `core/`, one file per subject; the pieces of state it works on are the private modules
 //! beside this file.
 
+mod cloud_to_device;
 mod connections;
 mod identities;
 mod messages;
@@ -19,10 +20,12 @@ use jiff::Timestamp;
 use crate::{
     authenticate::Gate,
     call::Calls,
+    cloud_queue::CloudQueues,
     counters::Counters,
     effect::{Effect, Refusal},
     event::{ConnectionId, Entropy, Event},
     event_log::EventLog,
+    feedback_queue::FeedbackQueue,
     limits::Limits,
     queue::{Bounds, Queues},
     registry::{DEFAULT_POLICIES, Registry, keys},
@@ -54,6 +57,8 @@ pub struct Core {
     closing: BTreeSet<(Timestamp, ConnectionId)>,
     routes: BTreeMap<DeviceId, RouteTable>,
     queues: Queues,
+    cloud: CloudQueues,
+    feedback: FeedbackQueue,
     calls: Calls,
     events: EventLog,
     last_sequence: u64,
@@ -71,7 +76,17 @@ impl Core {
     /// Takes up where the store left off.
     #[must_use]
     pub fn restore(config: CoreConfig, restored: Restored) -> Self {
-        let Restored { identities, twins, sessions, policies, waiting, last_sequence, events } = restored;
+        let Restored {
+            identities,
+            twins,
+            sessions,
+            policies,
+            waiting,
+            cloud_to_device,
+            feedback,
+            last_sequence,
+            events,
+        } = restored;
         let registry = Registry::restore(identities, policies);
         let events = EventLog::new(config.limits.event_messages, config.limits.event_bytes, events);
         let offline = |grants| Session::Offline(Offline { stored: Some(grants), since: None, active: None });
@@ -85,6 +100,8 @@ impl Core {
             closing: BTreeSet::new(),
             routes: BTreeMap::new(),
             queues: Queues::default(),
+            cloud: CloudQueues::default(),
+            feedback: FeedbackQueue::default(),
             calls: Calls::default(),
             events,
             last_sequence,
@@ -95,6 +112,14 @@ impl Core {
             for entry in entries {
                 core.queues.push(entry, message.clone());
             }
+        }
+        for (message, deliveries) in cloud_to_device {
+            core.last_sequence = core.last_sequence.max(message.sequence.0);
+            core.cloud.push(message, deliveries);
+        }
+        for record in feedback {
+            core.last_sequence = core.last_sequence.max(record.sequence.0);
+            core.feedback.push(record);
         }
         core.restore_routes();
         core.refresh_gauges();
@@ -196,7 +221,9 @@ impl Core {
     }
 
     fn presence(&self, client: &ClientId) -> Presence {
-        self.sessions.get(client).map(Session::presence).unwrap_or_default()
+        let presence = self.sessions.get(client).map(Session::presence).unwrap_or_default();
+        let cloud_messages = if client.module.is_none() { self.cloud.depth(&client.device) } else { 0 };
+        Presence { cloud_messages, ..presence }
     }
 
     fn restore_routes(&mut self) {
@@ -218,6 +245,8 @@ impl Core {
         self.counters.connected = self.connections.len() as u64;
         self.counters.waiting = self.queues.messages() as u64;
         self.counters.waiting_bytes = self.queues.bytes() as u64;
+        self.counters.cloud_waiting = self.cloud.messages() as u64;
+        self.counters.feedback_waiting = self.feedback.len() as u64;
     }
 }
 

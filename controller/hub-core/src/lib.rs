@@ -10,11 +10,14 @@
 mod authenticate;
 mod call;
 mod clock;
+mod cloud_queue;
+pub mod cloud_to_device;
 pub mod core;
 pub mod counters;
 pub mod effect;
 pub mod event;
 mod event_log;
+mod feedback_queue;
 pub mod limits;
 pub mod message;
 mod query;

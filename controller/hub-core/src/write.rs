@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    cloud_to_device::{CloudToDevice, FeedbackRecord},
     event::Grant,
     message::{Endpoint, Message, QueueEntry, Sequence},
     service::Authentication,
@@ -18,7 +19,7 @@ use crate::{
 pub enum Write {
     /// Insert or replace an identity.
     PutIdentity(Identity),
-    /// Remove an identity with its twin, session and queue; a device takes its modules along.
+    /// Remove an identity with its twin, session and queues; a device takes its modules along.
     DeleteIdentity(ClientId),
     /// Insert or replace a twin.
     PutTwin(TwinRecord),
@@ -47,6 +48,19 @@ pub enum Write {
         /// First place that stays.
         keep_from: Sequence,
     },
+    /// Insert or replace a cloud-to-device message.
+    PutCloudToDevice {
+        /// The message.
+        message: Arc<CloudToDevice>,
+        /// How often it was given back.
+        deliveries: u32,
+    },
+    /// Remove a cloud-to-device message, if it is there.
+    RemoveCloudToDevice(Sequence),
+    /// Keep what became of a cloud-to-device message until the service side has taken it.
+    PutFeedback(FeedbackRecord),
+    /// Remove such a record, if it is there.
+    RemoveFeedback(Sequence),
     /// Insert or replace a policy.
     PutPolicy(Policy),
 }
@@ -165,6 +179,10 @@ pub struct Restored {
     pub policies: Vec<Policy>,
     /// Messages that wait for a module, each with its places; the event log stays in the store.
     pub waiting: Vec<(Arc<Message>, Vec<QueueEntry>)>,
+    /// Cloud-to-device messages, each with how often it was given back.
+    pub cloud_to_device: Vec<(Arc<CloudToDevice>, u32)>,
+    /// Feedback that the service side has not taken.
+    pub feedback: Vec<FeedbackRecord>,
     /// Highest sequence ever given out.
     pub last_sequence: u64,
     /// First sequence still in the event log, and how many are there.

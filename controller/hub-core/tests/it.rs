@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod it {
     mod access;
+    mod cloud_model;
+    mod cloud_to_device;
     mod disk;
     mod identities;
     mod methods;

@@ -75,6 +75,12 @@ impl From<ServiceError> for RestError {
             ServiceError::PreconditionFailed => ErrorCode::PreconditionFailed,
             ServiceError::ArgumentInvalid(_) => ErrorCode::ArgumentInvalid,
             ServiceError::ArgumentNull(_) => ErrorCode::ArgumentNull,
+            ServiceError::MessageTooLarge(_) => ErrorCode::MessageTooLarge,
+            ServiceError::QueueFull(_) => ErrorCode::DeviceMaximumQueueDepthExceeded,
+            ServiceError::AllQueuesFull => ErrorCode::DeviceMaximumQueueSizeExceeded,
+            ServiceError::InvalidExpiry { .. } => ErrorCode::InvalidMessageExpiryTime,
+            ServiceError::LockLost => ErrorCode::DeviceMessageLockLost,
+            ServiceError::Throttled => ErrorCode::ThrottlingException,
             ServiceError::TooManyModules(_) => ErrorCode::TooManyModulesOnDevice,
             ServiceError::SystemModule(_) => ErrorCode::SystemModuleModifyUnauthorizedAccess,
             ServiceError::NotOnline { timeout_seconds, .. } => {
