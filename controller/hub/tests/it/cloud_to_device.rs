@@ -94,6 +94,42 @@ async fn over_mqtt_across_a_reconnect_and_a_restart() {
     assert_eq!(twin["cloudToDeviceMessageCount"], 0);
 }
 
+#[tokio::test]
+async fn what_is_not_acknowledged_comes_again_and_says_so() {
+    let world = World::new().await;
+    let key = world.device("d", false).await;
+    let service = world.rest("service").await;
+    let mut client = world.connect_mute("d", &key).in_now().await;
+    client.subscribe("devices/d/messages/devicebound/#").await;
+    for body in ["one", "two", "three"] {
+        assert_eq!(command(&service, "d", &[], body).await.status, 204);
+    }
+    let mut got = Vec::new();
+    for _ in 0..3 {
+        got.push(client.message().await);
+    }
+    assert!(got.iter().all(|message| !message.dup && message.qos == QoS::AtLeastOnce));
+    // Only the second one.
+    client.mqtt.ack(&got[1]).await.unwrap();
+    client.publish("devices/d/messages/events/", "the acknowledgement came before this").await;
+    client.vanish().await;
+    let mut client = world.connect("d", &key).in_now().await;
+    let again = [next(&mut client).await, next(&mut client).await];
+    assert_eq!(
+        again.map(|(_, body, duplicate, _)| (body, duplicate)),
+        [("one".into(), true), ("three".into(), true)]
+    );
+    // Without a subscription nothing is sent, and nothing is lost.
+    client.mqtt.unsubscribe("devices/d/messages/devicebound/#").await.unwrap();
+    assert!(matches!(client.next().await, Some(rumqttc::Packet::UnsubAck(_))));
+    command(&service, "d", &[], "four").await;
+    client.publish("devices/d/messages/events/", "nothing before this").await;
+    client.mqtt.subscribe("devices/+/messages/devicebound/#", QoS::AtMostOnce).await.unwrap();
+    let (_, body, duplicate, qos) = next_after_suback(&mut client).await;
+    assert_eq!((body.as_str(), duplicate, qos), ("four", false, QoS::AtMostOnce));
+    assert_eq!(service.get("/twins/d").await.json()["cloudToDeviceMessageCount"], 0);
+}
+
 /// Messages may come before or after the SUBACK.
 async fn next_after_suback(client: &mut Client) -> (String, String, bool, QoS) {
     loop {
@@ -173,6 +209,11 @@ async fn over_https() {
     tell("with a device's token", &command(&device, "d%2B1", &[], "x").await);
     tell("with a service's token", &service.send("GET", &own, &[], None).await);
     tell("wrong verb", &device.send("PUT", &own, &[], None).await);
+    assert_eq!(device.send("HEAD", &own, &[], None).await.status, 405, "it would lock a message unseen");
+    let purged = service.send("DELETE", &purge, &[], None).await.json();
+    assert_eq!(purged["totalMessagesPurged"], 50);
+    tell("id encoded twice", &command(&service, "d%252B1", &[], "x").await);
+    assert_eq!(device.send("GET", &own, &[], None).await.status, 200);
     insta::assert_snapshot!(told.join("\n\n"));
 }
 

@@ -116,7 +116,18 @@ impl World {
         self.connect_with(id, &token(&client_resource(id), key, None), false)
     }
 
+    /// A client that acknowledges nothing by itself.
+    pub(crate) fn connect_mute(&self, id: &str, key: &str) -> Client {
+        let mut options = self.options(id, &token(&client_resource(id), key, None), false);
+        options.set_manual_acks(true);
+        Client::start(options)
+    }
+
     pub(crate) fn connect_with(&self, id: &str, password: &str, clean: bool) -> Client {
+        Client::start(self.options(id, password, clean))
+    }
+
+    fn options(&self, id: &str, password: &str, clean: bool) -> MqttOptions {
         let address = self.mqtt();
         let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
         options.set_credentials(format!("hub.test/{id}/?api-version=2021-04-12"), password);
@@ -124,7 +135,7 @@ impl World {
         options.set_max_packet_size(400 << 10, 400 << 10);
         let tls = TlsConfiguration::Rustls(Arc::new(self.tls()));
         options.set_transport(Transport::tls_with_config(tls));
-        Client::start(options)
+        options
     }
 
     pub(crate) async fn rest(&self, policy: &str) -> Rest {

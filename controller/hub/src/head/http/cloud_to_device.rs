@@ -11,7 +11,8 @@ use hemline_hub_core::{
     cloud_to_device::{LockToken, Settlement},
     service::{ServiceError, ServiceReply, ServiceRequest},
 };
-use hemline_protocol::etag;
+use hemline_model::id::DeviceId;
+use hemline_protocol::{bag, error::ErrorCode, etag};
 use serde_json::{Value, json};
 
 use super::{
@@ -33,8 +34,20 @@ pub(super) async fn send(
     if let (None, Some(encoding)) = (&properties.system.content_encoding, encoding) {
         properties.system.content_encoding = Some(encoding.to_owned());
     }
-    let operation = ServiceRequest::SendCloudToDevice { device: client.device, properties, body };
-    match rest.ask(call.caller, operation, Duration::ZERO).await? {
+    let send = |device, properties, body| {
+        let operation = ServiceRequest::SendCloudToDevice { device, properties, body };
+        rest.ask(call.caller.clone(), operation, Duration::ZERO)
+    };
+    // Some tools encode the id twice (reference service-api §3), and `%` may also be part of an id: as it stands first.
+    let decoded = bag::decode(client.device.as_str()).ok().and_then(|id| DeviceId::new(&id).ok());
+    let reply = match decoded.filter(|decoded| *decoded != client.device) {
+        None => send(client.device, properties, body).await?,
+        Some(decoded) => match send(client.device, properties.clone(), body.clone()).await {
+            Err(error) if error.is(ErrorCode::DeviceNotFound) => send(decoded, properties, body).await?,
+            answer => answer?,
+        },
+    };
+    match reply {
         ServiceReply::Sent { .. } => Ok(StatusCode::NO_CONTENT.into_response()),
         _ => Err(reply::unexpected()),
     }

@@ -41,6 +41,11 @@ impl RestError {
         Self { kind: Kind::Rest(code), message: message.into() }
     }
 
+    /// Is it this refusal?
+    pub(super) fn is(&self, code: ErrorCode) -> bool {
+        self.kind == Kind::Rest(code)
+    }
+
     pub(super) fn timeout() -> Self {
         Self::new(ErrorCode::GatewayTimeout, "the request took too long")
     }

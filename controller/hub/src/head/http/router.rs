@@ -18,8 +18,8 @@ pub(crate) fn router(rest: Rest, extra: Router) -> Router {
         // `/devices/query` is a call, and a device may be named "query": the verb tells them apart.
         .post(devices::post);
     let module = get(devices::get_module).put(devices::put_module).delete(devices::delete);
-    // The device asks with GET, the service sends with POST.
-    let devicebound = get(device_messages::receive);
+    // The device asks with GET, the service sends with POST. HEAD would lock a message that nobody has seen.
+    let devicebound = get(device_messages::receive).head(no_such_verb);
     let held = delete(device_messages::complete);
     let abandoned = post(device_messages::abandon);
     // POST with an override header is how Java sends PATCH.
@@ -32,13 +32,16 @@ pub(crate) fn router(rest: Rest, extra: Router) -> Router {
         .route("/devices/{device}/messages/events", post(device_messages::send))
         .route("/devices/{device}/modules/{module}/messages/events", post(device_messages::send))
         .route("/devices/{device}/messages/devicebound", devicebound.post(cloud_to_device::send))
-        .route("/devices/{device}/modules/{module}/messages/devicebound", get(device_messages::receive))
+        .route(
+            "/devices/{device}/modules/{module}/messages/devicebound",
+            get(device_messages::receive).head(no_such_verb),
+        )
         .route("/devices/{device}/messages/devicebound/{lock}", held.clone())
         .route("/devices/{device}/modules/{module}/messages/devicebound/{lock}", held)
         .route("/devices/{device}/messages/devicebound/{lock}/abandon", abandoned.clone())
         .route("/devices/{device}/modules/{module}/messages/devicebound/{lock}/abandon", abandoned)
         .route("/devices/{device}/commands", delete(cloud_to_device::purge))
-        .route("/messages/servicebound/feedback", get(cloud_to_device::feedback))
+        .route("/messages/servicebound/feedback", get(cloud_to_device::feedback).head(no_such_verb))
         .route("/messages/servicebound/feedback/{lock}", delete(cloud_to_device::complete_feedback))
         .route("/messages/servicebound/feedback/{lock}/abandon", post(cloud_to_device::abandon_feedback))
         .route("/twins/{device}", twin.clone())
@@ -49,6 +52,10 @@ pub(crate) fn router(rest: Rest, extra: Router) -> Router {
         .route("/statistics/service", get(statistics::service))
         .with_state(rest)
         .fallback_service(extra)
+}
+
+async fn no_such_verb() -> RestError {
+    RestError::no_such_verb()
 }
 
 /// Paths of messages, whose words clients write in any case (reference device-protocol §8). `*` is an id or a lock.
