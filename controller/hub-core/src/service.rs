@@ -338,11 +338,11 @@ pub enum ServiceError {
     #[error("too much waits for devices, or too much feedback for the service; take some of it first")]
     AllQueuesFull,
     /// 403009
-    #[error("the expiry {at} is past, or further away than {most_seconds} s")]
+    #[error("the expiry {at} is past, or further away than {} h", most_seconds / 3_600)]
     InvalidExpiry {
         /// What was asked for.
         at: Timestamp,
-        /// Longest life.
+        /// Longest life, in seconds.
         most_seconds: i64,
     },
     /// 412002
