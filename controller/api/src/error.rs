@@ -65,6 +65,12 @@ fn hub_status(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::ArgumentInvalid(_) | ServiceError::ArgumentNull(_) => {
             (StatusCode::BAD_REQUEST, "ArgumentInvalid")
         }
+        ServiceError::InvalidExpiry { .. } => (StatusCode::FORBIDDEN, "InvalidMessageExpiryTime"),
+        ServiceError::QueueFull(_) => (StatusCode::FORBIDDEN, "DeviceMaximumQueueDepthExceeded"),
+        ServiceError::AllQueuesFull => (StatusCode::FORBIDDEN, "DeviceMaximumQueueSizeExceeded"),
+        ServiceError::MessageTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge"),
+        ServiceError::LockLost => (StatusCode::PRECONDITION_FAILED, "DeviceMessageLockLost"),
+        ServiceError::Throttled => (StatusCode::TOO_MANY_REQUESTS, "ThrottlingException"),
         ServiceError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         ServiceError::DeviceAlreadyExists(_)
         | ServiceError::ModuleAlreadyExists(_)

@@ -3,6 +3,7 @@
 //! Not here: the calls that Azure service SDKs make (they are the hub's HTTP head), and the listener.
 
 mod access;
+mod cloud_to_device;
 mod devices;
 mod drift;
 mod error;
@@ -16,6 +17,7 @@ mod router;
 mod sources;
 mod status;
 
+pub use cloud_to_device::{BodyForm, CommandDocument, FeedbackDocument, FeedbackRow, PurgedRow, SentRow};
 pub use devices::{DeviceRow, ModuleRow, device_rows, module_rows};
 pub use messages::MessageRow;
 pub use router::{ApiState, router};

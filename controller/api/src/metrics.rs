@@ -22,7 +22,9 @@ pub(crate) async fn text(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     access::allow(&state.hub, &headers, Permission::ServiceConnect).await?;
-    let mut text = render(&state.hub.counters());
+    let counters = state.hub.counters();
+    let mut text = render(&counters);
+    text.push_str(&cloud_to_device(&counters));
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
         text.push_str(&drift(&report.drift_ledger));
@@ -56,6 +58,13 @@ fn render(counters: &Counters) -> String {
         desired_patches,
         method_calls,
         method_failures,
+        // In `cloud_to_device`.
+        cloud_accepted: _,
+        cloud_redelivered: _,
+        cloud_outcomes: _,
+        feedback_expired: _,
+        cloud_waiting: _,
+        feedback_waiting: _,
         connected,
         waiting,
         waiting_bytes,
@@ -101,6 +110,21 @@ fn render(counters: &Counters) -> String {
     page.gauge("edgehub_connected_clients", *connected);
     page.gauge("edgehub_queue_length", *waiting);
     page.gauge("hemline_queue_bytes", *waiting_bytes);
+    page.0
+}
+
+/// Messages from the service to devices, and what became of them.
+fn cloud_to_device(counters: &Counters) -> String {
+    let mut page = Page(String::new());
+    page.counter("hemline_cloud_to_device_accepted_total", &[("", counters.cloud_accepted)]);
+    page.counter("hemline_cloud_to_device_redelivered_total", &[("", counters.cloud_redelivered)]);
+    let outcomes = counters.cloud_outcomes.iter();
+    let outcomes: Vec<(String, u64)> =
+        outcomes.map(|(outcome, count)| (format!("outcome=\"{}\"", outcome.as_str()), *count)).collect();
+    page.labelled("hemline_cloud_to_device_done_total", &outcomes);
+    page.counter("hemline_feedback_expired_total", &[("", counters.feedback_expired)]);
+    page.gauge("hemline_cloud_to_device_waiting", counters.cloud_waiting);
+    page.gauge("hemline_feedback_waiting", counters.feedback_waiting);
     page.0
 }
 

@@ -5,14 +5,14 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use hemline_hub::HubHandle;
 use hemline_reconcile::ControllerView;
 use hemline_sources::WEBHOOK_AT_MOST;
 
 use crate::{
-    devices, drift, fleet, health, messages, metrics, policies, rollouts,
+    cloud_to_device, devices, drift, fleet, health, messages, metrics, policies, rollouts,
     sources::{self, SourceHooks},
     status,
 };
@@ -40,6 +40,13 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/deployments", get(status::deployments))
         .route("/api/v1/configurations", get(status::configurations))
         .route("/api/v1/messages", get(messages::watch))
+        .route(
+            "/api/v1/devices/{device}/messages",
+            post(cloud_to_device::send).delete(cloud_to_device::purge),
+        )
+        .route("/api/v1/feedback", get(cloud_to_device::feedback))
+        .route("/api/v1/feedback/{lock}", delete(cloud_to_device::complete))
+        .route("/api/v1/feedback/{lock}/abandon", post(cloud_to_device::abandon))
         .route("/api/v1/policies/{name}", get(policies::show))
         .route("/api/v1/state", get(fleet::state))
         .route("/api/v1/apply", post(fleet::apply))

@@ -1,6 +1,7 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
 mod diff;
+mod message;
 mod rollout;
 mod source;
 
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
 
 pub(crate) use self::diff::Diff;
+pub(crate) use self::message::SendMessage;
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
 pub(crate) use self::source::{
     CONTEXT, Forge, ForgeFlags, GitFlags, INTERVAL, STATUS_BRANCH, STATUS_EVERY, SourceFlags,
@@ -113,7 +115,7 @@ pub(crate) enum Command {
     /// Call a direct method.
     #[command(subcommand)]
     Method(Method),
-    /// See what devices send.
+    /// See what devices send, and send them messages.
     #[command(subcommand)]
     Message(Message),
     /// Print a connection string for an SDK or a tool.
@@ -473,6 +475,19 @@ pub(crate) enum Message {
         /// Begin after this sequence number.
         #[arg(long, value_name = "SEQUENCE")]
         after: Option<u64>,
+    },
+    /// Send a message to a device; it waits in the hub until the device takes it.
+    Send(SendMessage),
+    /// Print what became of messages that were sent with --ack. What was printed is not told again.
+    Feedback {
+        /// Leave it in the hub, to be told again.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Drop all messages that wait for a device.
+    Purge {
+        /// Device id.
+        device: String,
     },
 }
 

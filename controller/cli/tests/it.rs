@@ -21,6 +21,8 @@ mod bad_documents;
 mod bad_input;
 #[path = "it/by_hand.rs"]
 mod by_hand;
+#[path = "it/commands.rs"]
+mod commands;
 #[path = "it/credentials.rs"]
 mod credentials;
 #[path = "it/disk.rs"]

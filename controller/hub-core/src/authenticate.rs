@@ -42,6 +42,8 @@ pub(crate) enum Authority {
     Policy,
     /// A device or module with a token of its own.
     Client,
+    /// Whoever may speak for a device or module as its client, as over a connection.
+    Device(AuthMethod),
 }
 
 /// What an operation needs of a policy.
@@ -56,6 +58,11 @@ impl Gate<'_> {
         if !self.names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
             return Err(AuthFailure::WrongHost);
         }
+        self.speaks_for(client, token)
+    }
+
+    /// May the holder of this token act as this client?
+    fn speaks_for(&self, client: &ClientId, token: &str) -> Result<Proof, AuthFailure> {
         if self.registry.identity(client).is_none() {
             return Err(AuthFailure::UnknownIdentity);
         }
@@ -85,10 +92,14 @@ impl Gate<'_> {
         caller: &Caller,
         operation: &ServiceRequest,
     ) -> Result<Authority, AuthFailure> {
-        let token = match caller {
+        let text = match caller {
             Caller::Internal => return Ok(Authority::Internal),
-            Caller::Token(text) => self.token(text)?,
+            Caller::Token(text) => text,
         };
+        if let Some(client) = acting_client(operation) {
+            return Ok(Authority::Device(self.speaks_for(client, text)?.method));
+        }
+        let token = self.token(text)?;
         match token.policy() {
             Some(name) => {
                 let policy = self.signed_by_policy(&token, name)?;
@@ -189,8 +200,15 @@ impl Gate<'_> {
                     self.registry.device(&target.device).and_then(|device| device.identity.parent.as_ref());
                 self.registry.is_edge(&client.device) && (own(&target.device) || parent.is_some_and(own))
             }
+            ServiceRequest::SendTelemetry { client: target, .. }
+            | ServiceRequest::ReceiveCloudToDevice(target)
+            | ServiceRequest::SettleCloudToDevice { client: target, .. } => target == client,
             ServiceRequest::ListDevices { .. }
             | ServiceRequest::PutDevice { .. }
+            | ServiceRequest::SendCloudToDevice { .. }
+            | ServiceRequest::PurgeCloudToDevice(_)
+            | ServiceRequest::ReceiveFeedback
+            | ServiceRequest::SettleFeedback { .. }
             | ServiceRequest::GetTwin(_)
             | ServiceRequest::PatchTwin { .. }
             | ServiceRequest::ReplaceTwin { .. }
@@ -245,12 +263,21 @@ fn under<'a>(root: &'a str, client: &'a ClientId) -> Vec<&'a str> {
 /// have none: only a token for the whole hub covers them.
 fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
     match operation {
-        ServiceRequest::GetDevice(device) | ServiceRequest::PutDevice { device, .. } => {
+        ServiceRequest::GetDevice(device)
+        | ServiceRequest::PutDevice { device, .. }
+        | ServiceRequest::SendCloudToDevice { device, .. }
+        | ServiceRequest::PurgeCloudToDevice(device) => {
             vec!["devices", device.as_str()]
         }
         ServiceRequest::ListDevices { .. } => vec!["devices"],
         ServiceRequest::ListModules(device) => vec!["devices", device.as_str(), "modules"],
+        ServiceRequest::ReceiveFeedback | ServiceRequest::SettleFeedback { .. } => {
+            vec!["messages", "serviceBound", "feedback"]
+        }
         ServiceRequest::DeleteIdentity { client, .. }
+        | ServiceRequest::SendTelemetry { client, .. }
+        | ServiceRequest::ReceiveCloudToDevice(client)
+        | ServiceRequest::SettleCloudToDevice { client, .. }
         | ServiceRequest::GetModule(client)
         | ServiceRequest::PutModule { client, .. } => under("devices", client),
         ServiceRequest::GetTwin(client)
@@ -262,6 +289,35 @@ fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
         ServiceRequest::GetPolicy(_) | ServiceRequest::Changes { .. } | ServiceRequest::Authorize(_) => {
             Vec::new()
         }
+    }
+}
+
+/// The client in whose name an operation is asked for, when it is one of those that clients do.
+fn acting_client(operation: &ServiceRequest) -> Option<&ClientId> {
+    match operation {
+        ServiceRequest::SendTelemetry { client, .. }
+        | ServiceRequest::ReceiveCloudToDevice(client)
+        | ServiceRequest::SettleCloudToDevice { client, .. } => Some(client),
+        ServiceRequest::GetDevice(_)
+        | ServiceRequest::ListDevices { .. }
+        | ServiceRequest::PutDevice { .. }
+        | ServiceRequest::DeleteIdentity { .. }
+        | ServiceRequest::ListModules(_)
+        | ServiceRequest::GetModule(_)
+        | ServiceRequest::PutModule { .. }
+        | ServiceRequest::GetTwin(_)
+        | ServiceRequest::PatchTwin { .. }
+        | ServiceRequest::ReplaceTwin { .. }
+        | ServiceRequest::Query { .. }
+        | ServiceRequest::InvokeMethod { .. }
+        | ServiceRequest::SendCloudToDevice { .. }
+        | ServiceRequest::PurgeCloudToDevice(_)
+        | ServiceRequest::ReceiveFeedback
+        | ServiceRequest::SettleFeedback { .. }
+        | ServiceRequest::Statistics
+        | ServiceRequest::GetPolicy(_)
+        | ServiceRequest::Changes { .. }
+        | ServiceRequest::Authorize(_) => None,
     }
 }
 
@@ -279,7 +335,14 @@ fn need(operation: &ServiceRequest) -> Need {
         | ServiceRequest::PatchTwin { .. }
         | ServiceRequest::ReplaceTwin { .. }
         | ServiceRequest::Query { .. }
-        | ServiceRequest::InvokeMethod { .. } => Need::All(&[ServiceConnect]),
+        | ServiceRequest::InvokeMethod { .. }
+        | ServiceRequest::SendCloudToDevice { .. }
+        | ServiceRequest::PurgeCloudToDevice(_)
+        | ServiceRequest::ReceiveFeedback
+        | ServiceRequest::SettleFeedback { .. } => Need::All(&[ServiceConnect]),
+        ServiceRequest::SendTelemetry { .. }
+        | ServiceRequest::ReceiveCloudToDevice(_)
+        | ServiceRequest::SettleCloudToDevice { .. } => Need::All(&[DeviceConnect]),
         ServiceRequest::Statistics => Need::Any(&[RegistryRead, ServiceConnect]),
         ServiceRequest::GetPolicy(_) => Need::All(&[RegistryWrite, ServiceConnect, DeviceConnect]),
         // No policy is enough: the answer holds the keys of everybody.

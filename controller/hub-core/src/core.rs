@@ -3,6 +3,7 @@
 //! What one event does stands in `core/`, one file per subject; the pieces of state it works on are the private modules
 //! beside this file.
 
+mod cloud_to_device;
 mod connections;
 mod identities;
 mod messages;
@@ -23,10 +24,12 @@ use crate::{
     authenticate::Gate,
     call::Calls,
     changes::Changes,
+    cloud_queue::CloudQueues,
     counters::Counters,
     effect::{Effect, Refusal},
     event::{ConnectionId, Entropy, Event},
     event_log::EventLog,
+    feedback_queue::FeedbackQueue,
     limits::Limits,
     queue::{Bounds, Queues},
     registry::{DEFAULT_POLICIES, Registry, keys},
@@ -58,6 +61,8 @@ pub struct Core {
     closing: BTreeSet<(Timestamp, ConnectionId)>,
     routes: BTreeMap<DeviceId, RouteTable>,
     queues: Queues,
+    cloud: CloudQueues,
+    feedback: FeedbackQueue,
     calls: Calls,
     events: EventLog,
     changes: Changes,
@@ -76,7 +81,17 @@ impl Core {
     /// Takes up where the store left off.
     #[must_use]
     pub fn restore(config: CoreConfig, restored: Restored) -> Self {
-        let Restored { identities, twins, sessions, policies, waiting, last_sequence, events } = restored;
+        let Restored {
+            identities,
+            twins,
+            sessions,
+            policies,
+            waiting,
+            cloud_to_device,
+            feedback,
+            last_sequence,
+            events,
+        } = restored;
         let registry = Registry::restore(identities, policies);
         let events = EventLog::new(config.limits.event_messages, config.limits.event_bytes, events);
         let offline = |grants| Session::Offline(Offline { stored: Some(grants), since: None, active: None });
@@ -90,6 +105,8 @@ impl Core {
             closing: BTreeSet::new(),
             routes: BTreeMap::new(),
             queues: Queues::default(),
+            cloud: CloudQueues::default(),
+            feedback: FeedbackQueue::default(),
             calls: Calls::default(),
             events,
             changes: Changes::default(),
@@ -102,6 +119,14 @@ impl Core {
             for entry in entries {
                 core.queues.push(entry, message.clone());
             }
+        }
+        for (message, deliveries) in cloud_to_device {
+            core.last_sequence = core.last_sequence.max(message.sequence.0);
+            core.cloud.push(message, deliveries);
+        }
+        for record in feedback {
+            core.last_sequence = core.last_sequence.max(record.sequence.0);
+            core.feedback.push(record);
         }
         core.restore_routes();
         core.refresh_gauges();
@@ -204,7 +229,9 @@ impl Core {
     }
 
     fn presence(&self, client: &ClientId) -> Presence {
-        self.sessions.get(client).map(Session::presence).unwrap_or_default()
+        let presence = self.sessions.get(client).map(Session::presence).unwrap_or_default();
+        let cloud_messages = if client.module.is_none() { self.cloud.depth(&client.device) } else { 0 };
+        Presence { cloud_messages, ..presence }
     }
 
     fn restore_routes(&mut self) {
@@ -226,6 +253,8 @@ impl Core {
         self.counters.connected = self.connections.len() as u64;
         self.counters.waiting = self.queues.messages() as u64;
         self.counters.waiting_bytes = self.queues.bytes() as u64;
+        self.counters.cloud_waiting = self.cloud.messages() as u64;
+        self.counters.feedback_waiting = self.feedback.len() as u64;
     }
 }
 

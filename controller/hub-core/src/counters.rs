@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::effect::AuthFailure;
+use crate::{cloud_to_device::Outcome, effect::AuthFailure};
 
-/// Counts since start, and three gauges at the end.
+/// Counts since start, and gauges at the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Messages taken from clients and stored, or dropped for want of a route.
@@ -49,6 +49,18 @@ pub struct Counters {
     pub method_calls: u64,
     /// Direct method calls that failed: not online, gone, no answer.
     pub method_failures: u64,
+    /// Cloud-to-device messages taken from the service side.
+    pub cloud_accepted: u64,
+    /// Cloud-to-device messages sent again over a later connection.
+    pub cloud_redelivered: u64,
+    /// Cloud-to-device messages that are done with, by outcome.
+    pub cloud_outcomes: BTreeMap<Outcome, u64>,
+    /// Feedback records that nobody took in time.
+    pub feedback_expired: u64,
+    /// Gauge: cloud-to-device messages that wait now.
+    pub cloud_waiting: u64,
+    /// Gauge: feedback records that wait now.
+    pub feedback_waiting: u64,
     /// Gauge: clients connected now.
     pub connected: u64,
     /// Gauge: messages that wait for modules now.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hemline_model::id::ClientId;
 
 use crate::{
+    cloud_to_device::CloudToDevice,
     event::{AckToken, ConnectionId, DeliveryId, Qos, RequestId},
     message::Message,
     service::{ServiceError, ServiceReply},
@@ -126,6 +127,15 @@ pub enum Outbound {
         input: String,
         /// The message.
         message: Arc<Message>,
+        /// It went out before on an earlier connection.
+        duplicate: bool,
+    },
+    /// A cloud-to-device message.
+    CloudToDevice {
+        /// Set when the client must acknowledge.
+        delivery: Option<DeliveryId>,
+        /// The message.
+        message: Arc<CloudToDevice>,
         /// It went out before on an earlier connection.
         duplicate: bool,
     },

@@ -22,6 +22,24 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Bytes that wait for all modules together.
     pub queue_bytes_total: usize,
+    /// Cloud-to-device messages of one device, those that somebody holds included (reference device-protocol §7).
+    pub cloud_messages: usize,
+    /// Largest cloud-to-device message, body and properties (reference device-protocol §7).
+    pub cloud_bytes: usize,
+    /// Bytes of cloud-to-device messages for all devices together.
+    pub cloud_bytes_total: usize,
+    /// Life of a cloud-to-device message that names no expiry (reference device-protocol §7).
+    pub cloud_seconds: i64,
+    /// Longest life of a cloud-to-device message (reference device-protocol §7).
+    pub cloud_seconds_most: i64,
+    /// A message given back so often is dropped (reference device-protocol §7).
+    pub cloud_deliveries: u32,
+    /// Whoever received a message or feedback settles it within this time (reference device-protocol §7).
+    pub lock_seconds: i64,
+    /// Feedback that nobody takes is dropped after this time: the longest that IoT Hub can be set to.
+    pub feedback_seconds: i64,
+    /// Feedback records, those still to come included.
+    pub feedback_records: usize,
     /// Messages that the event log keeps.
     pub event_messages: u64,
     /// Bytes that the event log keeps, counted since start.
@@ -50,6 +68,15 @@ impl Default for Limits {
             queue_messages: 100_000,
             queue_bytes: 64 << 20,
             queue_bytes_total: 256 << 20,
+            cloud_messages: 50,
+            cloud_bytes: 64 * 1024,
+            cloud_bytes_total: 256 << 20,
+            cloud_seconds: 3_600,
+            cloud_seconds_most: 48 * 3_600,
+            cloud_deliveries: 10,
+            lock_seconds: 60,
+            feedback_seconds: 48 * 3_600,
+            feedback_records: 100_000,
             event_messages: 100_000,
             event_bytes: 1 << 30,
             calls: 10_000,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Bytes that a message takes beside its body and properties.
-const OVERHEAD: usize = 256;
+pub(crate) const OVERHEAD: usize = 256;
 
 /// Where in its queue a message stands. The order of places is the order of delivery.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hemline_model::id::{ClientId, DeviceId};
+use hemline_protocol::properties::Properties;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    cloud_to_device::{FeedbackBatch, LockToken, Received, Settlement},
     effect::AuthFailure,
+    message::Sequence,
     write::{Identity, TwinRecord},
 };
 
@@ -168,6 +173,44 @@ pub enum ServiceRequest {
         /// Seconds, 0–300, default 0.
         connect_timeout: u32,
     },
+    /// Messages of a device or module over HTTPS: all of them, or none when one is too large.
+    SendTelemetry {
+        /// Whose.
+        client: ClientId,
+        /// At least one, in order.
+        messages: Vec<(Properties, Bytes)>,
+    },
+    /// A device asks for the next cloud-to-device message, which it will settle.
+    ReceiveCloudToDevice(ClientId),
+    /// A device settles a cloud-to-device message that it received.
+    SettleCloudToDevice {
+        /// Whose.
+        client: ClientId,
+        /// As received.
+        lock: LockToken,
+        /// What became of it.
+        settlement: Settlement,
+    },
+    /// `POST /devices/{id}/messages/deviceBound`
+    SendCloudToDevice {
+        /// For whom.
+        device: DeviceId,
+        /// Message id, expiry and ack among them.
+        properties: Box<Properties>,
+        /// Verbatim.
+        body: Bytes,
+    },
+    /// `DELETE /devices/{id}/commands`
+    PurgeCloudToDevice(DeviceId),
+    /// `GET /messages/serviceBound/feedback`
+    ReceiveFeedback,
+    /// Settles a batch of feedback.
+    SettleFeedback {
+        /// As received.
+        lock: LockToken,
+        /// What became of it.
+        settlement: Settlement,
+    },
     /// `GET /statistics/devices` and `/statistics/service`
     Statistics,
     /// Keys of a policy; only for `Caller::Internal` and RegistryWrite + ServiceConnect + DeviceConnect.
@@ -226,6 +269,26 @@ pub enum ServiceReply {
         /// Devices with a connection of their own or of a module.
         connected: u64,
     },
+    /// A cloud-to-device message is stored.
+    Sent {
+        /// Its place.
+        sequence: Sequence,
+        /// The id it was given, or got.
+        message_id: String,
+        /// When it will be dropped.
+        expires: Timestamp,
+    },
+    /// The next cloud-to-device message, if there is one.
+    CloudToDevice(Option<Box<Received>>),
+    /// A queue was emptied.
+    Purged {
+        /// Whose.
+        device: DeviceId,
+        /// Messages that were in it.
+        count: usize,
+    },
+    /// Feedback, if there is any.
+    Feedback(Option<Box<FeedbackBatch>>),
     /// Answer to `Changes`.
     Changes(RegistryChanges),
     /// A policy with its keys.
@@ -294,6 +357,29 @@ pub enum ServiceError {
     /// 400005
     #[error("{0} is missing")]
     ArgumentNull(&'static str),
+    /// 413001
+    #[error("the message is larger than {0} bytes, or has more properties than fit into a topic")]
+    MessageTooLarge(usize),
+    /// 403004
+    #[error("too many messages wait for device {0} already; purge them, or wait until it takes some")]
+    QueueFull(DeviceId),
+    /// 403007
+    #[error("too much waits for devices, or too much feedback for the service; take some of it first")]
+    AllQueuesFull,
+    /// 403009
+    #[error("the expiry {at} is past, or further away than {} h", most_seconds / 3_600)]
+    InvalidExpiry {
+        /// What was asked for.
+        at: Timestamp,
+        /// Longest life, in seconds.
+        most_seconds: i64,
+    },
+    /// 412002
+    #[error("the lock is lost: it ran out, or the message was settled already")]
+    LockLost,
+    /// 429001
+    #[error("what routes have chosen for the message is full; send it again later")]
+    Throttled,
     /// 413003
     #[error("device {0} has 50 modules already")]
     TooManyModules(DeviceId),

@@ -62,6 +62,8 @@ pub(crate) struct Grants(Vec<Grant>);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Presence {
     pub(crate) connected: bool,
+    /// Cloud-to-device messages that wait for it.
+    pub(crate) cloud_messages: usize,
     pub(crate) since: Option<Timestamp>,
     pub(crate) active: Option<Timestamp>,
 }
@@ -71,10 +73,10 @@ impl Session {
     pub(crate) fn presence(&self) -> Presence {
         match self {
             Self::Connected(Connected { since, active, .. }) => {
-                Presence { connected: true, since: Some(*since), active: Some(*active) }
+                Presence { connected: true, cloud_messages: 0, since: Some(*since), active: Some(*active) }
             }
             Self::Offline(Offline { since, active, .. }) => {
-                Presence { connected: false, since: *since, active: *active }
+                Presence { connected: false, cloud_messages: 0, since: *since, active: *active }
             }
         }
     }

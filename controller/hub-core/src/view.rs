@@ -41,7 +41,7 @@ pub(crate) fn identity(identity: &Identity, parent_scope: Option<&str>, presence
             "connectionStateUpdatedTime": time(presence.since),
             "statusUpdatedTime": time(*status_updated),
             "lastActivityTime": time(presence.active),
-            "cloudToDeviceMessageCount": 0,
+            "cloudToDeviceMessageCount": presence.cloud_messages,
             "authentication": keys(authentication),
             "capabilities": {"iotEdge": edge},
             "deviceScope": device_scope.as_deref().unwrap_or_default(),
@@ -56,7 +56,7 @@ pub(crate) fn identity(identity: &Identity, parent_scope: Option<&str>, presence
             "connectionState": connection_state(presence),
             "connectionStateUpdatedTime": time(presence.since),
             "lastActivityTime": time(presence.active),
-            "cloudToDeviceMessageCount": 0,
+            "cloudToDeviceMessageCount": presence.cloud_messages,
             "authentication": keys(authentication),
         }),
     }
@@ -87,7 +87,7 @@ pub(crate) fn twin(
     }
     put("connectionState", json!(connection_state(presence)));
     put("lastActivityTime", time(presence.active));
-    put("cloudToDeviceMessageCount", json!(0));
+    put("cloudToDeviceMessageCount", json!(presence.cloud_messages));
     put("authenticationType", json!(authentication_type(&identity.authentication)));
     put("x509Thumbprint", thumbprints(&identity.authentication));
     put("modelId", json!(record.model_id));

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cloud_to_device::{CloudToDevice, FeedbackRecord},
     event::Grant,
     message::{Endpoint, Message, QueueEntry, Sequence},
     service::Authentication,
@@ -20,7 +21,7 @@ use crate::{
 pub enum Write {
     /// Insert or replace an identity.
     PutIdentity(Identity),
-    /// Remove an identity with its twin, session and queue; a device takes its modules along.
+    /// Remove an identity with its twin, session and queues; a device takes its modules along.
     DeleteIdentity(ClientId),
     /// Insert or replace a twin.
     PutTwin(Arc<TwinRecord>),
@@ -49,6 +50,19 @@ pub enum Write {
         /// First place that stays.
         keep_from: Sequence,
     },
+    /// Insert or replace a cloud-to-device message.
+    PutCloudToDevice {
+        /// The message.
+        message: Arc<CloudToDevice>,
+        /// How often it was given back.
+        deliveries: u32,
+    },
+    /// Remove a cloud-to-device message, if it is there.
+    RemoveCloudToDevice(Sequence),
+    /// Keep what became of a cloud-to-device message until the service side has taken it.
+    PutFeedback(FeedbackRecord),
+    /// Remove such a record, if it is there.
+    RemoveFeedback(Sequence),
     /// Insert or replace a policy.
     PutPolicy(Policy),
 }
@@ -167,6 +181,10 @@ pub struct Restored {
     pub policies: Vec<Policy>,
     /// Messages that wait for a module, each with its places; the event log stays in the store.
     pub waiting: Vec<(Arc<Message>, Vec<QueueEntry>)>,
+    /// Cloud-to-device messages, each with how often it was given back.
+    pub cloud_to_device: Vec<(Arc<CloudToDevice>, u32)>,
+    /// Feedback that the service side has not taken.
+    pub feedback: Vec<FeedbackRecord>,
     /// Highest sequence ever given out.
     pub last_sequence: u64,
     /// First sequence still in the event log, and how many are there.

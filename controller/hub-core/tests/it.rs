@@ -4,6 +4,8 @@
 mod it {
     mod access;
     mod changes;
+    mod cloud_model;
+    mod cloud_to_device;
     mod disk;
     mod identities;
     mod methods;

@@ -222,7 +222,12 @@ fn serve(
         let (head, places) = (mqtt_head.clone(), places.clone());
         tasks.spawn(mqtt::listener::serve(socket, head, handshakes, places, tasks.clone(), stop.clone()));
     }
-    let rest = Rest { hub: handle.clone(), limits: limits.clone(), counters: handle.heads.clone() };
+    let rest = Rest {
+        hub: handle.clone(),
+        limits: limits.clone(),
+        message_bytes: config.core.message_bytes,
+        counters: handle.heads.clone(),
+    };
     let router = http::router(rest, extra);
     let places = Arc::new(Semaphore::new(limits.https_connections));
     for socket in https.sockets {

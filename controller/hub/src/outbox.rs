@@ -44,6 +44,7 @@ impl ToClient {
                 Outbound::TwinResponse { body, .. } | Outbound::DesiredPatch { body, .. } => body.len(),
                 Outbound::MethodCall { payload, .. } => payload.len(),
                 Outbound::Input { message, .. } => message.body.len(),
+                Outbound::CloudToDevice { message, .. } => message.body.len(),
             },
             Self::Accept { .. }
             | Self::Refuse(_)

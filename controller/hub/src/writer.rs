@@ -137,9 +137,7 @@ impl Group {
                 for effect in effects {
                     match effect {
                         Effect::Persist(write) => {
-                            if let Write::Append { message, .. } = &write {
-                                self.bytes += message.body.len();
-                            }
+                            self.bytes += body_bytes(&write);
                             self.writes.push(write);
                         }
                         other => self.effects.push(other),
@@ -148,6 +146,24 @@ impl Group {
             }
             Job::Events { after, limit, answer } => self.reads.push(Read { after, limit, answer }),
         }
+    }
+}
+
+fn body_bytes(write: &Write) -> usize {
+    match write {
+        Write::Append { message, .. } => message.body.len(),
+        Write::PutCloudToDevice { message, .. } => message.body.len(),
+        Write::PutIdentity(_)
+        | Write::DeleteIdentity(_)
+        | Write::PutTwin(_)
+        | Write::PutSession(_)
+        | Write::DeleteSession(_)
+        | Write::Remove { .. }
+        | Write::TrimEvents { .. }
+        | Write::RemoveCloudToDevice(_)
+        | Write::PutFeedback(_)
+        | Write::RemoveFeedback(_)
+        | Write::PutPolicy(_) => 0,
     }
 }
 

@@ -60,6 +60,10 @@ codes! {
     SystemModuleModifyUnauthorizedAccess = 401_100, 401;
     /// Too much waits for a device.
     DeviceMaximumQueueDepthExceeded = 403_004, 403;
+    /// Too much waits for all devices together.
+    DeviceMaximumQueueSizeExceeded = 403_007, 403;
+    /// The expiry of a message is past, or too far away.
+    InvalidMessageExpiryTime = 403_009, 403;
     /// No such device.
     DeviceNotFound = 404_001, 404;
     /// No such module.
@@ -76,6 +80,8 @@ codes! {
     ModuleAlreadyExistsOnDevice = 409_301, 409;
     /// The etag is not the current one.
     PreconditionFailed = 412_001, 412;
+    /// The lock on a message ran out, or was settled.
+    DeviceMessageLockLost = 412_002, 412;
     /// Larger than 256 KiB.
     MessageTooLarge = 413_001, 413;
     /// More than 50 modules.

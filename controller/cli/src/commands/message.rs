@@ -1,4 +1,6 @@
-//! `hem message watch`: the hub's event log, live.
+//! `hem message`: `watch` prints the hub's event log, live; the others are in `message/command.rs`.
+
+mod command;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -16,13 +18,33 @@ use crate::{
 /// A line of the stream longer than this is not ours (a message is at most 256 KiB, base64 and JSON around it).
 const MAX_LINE: usize = 4 * 1024 * 1024;
 
-/// Prints messages until told to stop.
+/// What to begin with, of which device, and how many.
+struct Watched<'a> {
+    after: Option<u64>,
+    device: Option<&'a str>,
+    count: Option<u64>,
+}
+
+/// Does what was typed.
 pub(crate) async fn run(args: &Args, message: &Message) -> Result<(), CommandError> {
-    let Message::Watch { device, count, from_start, after } = message;
-    let after = if *from_start { Some(0) } else { *after }.map(|after| after.to_string());
+    match message {
+        Message::Watch { device, count, from_start, after } => {
+            let after = if *from_start { Some(0) } else { *after };
+            watch(args, Watched { after, device: device.as_deref(), count: *count }).await
+        }
+        Message::Send(typed) => command::send(args, typed).await,
+        Message::Feedback { keep } => command::feedback(args, *keep).await,
+        Message::Purge { device } => command::purge(args, device).await,
+    }
+}
+
+/// Prints messages until told to stop.
+async fn watch(args: &Args, watched: Watched<'_>) -> Result<(), CommandError> {
+    let Watched { after, device, count } = watched;
+    let after = after.map(|after| after.to_string());
     let mut query = Vec::new();
     query.extend(after.as_deref().map(|after| ("after", after)));
-    query.extend(device.as_deref().map(|device| ("device", device)));
+    query.extend(device.map(|device| ("device", device)));
     let hub = HubClient::find(args)?;
     let path = ["api", "v1", "messages"];
     let accept = |request: reqwest::RequestBuilder| request.header("Accept", "text/event-stream");

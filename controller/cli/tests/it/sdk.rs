@@ -1,4 +1,4 @@
-//! The unchanged Azure SDKs for Python: connection string and certificate authority, nothing else.
+//! The unchanged Azure SDKs: Python over MQTT, Node over HTTPS; connection string and certificate authority, nothing else.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::hem::{Hem, eventually, lines_of};
+use crate::{
+    hem::{Hem, eventually, lines_of},
+    readers::{npm, script},
+};
 
 /// Python starts slowly on a busy machine, and the SDK tries a lost connection again after 10 s.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -193,6 +196,10 @@ fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>) {
     assert_eq!(message["properties"], json!({"kind": "first day", "ö": "%&="}));
     assert_eq!(messages.next(), None, "--count 1 means one");
 
+    if module.is_none() {
+        commands(hem, &mut client, device);
+    }
+
     // The hub dies and comes back. The client must find it again and its subscriptions must still hold:
     // this SDK never sends SUBSCRIBE a second time.
     hem.kill();
@@ -202,6 +209,10 @@ fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>) {
     let mut service = Script::service(python, hem);
     service.call("desired", &json!([device, module, {"pace": 10}]));
     client.event("a desired patch after the restart", |event| event["patch"]["pace"] == 10);
+    if module.is_none() {
+        hem.text(&["message", "send", device, "--body", "after the restart"]);
+        client.event("a message after the restart", |event| event["body"] == "after the restart");
+    }
     let answer = service.call("invoke", &json!([device, module, "again", null]));
     assert_eq!(answer["status"], 200, "{answer}");
     client.event("a method after the restart", |event| event["name"] == "again");
@@ -214,11 +225,127 @@ fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>) {
     client.ask(&json!({"do": "shutdown"}));
 }
 
+/// Messages to the device: with everything that they may carry, while it is away, and while the hub is dead.
+fn commands(hem: &mut Hem, client: &mut Script, device: &str) {
+    let mut send = vec!["message", "send", device, "--body", "turn left", "--message-id", "m-1"];
+    send.extend(["--correlation-id", "c/1", "--content-type", "text/plain", "--content-encoding", "utf-8"]);
+    send.extend([
+        "--property",
+        "kind=first day",
+        "--property",
+        "ö=%&=+",
+        "--property",
+        "empty=",
+        "--ack",
+        "full",
+    ]);
+    hem.text(&send);
+    let mut message = client.event("the message", |event| event["event"] == "message");
+    let expires = message["expires"].take();
+    assert!(expires.as_str().is_some_and(|time| time.ends_with('Z')), "{expires}");
+    assert_eq!(
+        message,
+        json!({
+            "event": "message", "body": "turn left", "id": "m-1", "correlation": "c/1", "ack": "full",
+            "type": "text/plain", "encoding": "utf-8", "expires": null,
+            "properties": {"kind": "first day", "ö": "%&=+", "empty": ""},
+        })
+    );
+    hem.text(&["message", "send", device]);
+    client.event("an empty message", |event| event["event"] == "message" && event["body"] == "");
+    let told = hem.eventually("feedback", |hem| {
+        let told = hem.json(&["message", "feedback"]);
+        told.as_array().is_some_and(|rows| !rows.is_empty()).then_some(told)
+    });
+    assert_eq!((&told[0]["messageId"], &told[0]["status"]), (&json!("m-1"), &json!("Success")), "{told}");
+    assert_eq!(hem.json(&["message", "feedback"]), json!([]), "told once");
+
+    // Away: messages wait, can be dropped, and arrive later without a second subscription.
+    let leave = |client: &mut Script| {
+        client.ask(&json!({"do": "disconnect"}));
+        client.event("gone", |event| event["connected"] == false);
+    };
+    leave(client);
+    hem.text(&["message", "send", device, "--body", "dropped", "--ack", "negative", "--message-id", "m-2"]);
+    assert_eq!(hem.json(&["message", "purge", device])["purged"], 1);
+    assert_eq!(hem.json(&["message", "feedback", "--keep"])[0]["status"], "Purged");
+    assert_eq!(hem.json(&["message", "feedback"])[0]["messageId"], "m-2", "kept");
+    hem.text(&["message", "send", device, "--body", "later", "--expiry", "10m"]);
+    assert_eq!(hem.json(&["twin", "get", device])["cloudToDeviceMessageCount"], 1);
+    client.ask(&json!({"do": "connect"}));
+    client.event("what waited", |event| event["body"] == "later");
+    hem.eventually("the queue is empty", |hem| {
+        (hem.json(&["twin", "get", device])["cloudToDeviceMessageCount"] == 0).then_some(())
+    });
+
+    // What was accepted outlives the hub.
+    leave(client);
+    hem.text(&["message", "send", device, "--body", "waited", "--property", "n=1"]);
+    hem.kill();
+    hem.start_again();
+    assert_eq!(hem.json(&["twin", "get", device])["cloudToDeviceMessageCount"], 1);
+    client.ask(&json!({"do": "connect"}));
+    let message = client.event("what waited through the restart", |event| event["body"] == "waited");
+    assert_eq!(message["properties"], json!({"n": "1"}));
+}
+
 #[test]
 fn device_client() {
     let Some(python) = python() else { return };
     let mut hem = up();
     a_day_of(&mut hem, &python, "meter-1", None);
+}
+
+/// The SDK for Node over HTTPS: telemetry alone and in batches, and messages completed, rejected and given back.
+#[test]
+fn http_client() {
+    let Some(npm) = npm() else { return };
+    let hem = up();
+    // The SDK knows no other port.
+    if !hemline_testkit::require("port 443", hem.https_port() == 443, "run as root, or allow low ports") {
+        return;
+    }
+    for body in ["complete", "reject", "later"] {
+        let mut send = vec!["message", "send", "meter-1", "--body", body, "--message-id", body];
+        send.extend(["--ack", "full", "--correlation-id", "c", "--property", "kind=first day"]);
+        hem.text(&send);
+    }
+    let connection_string = hem.text(&["connection-string", "--device", "meter-1"]);
+    let ca = hem.ca_file();
+    let arguments = [connection_string.trim(), &ca.to_string_lossy()];
+    let (held, said) = script(&npm, "http_client.mjs", &arguments, "");
+    assert!(held, "{said}");
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let settled = |body: &str, verb: &str| {
+        json!({
+            "body": body, "verb": verb, "id": body, "correlation": "c",
+            "to": "/devices/meter-1/messages/devicebound", "properties": [["iothub-app-kind", "first day"]],
+        })
+    };
+    assert_eq!(lines.first(), Some(&json!({"sent": 3})), "{said}");
+    for expected in [
+        settled("complete", "complete"),
+        settled("reject", "reject"),
+        settled("later", "abandon"),
+        settled("later", "complete"),
+    ] {
+        assert!(lines.contains(&expected), "{expected} is not in {said}");
+    }
+    let told = hem.json(&["message", "feedback"]);
+    let mut told: Vec<String> = told
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|row| format!("{} {}", row["messageId"], row["status"]))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [r#""complete" "Success""#, r#""later" "Success""#, r#""reject" "Rejected""#]);
+    let mut messages = hem.messages(&["meter-1", "--from-start", "--count", "3"]);
+    let messages: Vec<Value> = std::iter::from_fn(|| messages.next()).collect();
+    assert_eq!(messages[0]["body"], json!({"n": 1}), "{messages:?}");
+    assert_eq!(messages[0]["properties"], json!({"kind": "first day"}));
+    assert_eq!(messages[0]["systemProperties"]["contentType"], "application/json");
+    assert_eq!((&messages[1]["body"], &messages[2]["body"]), (&json!("two"), &json!("three")));
 }
 
 #[test]

@@ -39,7 +39,21 @@ def watch():
     """Handlers are what makes the SDK subscribe; set once, never again."""
     client.on_twin_desired_properties_patch_received = lambda patch: say(event="desired", patch=patch)
     client.on_method_request_received = answer_method
-    client.on_message_received = lambda message: say(event="message", body=message.data.decode())
+    client.on_message_received = received
+
+
+def received(message):
+    say(
+        event="message",
+        body=message.data.decode(),
+        properties=message.custom_properties,
+        id=message.message_id,
+        correlation=message.correlation_id,
+        ack=message.ack,
+        type=message.content_type,
+        encoding=message.content_encoding,
+        expires=message.expiry_time_utc,
+    )
 
 
 def send(body, properties):
@@ -52,6 +66,7 @@ def send(body, properties):
 
 COMMANDS = {
     "connect": lambda line: client.connect(),
+    "disconnect": lambda line: client.disconnect(),
     "watch": lambda line: watch(),
     "twin": lambda line: client.get_twin(),
     "report": lambda line: client.patch_twin_reported_properties(line["patch"]),

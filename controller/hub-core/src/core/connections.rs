@@ -10,7 +10,7 @@ use crate::{
     clock::later,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
     event::{AckToken, Connect, ConnectionId, Grant},
-    session::{Connected, Grants, Keep, Session},
+    session::{Connected, Grants, Keep, Offline, Session},
     write::Write,
 };
 
@@ -76,6 +76,7 @@ impl Core {
         out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: true }));
         self.send_calls(&client, now, out);
         self.pump(&client, now, out);
+        self.pump_cloud(&client, now, out);
     }
 
     fn refuse(&mut self, connection: ConnectionId, failure: AuthFailure, out: &mut Vec<Effect>) {
@@ -115,6 +116,7 @@ impl Core {
         out.push(Effect::Granted { connection, token, qos });
         self.send_calls(&client, now, out);
         self.pump(&client, now, out);
+        self.pump_cloud(&client, now, out);
     }
 
     pub(super) fn unsubscribe(
@@ -154,6 +156,9 @@ impl Core {
         self.closing.remove(&(connected.closes, connection));
         let (offline, flight) = connected.into_offline(now);
         self.queues.take_back(client, flight);
+        if client.module.is_none() {
+            self.cloud.release_connection(&client.device);
+        }
         self.sessions.insert(client.clone(), Session::Offline(offline));
         let replaced = match end {
             End::Lost => false,
@@ -170,6 +175,14 @@ impl Core {
         self.fail_calls_on(client, connection, out);
         if !replaced {
             out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: false }));
+        }
+    }
+
+    /// A client did something without a connection.
+    pub(super) fn saw(&mut self, client: &ClientId, now: Timestamp) {
+        match self.sessions.entry(client.clone()).or_insert_with(|| Session::Offline(Offline::default())) {
+            Session::Connected(connected) => connected.active = now,
+            Session::Offline(offline) => offline.active = Some(now),
         }
     }
 

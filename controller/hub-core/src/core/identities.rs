@@ -171,6 +171,9 @@ impl Core {
             self.fail_calls_to(&gone, out);
             self.sessions.remove(&gone);
             self.queues.forget(&gone);
+            if gone.module.is_none() {
+                self.forget_cloud(&gone.device, now, out);
+            }
             self.twins.remove(&gone);
             out.push(Effect::Notify(Notice::Registry { client: gone, by: None }));
         }

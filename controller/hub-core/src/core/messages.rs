@@ -14,9 +14,10 @@ use super::{Core, connections::End};
 use crate::{
     effect::{CloseReason, Effect, Notice, Outbound},
     event::{AckToken, ConnectionId, DeliveryId, Feature, Qos},
-    message::{Endpoint, Message, QueueEntry, Sequence},
+    message::{AuthMethod, Endpoint, Message, QueueEntry, Sequence},
     queue::{self, History},
     route,
+    service::{ServiceError, ServiceReply},
     session::Session,
     write::Write,
 };
@@ -32,32 +33,91 @@ pub(super) struct Incoming {
     pub(super) token: Option<AckToken>,
 }
 
+/// Who a message is from.
+struct Sender {
+    client: ClientId,
+    generation: Arc<str>,
+    auth: AuthMethod,
+}
+
+/// Why a message is not taken in.
+enum NotTaken {
+    TooLarge,
+    Full,
+}
+
 impl Core {
     pub(super) fn telemetry(&mut self, incoming: Incoming, now: Timestamp, out: &mut Vec<Effect>) {
-        let Incoming { connection, mut properties, body, token } = incoming;
-        let sequence = Sequence(self.last_sequence + 1);
-        let (limit, limit_properties) =
-            (self.config.limits.message_bytes, self.config.limits.properties_bytes);
+        let Incoming { connection, properties, body, token } = incoming;
         let Some((client, connected)) = self.connected(connection) else {
             return;
         };
         connected.active = now;
-        let described = queue::properties_bytes(&properties);
-        if described > limit_properties || body.len() + described > limit {
-            self.counters.messages_refused_large += 1;
-            return self.end(&client, End::Closed(CloseReason::ProtocolError), now, out);
+        let sender =
+            Sender { client: client.clone(), generation: connected.generation.clone(), auth: connected.auth };
+        match self.take_in(sender, properties, body, now, out) {
+            Ok(()) => {
+                if let Some(token) = token {
+                    out.push(Effect::Ack { connection, token });
+                }
+            }
+            Err(NotTaken::TooLarge) => self.end(&client, End::Closed(CloseReason::ProtocolError), now, out),
+            Err(NotTaken::Full) => self.end(&client, End::Closed(CloseReason::QueueFull), now, out),
         }
+    }
+
+    /// Messages that came over HTTPS. One that is too large refuses all of them; after a full queue those before it
+    /// are taken, and come again with the rest.
+    pub(super) fn telemetry_asked(
+        &mut self,
+        client: &ClientId,
+        auth: AuthMethod,
+        messages: Vec<(Properties, Bytes)>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<ServiceReply, ServiceError> {
+        let generation = self.registry.require(client)?.generation.clone();
+        let limit = self.config.limits.message_bytes;
+        self.saw(client, now);
+        if messages.iter().any(|(properties, body)| self.is_too_large(properties, body)) {
+            self.counters.messages_refused_large += 1;
+            return Err(ServiceError::MessageTooLarge(limit));
+        }
+        for (properties, body) in messages {
+            let sender = Sender { client: client.clone(), generation: generation.clone(), auth };
+            self.take_in(sender, properties, body, now, out).map_err(|not_taken| match not_taken {
+                NotTaken::TooLarge => ServiceError::MessageTooLarge(limit),
+                NotTaken::Full => ServiceError::Throttled,
+            })?;
+        }
+        Ok(ServiceReply::Done)
+    }
+
+    fn is_too_large(&self, properties: &Properties, body: &Bytes) -> bool {
+        let described = queue::properties_bytes(properties);
+        described > self.config.limits.properties_bytes
+            || body.len() + described > self.config.limits.message_bytes
+    }
+
+    /// Stores a message wherever it is to go.
+    fn take_in(
+        &mut self,
+        sender: Sender,
+        mut properties: Properties,
+        body: Bytes,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), NotTaken> {
+        if self.is_too_large(&properties, &body) {
+            self.counters.messages_refused_large += 1;
+            return Err(NotTaken::TooLarge);
+        }
+        let Sender { client, generation, auth } = sender;
         stamp(&mut properties, &client);
-        let message = Arc::new(Message {
-            sequence,
-            enqueued: now,
-            generation: connected.generation.clone(),
-            auth: connected.auth,
-            sender: client.clone(),
-            properties,
-            body,
-        });
-        let mut entries = match self.registry.routed_by(&client) {
+        let sequence = Sequence(self.last_sequence + 1);
+        let message =
+            Arc::new(Message { sequence, enqueued: now, generation, auth, sender: client, properties, body });
+        let mut entries = match self.registry.routed_by(&message.sender) {
             None => route::straight_to_events(&message),
             Some(device) => match self.routes.get(device) {
                 Some(table) => table.destinations(&message),
@@ -71,7 +131,7 @@ impl Core {
         });
         if !self.make_room(&message, &entries, now, out) {
             self.counters.messages_refused_full += 1;
-            return self.end(&client, End::Closed(CloseReason::QueueFull), now, out);
+            return Err(NotTaken::Full);
         }
         self.counters.messages_accepted += 1;
         self.counters.messages_accepted_bytes += message.body.len() as u64;
@@ -80,9 +140,7 @@ impl Core {
         } else {
             self.append(&message, entries, now, out);
         }
-        if let Some(token) = token {
-            out.push(Effect::Ack { connection, token });
-        }
+        Ok(())
     }
 
     fn append(
@@ -212,7 +270,7 @@ impl Core {
         };
         connected.active = now;
         let Some((place, waiting)) = connected.flight.remove(&delivery) else {
-            return;
+            return self.delivered_cloud(&client, delivery, now, out);
         };
         self.counters.messages_delivered += 1;
         out.push(Effect::Persist(self.queues.done(&client, place, &waiting.message)));

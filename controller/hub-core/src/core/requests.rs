@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{
     Core,
+    cloud_to_device::Outgoing,
     identities::How,
     methods::Invocation,
     reply,
@@ -18,6 +19,7 @@ use crate::{
     authenticate::{self, Authority},
     effect::{Effect, Notice},
     event::{Caller, Entropy, RequestId},
+    message::AuthMethod,
     query::{self, Cursor},
     registry::Device,
     service::{RegistryChanges, SeenClient, SeenDevice, ServiceError, ServiceReply, ServiceRequest},
@@ -87,7 +89,9 @@ impl Core {
             ServiceRequest::Query { text, page_size, continuation } => {
                 let size = match authority {
                     Authority::Internal => page_size.max(1),
-                    Authority::Policy | Authority::Client => page_size.clamp(1, self.config.limits.page),
+                    Authority::Policy | Authority::Client | Authority::Device(_) => {
+                        page_size.clamp(1, self.config.limits.page)
+                    }
                 };
                 self.query(&text, size, continuation.as_deref())
             }
@@ -95,6 +99,25 @@ impl Core {
                 // Replies by itself, now or when the client has answered.
                 let asked = Invocation { request, client, name, payload, response_timeout, connect_timeout };
                 return self.invoke(asked, now, out);
+            }
+            ServiceRequest::SendTelemetry { client, messages } => {
+                let auth = match authority {
+                    Authority::Device(method) => method,
+                    Authority::Internal | Authority::Policy | Authority::Client => AuthMethod::PolicySas,
+                };
+                self.telemetry_asked(&client, auth, messages, now, out)
+            }
+            ServiceRequest::ReceiveCloudToDevice(client) => self.receive_cloud(&client, entropy, now, out),
+            ServiceRequest::SettleCloudToDevice { client, lock, settlement } => {
+                self.settle_cloud(&client, lock, settlement, now, out)
+            }
+            ServiceRequest::SendCloudToDevice { device, properties, body } => {
+                self.send_to_device(Outgoing { device, properties, body, entropy }, now, out)
+            }
+            ServiceRequest::PurgeCloudToDevice(device) => self.purge_cloud(&device, now, out),
+            ServiceRequest::ReceiveFeedback => Ok(self.receive_feedback(entropy, now, out)),
+            ServiceRequest::SettleFeedback { lock, settlement } => {
+                self.settle_feedback(lock, settlement, now, out)
             }
             ServiceRequest::Statistics => Ok(self.statistics()),
             ServiceRequest::GetPolicy(name) => match self.registry.policy(&name) {

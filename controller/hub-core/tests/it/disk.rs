@@ -6,6 +6,7 @@ use std::{
 };
 
 use hemline_hub_core::{
+    cloud_to_device::{CloudToDevice, FeedbackRecord},
     message::{Endpoint, Message, QueueEntry, Sequence},
     write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
 };
@@ -19,6 +20,8 @@ pub(crate) struct Disk {
     policies: BTreeMap<String, Policy>,
     waiting: BTreeMap<Sequence, (Arc<Message>, Vec<QueueEntry>)>,
     pub(crate) events: BTreeSet<Sequence>,
+    pub(crate) cloud: BTreeMap<Sequence, (Arc<CloudToDevice>, u32)>,
+    pub(crate) feedback: BTreeMap<Sequence, FeedbackRecord>,
     last_sequence: u64,
 }
 
@@ -33,6 +36,7 @@ impl Disk {
                 self.identities.retain(|known, _| stays(known));
                 self.twins.retain(|known, _| stays(known));
                 self.sessions.retain(|known, _| stays(known));
+                self.cloud.retain(|_, (kept, _)| stays(&ClientId::device(kept.device.clone())));
                 for (_, entries) in self.waiting.values_mut() {
                     entries.retain(|entry| match &entry.endpoint {
                         Endpoint::Events => true,
@@ -67,6 +71,19 @@ impl Disk {
                 assert_eq!(entries.len() + 1, before, "exactly one place is removed");
             }
             Write::TrimEvents { keep_from } => self.events.retain(|sequence| *sequence >= keep_from),
+            Write::PutCloudToDevice { message, deliveries } => {
+                self.last_sequence = self.last_sequence.max(message.sequence.0);
+                self.cloud.insert(message.sequence, (message, deliveries));
+            }
+            Write::RemoveCloudToDevice(sequence) => drop(self.cloud.remove(&sequence)),
+            Write::PutFeedback(record) => {
+                assert!(record.sequence.0 > self.last_sequence, "a sequence was used twice");
+                self.last_sequence = record.sequence.0;
+                self.feedback.insert(record.sequence, record);
+            }
+            Write::RemoveFeedback(sequence) => {
+                assert!(self.feedback.remove(&sequence).is_some(), "feedback that is there is removed");
+            }
             Write::PutPolicy(policy) => drop(self.policies.insert(policy.name.clone(), policy)),
         }
         self.waiting.retain(|_, (_, entries)| !entries.is_empty());
@@ -80,6 +97,8 @@ impl Disk {
             sessions: self.sessions.values().cloned().collect(),
             policies: self.policies.values().cloned().collect(),
             waiting: self.waiting.values().cloned().collect(),
+            cloud_to_device: self.cloud.values().cloned().collect(),
+            feedback: self.feedback.values().cloned().collect(),
             last_sequence: self.last_sequence,
             events: first.map(|first| (first, self.events.len() as u64)),
         }

@@ -130,7 +130,11 @@ impl World {
 
     pub(crate) fn ask(&mut self, caller: Caller, operation: ServiceRequest) -> (RequestId, Vec<Effect>) {
         let request = RequestId(self.next());
-        let entropy = Entropy([u8::try_from(request.0 % 100).unwrap(); 64]);
+        let mut entropy = Entropy([u8::try_from(request.0 % 100).unwrap(); 64]);
+        if request.0 >= 100 {
+            // Never the same twice, however long the test.
+            entropy.0[..8].copy_from_slice(&request.0.to_be_bytes());
+        }
         let effects = self.handle(Event::Service { request, caller, operation, entropy });
         (request, effects)
     }
@@ -339,6 +343,22 @@ pub(crate) fn print(effect: &Effect) -> String {
             Ok(ServiceReply::Method { status, payload }) => {
                 format!("reply r{}: method {status} {payload}", request.0)
             }
+            Ok(ServiceReply::Sent { sequence, message_id, expires }) => {
+                format!("reply r{}: sent #{} as {message_id} until {expires}", request.0, sequence.0)
+            }
+            Ok(ServiceReply::CloudToDevice(None)) => format!("reply r{}: nothing waits", request.0),
+            Ok(ServiceReply::CloudToDevice(Some(received))) => {
+                let (message, back) = (&received.message, received.deliveries);
+                let (sequence, body) = (message.sequence.0, text(&message.body));
+                format!("reply r{}: cloud #{sequence} {body:?} given back {back}", request.0)
+            }
+            Ok(ServiceReply::Feedback(batch)) => {
+                let records = batch.iter().flat_map(|batch| &batch.records);
+                let told: Vec<String> = records
+                    .map(|record| format!("{} {}", record.message_id, record.outcome.as_str()))
+                    .collect();
+                format!("reply r{}: feedback {told:?}", request.0)
+            }
             Ok(other) => format!("reply r{}: {other:?}", request.0),
             Err(error) => format!("reply r{}: error {error}", request.0),
         },
@@ -375,6 +395,15 @@ fn print_write(write: &Write) -> String {
             format!("no message #{} in {place}/{input}", sequence.0)
         }
         Write::TrimEvents { keep_from } => format!("events from #{}", keep_from.0),
+        Write::PutCloudToDevice { message, deliveries } => {
+            let back = if *deliveries == 0 { String::new() } else { format!(" given back {deliveries}") };
+            format!("cloud #{} {:?} for {}{back}", message.sequence.0, text(&message.body), message.device)
+        }
+        Write::RemoveCloudToDevice(sequence) => format!("no cloud #{}", sequence.0),
+        Write::PutFeedback(record) => {
+            format!("feedback #{} {} {}", record.sequence.0, record.message_id, record.outcome.as_str())
+        }
+        Write::RemoveFeedback(sequence) => format!("no feedback #{}", sequence.0),
         Write::PutPolicy(policy) => format!("policy {}", policy.name),
     }
 }
@@ -408,6 +437,11 @@ fn print_outbound(outbound: &Outbound) -> String {
             let delivery = delivery.map(|delivery| format!(" delivery {}", delivery.0)).unwrap_or_default();
             let again = if *duplicate { " again" } else { "" };
             format!("input {input} #{} {:?}{delivery}{again}", message.sequence.0, text(&message.body))
+        }
+        Outbound::CloudToDevice { delivery, message, duplicate } => {
+            let delivery = delivery.map(|delivery| format!(" delivery {}", delivery.0)).unwrap_or_default();
+            let again = if *duplicate { " again" } else { "" };
+            format!("cloud #{} {:?}{delivery}{again}", message.sequence.0, text(&message.body))
         }
     }
 }

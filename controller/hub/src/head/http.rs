@@ -1,12 +1,16 @@
-//! The REST calls of IoT Hub: identities, twins, methods, queries (reference service-api §3, §4).
+//! The REST calls of IoT Hub: identities, twins, methods, queries, messages (reference service-api §3, §4), and what devices
+//! call themselves (reference device-protocol §8).
 //!
 //! `router.rs` says which path leads where, `call.rs` reads what all calls share, `error.rs` prints refusals; the other
 //! files are one per kind of resource and only translate. Not here: who may do what, which the core decides.
 
 mod call;
+mod cloud_to_device;
+mod device_messages;
 mod devices;
 mod error;
 mod identity;
+mod message_headers;
 mod methods;
 mod query;
 mod reply;
@@ -32,6 +36,8 @@ use error::RestError;
 pub(crate) struct Rest {
     pub(crate) hub: HubHandle,
     pub(crate) limits: Arc<Limits>,
+    /// Largest message of a device, and largest batch.
+    pub(crate) message_bytes: usize,
     pub(crate) counters: Arc<HeadCounters>,
 }
 

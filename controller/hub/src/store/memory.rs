@@ -7,6 +7,7 @@ use std::{
 };
 
 use hemline_hub_core::{
+    cloud_to_device::{CloudToDevice, FeedbackRecord},
     message::{Endpoint, Message, QueueEntry, Sequence},
     write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
 };
@@ -27,6 +28,8 @@ struct Content {
     sessions: BTreeMap<ClientId, SessionRecord>,
     policies: BTreeMap<String, Policy>,
     messages: BTreeMap<Sequence, Kept>,
+    cloud_to_device: BTreeMap<Sequence, (Arc<CloudToDevice>, u32)>,
+    feedback: BTreeMap<Sequence, FeedbackRecord>,
     last_sequence: u64,
 }
 
@@ -71,6 +74,8 @@ impl Store for MemoryStore {
             sessions: content.sessions.values().cloned().collect(),
             policies: content.policies.values().cloned().collect(),
             waiting,
+            cloud_to_device: content.cloud_to_device.values().cloned().collect(),
+            feedback: content.feedback.values().cloned().collect(),
             last_sequence: content.last_sequence,
             events: first.map(|first| (first, logged)),
         })
@@ -130,6 +135,20 @@ impl Content {
             Write::TrimEvents { keep_from } => {
                 self.forget(|at, entry| at < *keep_from && entry.endpoint == Endpoint::Events);
             }
+            Write::PutCloudToDevice { message, deliveries } => {
+                self.last_sequence = self.last_sequence.max(message.sequence.0);
+                self.cloud_to_device.insert(message.sequence, (message.clone(), *deliveries));
+            }
+            Write::RemoveCloudToDevice(sequence) => {
+                self.cloud_to_device.remove(sequence);
+            }
+            Write::PutFeedback(record) => {
+                self.last_sequence = self.last_sequence.max(record.sequence.0);
+                self.feedback.insert(record.sequence, record.clone());
+            }
+            Write::RemoveFeedback(sequence) => {
+                self.feedback.remove(sequence);
+            }
             Write::PutPolicy(policy) => {
                 self.policies.insert(policy.name.clone(), policy.clone());
             }
@@ -144,6 +163,9 @@ impl Content {
         self.identities.retain(|other, _| !goes(other));
         self.twins.retain(|other, _| !goes(other));
         self.sessions.retain(|other, _| !goes(other));
+        if client.module.is_none() {
+            self.cloud_to_device.retain(|_, (message, _)| message.device != client.device);
+        }
         self.forget(|_, entry| match &entry.endpoint {
             Endpoint::Module(module) => goes(module),
             Endpoint::Events => false,

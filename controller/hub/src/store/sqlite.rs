@@ -2,6 +2,7 @@
 //!
 //! `schema.rs` has the tables, `rows.rs` turns values into columns and back. Not here: when to commit (`writer.rs`).
 
+mod cloud_rows;
 mod rows;
 mod schema;
 
@@ -127,9 +128,7 @@ impl Store for SqliteStore {
             .map_err(failed("write"))?;
         let mut last = None;
         for write in writes {
-            if let Write::Append { message, .. } = write {
-                last = last.max(Some(message.sequence));
-            }
+            last = last.max(sequence_of(write));
             apply(&transaction, write).map_err(writing)?;
         }
         if let Some(last) = last {
@@ -140,6 +139,25 @@ impl Store for SqliteStore {
 
     fn events(&self, after: Sequence, limit: usize) -> Result<Vec<Arc<Message>>, StoreError> {
         events(&self.connection, after, limit).map_err(reading)
+    }
+}
+
+/// The place that a write uses up.
+fn sequence_of(write: &Write) -> Option<Sequence> {
+    match write {
+        Write::Append { message, .. } => Some(message.sequence),
+        Write::PutCloudToDevice { message, .. } => Some(message.sequence),
+        Write::PutFeedback(record) => Some(record.sequence),
+        Write::PutIdentity(_)
+        | Write::DeleteIdentity(_)
+        | Write::PutTwin(_)
+        | Write::PutSession(_)
+        | Write::DeleteSession(_)
+        | Write::Remove { .. }
+        | Write::TrimEvents { .. }
+        | Write::RemoveCloudToDevice(_)
+        | Write::RemoveFeedback(_)
+        | Write::PutPolicy(_) => None,
     }
 }
 
@@ -161,6 +179,8 @@ fn load(connection: &Connection) -> Result<Restored, RowError> {
         sessions,
         policies,
         waiting,
+        cloud_to_device: cloud_rows::messages(connection)?,
+        feedback: rows::documents(connection, "feedback")?,
         last_sequence: last_sequence.unsigned_abs(),
         events: first.map(|first| (Sequence(first.unsigned_abs()), count.unsigned_abs())),
     })
@@ -229,6 +249,12 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), RowError> {
             remove(transaction, endpoint, *sequence, input.as_deref())
         }
         Write::TrimEvents { keep_from } => trim(transaction, *keep_from),
+        Write::PutCloudToDevice { message, deliveries } => {
+            cloud_rows::put_message(transaction, message, *deliveries)
+        }
+        Write::RemoveCloudToDevice(sequence) => cloud_rows::remove_message(transaction, *sequence),
+        Write::PutFeedback(record) => cloud_rows::put_feedback(transaction, record),
+        Write::RemoveFeedback(sequence) => cloud_rows::remove_feedback(transaction, *sequence),
         Write::PutPolicy(policy) => {
             let document = rows::json("policy", policy)?;
             transaction
@@ -255,7 +281,10 @@ fn delete_identity(transaction: &Transaction<'_>, client: &ClientId) -> Result<(
             .prepare_cached(&format!("DELETE FROM {table} WHERE device = ?1 AND (?2 = '' OR module = ?2)"))?
             .execute([key.0, key.1])?;
     }
-    Ok(())
+    match client.module {
+        None => cloud_rows::remove_messages_of(transaction, &client.device),
+        Some(_) => Ok(()),
+    }
 }
 
 fn append(transaction: &Transaction<'_>, message: &Message, entries: &[QueueEntry]) -> Result<(), RowError> {

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 use bytes::Bytes;
 use hemline_hub::store::{EVENTS_PAGE_BYTES, MemoryStore, SqliteStore, Store, StoreError};
 use hemline_hub_core::{
+    cloud_to_device::{Ack, CloudToDevice, FeedbackRecord, Outcome},
     event::{Feature, Grant, Qos},
     message::{AuthMethod, Endpoint, Message, QueueEntry, Sequence},
     service::Authentication,
@@ -171,6 +172,89 @@ fn everything_written_is_read_back_exactly() {
         let Write::Append { message, .. } = &batch[9] else { panic!() };
         assert_eq!(store.events(Sequence(0), 1).unwrap().first(), Some(message));
     });
+}
+
+fn cloud(sequence: u64, device: &str, deliveries: u32) -> Write {
+    let system = SystemProperties { message_id: Some("m\"1".into()), ..SystemProperties::default() };
+    let message = CloudToDevice {
+        sequence: Sequence(sequence),
+        device: client(device).device,
+        generation: "637".into(),
+        enqueued: "2026-01-02T03:04:05.123456789Z".parse().unwrap(),
+        expires: Timestamp::MAX,
+        ack: Ack::Negative,
+        properties: Properties { system, application: vec![("k".into(), Some("ü".into()))] },
+        body: Bytes::from(vec![0, 255, 10, sequence as u8]),
+    };
+    Write::PutCloudToDevice { message: Arc::new(message), deliveries }
+}
+
+fn feedback(sequence: u64) -> FeedbackRecord {
+    FeedbackRecord {
+        sequence: Sequence(sequence),
+        message_id: "m".into(),
+        device: client("d").device,
+        generation: "637".into(),
+        at: "2026-01-02T03:04:05.123456789Z".parse().unwrap(),
+        outcome: Outcome::DeliveryCountExceeded,
+    }
+}
+
+#[test]
+fn cloud_to_device_messages_and_feedback() {
+    let script = [
+        cloud(1, "d", 0),
+        cloud(2, "e", 0),
+        cloud(3, "d", 0),
+        cloud(1, "d", 2),
+        cloud(4, "d", 0),
+        Write::RemoveCloudToDevice(Sequence(3)),
+        Write::RemoveCloudToDevice(Sequence(99)),
+        Write::PutFeedback(feedback(10)),
+        Write::PutFeedback(feedback(9)),
+        Write::PutFeedback(feedback(11)),
+        Write::RemoveFeedback(Sequence(10)),
+        Write::RemoveFeedback(Sequence(10)),
+    ];
+    let kept = |write: Write| match write {
+        Write::PutCloudToDevice { message, deliveries } => (message, deliveries),
+        other => panic!("{other:?}"),
+    };
+    on_both(&[&script[..5], &script[5..]], |store| {
+        let restored = store.load().unwrap();
+        let expected = [cloud(1, "d", 2), cloud(2, "e", 0), cloud(4, "d", 0)].map(kept);
+        assert_eq!(restored.cloud_to_device, expected);
+        assert_eq!(restored.feedback, [feedback(9), feedback(11)]);
+        assert_eq!(restored.last_sequence, 11, "never reused, whatever it was used for");
+    });
+    on_both(&[&script, &[Write::DeleteIdentity(client("d/m"))]], |store| {
+        assert_eq!(store.load().unwrap().cloud_to_device.len(), 3, "a module has none");
+    });
+    on_both(&[&script, &[Write::DeleteIdentity(client("d"))]], |store| {
+        let restored = store.load().unwrap();
+        assert_eq!(restored.cloud_to_device, [kept(cloud(2, "e", 0))]);
+        assert_eq!(restored.feedback.len(), 2, "what is to be told is told");
+    });
+}
+
+/// A file of the first schema, with content, opened by this program.
+#[test]
+fn an_older_file_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let mut store = SqliteStore::open(&path).unwrap();
+    store.commit(&[append(1, &[("d/m", "in")]), Write::PutPolicy(policy("p"))]).unwrap();
+    let before = store.load().unwrap();
+    drop(store);
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch("DROP TABLE cloud_to_device; DROP TABLE feedback; PRAGMA user_version = 1").unwrap();
+    drop(old);
+    let mut store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.load().unwrap(), before);
+    store.commit(&[cloud(2, "d", 0), Write::PutFeedback(feedback(3))]).unwrap();
+    drop(store);
+    let restored = SqliteStore::open(&path).unwrap().load().unwrap();
+    assert_eq!((restored.cloud_to_device.len(), restored.feedback.len(), restored.last_sequence), (1, 1, 3));
 }
 
 #[test]

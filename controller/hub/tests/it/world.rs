@@ -1,6 +1,6 @@
 //! A hub on loopback with everything a test needs to talk to it: clients, keys, tokens.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::Router;
 use hemline_hub::{Hub, HubConfig, HubHandle, pki, store::Store};
@@ -116,7 +116,18 @@ impl World {
         self.connect_with(id, &token(&client_resource(id), key, None), false)
     }
 
+    /// A client that acknowledges nothing by itself.
+    pub(crate) fn connect_mute(&self, id: &str, key: &str) -> Client {
+        let mut options = self.options(id, &token(&client_resource(id), key, None), false);
+        options.set_manual_acks(true);
+        Client::start(options)
+    }
+
     pub(crate) fn connect_with(&self, id: &str, password: &str, clean: bool) -> Client {
+        Client::start(self.options(id, password, clean))
+    }
+
+    fn options(&self, id: &str, password: &str, clean: bool) -> MqttOptions {
         let address = self.mqtt();
         let mut options = MqttOptions::new(id, address.ip().to_string(), address.port());
         options.set_credentials(format!("hub.test/{id}/?api-version=2021-04-12"), password);
@@ -124,7 +135,7 @@ impl World {
         options.set_max_packet_size(400 << 10, 400 << 10);
         let tls = TlsConfiguration::Rustls(Arc::new(self.tls()));
         options.set_transport(Transport::tls_with_config(tls));
-        Client::start(options)
+        options
     }
 
     pub(crate) async fn rest(&self, policy: &str) -> Rest {
@@ -265,6 +276,7 @@ pub(crate) struct Rest {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) all_headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
@@ -296,21 +308,36 @@ impl Rest {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = within(SOON, "an HTTP answer", request.send()).await.unwrap();
-        let status = response.status().as_u16();
-        let told =
-            ["content-type", "etag", "iothub-errorcode", "x-ms-continuation", "x-ms-item-type", "allow"];
-        let headers = told.iter().filter_map(|name| {
-            let value = response.headers().get(*name)?;
-            Some(((*name).to_owned(), value.to_str().unwrap().to_owned()))
-        });
-        let headers = headers.collect();
-        Answer { status, headers, body: response.text().await.unwrap() }
+        answer(request).await
+    }
+
+    /// A body whose length is not announced.
+    pub(crate) async fn send_chunks(&self, path: &str, chunks: &[&str]) -> Answer {
+        let chunks: Vec<_> = chunks.iter().map(|c| Ok::<_, std::io::Error>((*c).to_owned())).collect();
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+        let request = self.client.post(format!("{}{path}", self.base));
+        answer(request.header("authorization", &self.authorization).body(body)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", &format!("{path}?api-version=2021-04-12"), &[], None).await
     }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = within(SOON, "an HTTP answer", request.send()).await.unwrap();
+    let status = response.status().as_u16();
+    let told = ["content-type", "etag", "iothub-errorcode", "x-ms-continuation", "x-ms-item-type", "allow"];
+    let headers = told.iter().filter_map(|name| {
+        let value = response.headers().get(*name)?;
+        Some(((*name).to_owned(), value.to_str().unwrap().to_owned()))
+    });
+    let headers = headers.collect();
+    let all = response.headers().iter();
+    let all_headers = all
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    Answer { status, headers, all_headers, body: response.text().await.unwrap() }
 }
 
 impl Answer {
@@ -344,7 +371,7 @@ fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members.iter_mut() {
-                let varies = ["Id", "Key", "Time", "tag"].iter().any(|end| name.ends_with(end))
+                let varies = ["Id", "Key", "Time", "Utc", "tag"].iter().any(|end| name.ends_with(end))
                     && !["deviceId", "moduleId", "modelId", "trackingId"].contains(&name.as_str());
                 let fixed = value.as_str().is_none_or(|text| text.starts_with("0001-01-01"));
                 if name == "$lastUpdated" || (varies && !fixed) {

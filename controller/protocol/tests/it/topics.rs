@@ -90,6 +90,50 @@ fn hub_to_client() {
     assert!(HubTopic::parse(&printed[5], &client("d/other")).is_err());
 }
 
+/// What each property of a cloud-to-device message looks like on the wire.
+#[test]
+fn cloud_to_device_topics() {
+    let named = |system: SystemProperties| Properties { system, application: Vec::new() };
+    let text = |text: &str| Some(text.to_owned());
+    let application = |pairs: &[(&str, Option<&str>)]| Properties {
+        application: pairs.iter().map(|(k, v)| ((*k).to_owned(), v.map(str::to_owned))).collect(),
+        ..Properties::default()
+    };
+    let everything = SystemProperties {
+        message_id: text("m:1"),
+        correlation_id: text("c 1"),
+        user_id: text("ü"),
+        to: text("ignored: the hub says where it goes"),
+        expiry: text("2026-01-31T12:00:00+01:00"),
+        content_type: text("application/json;charset=utf-8"),
+        content_encoding: text("utf-8"),
+        creation_time: text("2026-01-01"),
+        message_schema: text("s"),
+        ack: text("full"),
+        ..SystemProperties::default()
+    };
+    let printed: Vec<String> = [
+        ("d", named(everything)),
+        ("d", named(SystemProperties { ack: text("none"), ..SystemProperties::default() })),
+        ("d", named(SystemProperties { ack: text("negative"), ..SystemProperties::default() })),
+        ("d", application(&[("a b", Some("c/d")), ("+", Some("&=#")), ("empty", Some("")), ("flag", None)])),
+        ("$dev+1%#", application(&[("%24", Some("%"))])),
+    ]
+    .iter()
+    .map(|(device, properties)| {
+        let client = client(device);
+        let topic = topic::cloud_to_device(&client.device, properties);
+        let Ok(HubTopic::CloudToDevice { properties: read }) = HubTopic::parse(&topic, &client) else {
+            panic!("{topic}");
+        };
+        assert_eq!(read.application, properties.application, "{topic}");
+        assert_eq!(read.system.message_id, properties.system.message_id);
+        topic
+    })
+    .collect();
+    insta::assert_snapshot!(printed.join("\n"));
+}
+
 #[test]
 fn what_our_clients_print_the_hub_reads() {
     let id = client("d/$edgeAgent");

@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, header, request::Parts},
 };
+use bytes::Bytes;
 use hemline_hub_core::{event::Caller, service::IfMatch};
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::{error::ErrorCode, etag::Condition};
@@ -30,6 +31,14 @@ pub(super) struct Call {
 /// Whom the path names.
 #[derive(Debug)]
 pub(super) struct Target(pub(super) ClientId);
+
+/// The lock that the path names.
+#[derive(Debug)]
+pub(super) struct Lock(pub(super) String);
+
+/// A body as it came.
+#[derive(Debug)]
+pub(super) struct RawBody(pub(super) Bytes);
 
 /// A JSON body. No body at all is `null`.
 #[derive(Debug)]
@@ -79,20 +88,39 @@ impl FromRequestParts<Rest> for Target {
     }
 }
 
+impl FromRequestParts<Rest> for Lock {
+    type Rejection = RestError;
+
+    async fn from_request_parts(parts: &mut Parts, rest: &Rest) -> Result<Self, RestError> {
+        let Path(mut named) = Path::<HashMap<String, String>>::from_request_parts(parts, rest)
+            .await
+            .map_err(|error| RestError::new(ErrorCode::ArgumentInvalid, error.body_text()))?;
+        Ok(Self(named.remove("lock").unwrap_or_default()))
+    }
+}
+
+impl FromRequest<Rest> for RawBody {
+    type Rejection = RestError;
+
+    /// Chunked bodies too: Node sends nothing else.
+    async fn from_request(request: Request, rest: &Rest) -> Result<Self, RestError> {
+        let limit = rest.limits.body_bytes;
+        match timeout(rest.limits.request, to_bytes(request.into_body(), limit)).await {
+            Ok(Ok(bytes)) => Ok(Self(bytes)),
+            Ok(Err(_)) => {
+                let text = format!("the body is larger than {limit} bytes, or ended early");
+                Err(RestError::new(ErrorCode::MessageTooLarge, text))
+            }
+            Err(_) => Err(RestError::timeout()),
+        }
+    }
+}
+
 impl FromRequest<Rest> for Document {
     type Rejection = RestError;
 
     async fn from_request(request: Request, rest: &Rest) -> Result<Self, RestError> {
-        let limit = rest.limits.body_bytes;
-        let read = timeout(rest.limits.request, to_bytes(request.into_body(), limit)).await;
-        let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(_)) => {
-                let text = format!("the body is larger than {limit} bytes, or ended early");
-                return Err(RestError::new(ErrorCode::MessageTooLarge, text));
-            }
-            Err(_) => return Err(RestError::timeout()),
-        };
+        let RawBody(bytes) = RawBody::from_request(request, rest).await?;
         if bytes.is_empty() {
             return Ok(Self(Value::Null));
         }

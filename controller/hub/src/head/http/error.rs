@@ -41,6 +41,11 @@ impl RestError {
         Self { kind: Kind::Rest(code), message: message.into() }
     }
 
+    /// Is it this refusal?
+    pub(super) fn is(&self, code: ErrorCode) -> bool {
+        self.kind == Kind::Rest(code)
+    }
+
     pub(super) fn timeout() -> Self {
         Self::new(ErrorCode::GatewayTimeout, "the request took too long")
     }
@@ -75,6 +80,12 @@ impl From<ServiceError> for RestError {
             ServiceError::PreconditionFailed => ErrorCode::PreconditionFailed,
             ServiceError::ArgumentInvalid(_) => ErrorCode::ArgumentInvalid,
             ServiceError::ArgumentNull(_) => ErrorCode::ArgumentNull,
+            ServiceError::MessageTooLarge(_) => ErrorCode::MessageTooLarge,
+            ServiceError::QueueFull(_) => ErrorCode::DeviceMaximumQueueDepthExceeded,
+            ServiceError::AllQueuesFull => ErrorCode::DeviceMaximumQueueSizeExceeded,
+            ServiceError::InvalidExpiry { .. } => ErrorCode::InvalidMessageExpiryTime,
+            ServiceError::LockLost => ErrorCode::DeviceMessageLockLost,
+            ServiceError::Throttled => ErrorCode::ThrottlingException,
             ServiceError::TooManyModules(_) => ErrorCode::TooManyModulesOnDevice,
             ServiceError::SystemModule(_) => ErrorCode::SystemModuleModifyUnauthorizedAccess,
             ServiceError::NotOnline { timeout_seconds, .. } => {

@@ -29,8 +29,14 @@ pub(super) fn plain(reply: ServiceReply) -> Result<Response, RestError> {
         ServiceReply::Rows { item_type, rows, continuation } => rows_page(item_type, rows, continuation)?,
         ServiceReply::Method { status, payload } => json_body(&json!({"status": status, "payload": payload})),
         ServiceReply::Done => StatusCode::NO_CONTENT.into_response(),
-        // Statistics have two shapes, see `statistics.rs`; policies never leave over this API.
-        ServiceReply::Statistics { .. } | ServiceReply::Changes(_) | ServiceReply::Policy(_) => {
+        // Statistics have two shapes, see `statistics.rs`; messages have their own files; policies never leave over this API.
+        ServiceReply::Sent { .. }
+        | ServiceReply::CloudToDevice(_)
+        | ServiceReply::Purged { .. }
+        | ServiceReply::Feedback(_)
+        | ServiceReply::Statistics { .. }
+        | ServiceReply::Changes(_)
+        | ServiceReply::Policy(_) => {
             return Err(unexpected());
         }
     })

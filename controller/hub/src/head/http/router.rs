@@ -5,10 +5,10 @@ use axum::{
     body::HttpBody,
     http::{Request, StatusCode, Uri, header, uri::PathAndQuery},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 
-use super::{Rest, devices, error::RestError, methods, statistics, twins};
+use super::{Rest, cloud_to_device, device_messages, devices, error::RestError, methods, statistics, twins};
 
 /// The REST API of IoT Hub; `extra` answers every path that it does not know.
 pub(crate) fn router(rest: Rest, extra: Router) -> Router {
@@ -18,6 +18,10 @@ pub(crate) fn router(rest: Rest, extra: Router) -> Router {
         // `/devices/query` is a call, and a device may be named "query": the verb tells them apart.
         .post(devices::post);
     let module = get(devices::get_module).put(devices::put_module).delete(devices::delete);
+    // The device asks with GET, the service sends with POST. HEAD would lock a message that nobody has seen.
+    let devicebound = get(device_messages::receive).head(no_such_verb);
+    let held = delete(device_messages::complete);
+    let abandoned = post(device_messages::abandon);
     // POST with an override header is how Java sends PATCH.
     let twin = get(twins::get).patch(twins::patch).put(twins::put).post(twins::overridden);
     Router::new()
@@ -25,6 +29,21 @@ pub(crate) fn router(rest: Rest, extra: Router) -> Router {
         .route("/devices/{device}", device)
         .route("/devices/{device}/modules", get(devices::list_modules))
         .route("/devices/{device}/modules/{module}", module)
+        .route("/devices/{device}/messages/events", post(device_messages::send))
+        .route("/devices/{device}/modules/{module}/messages/events", post(device_messages::send))
+        .route("/devices/{device}/messages/devicebound", devicebound.post(cloud_to_device::send))
+        .route(
+            "/devices/{device}/modules/{module}/messages/devicebound",
+            get(device_messages::receive).head(no_such_verb),
+        )
+        .route("/devices/{device}/messages/devicebound/{lock}", held.clone())
+        .route("/devices/{device}/modules/{module}/messages/devicebound/{lock}", held)
+        .route("/devices/{device}/messages/devicebound/{lock}/abandon", abandoned.clone())
+        .route("/devices/{device}/modules/{module}/messages/devicebound/{lock}/abandon", abandoned)
+        .route("/devices/{device}/commands", delete(cloud_to_device::purge))
+        .route("/messages/servicebound/feedback", get(cloud_to_device::feedback).head(no_such_verb))
+        .route("/messages/servicebound/feedback/{lock}", delete(cloud_to_device::complete_feedback))
+        .route("/messages/servicebound/feedback/{lock}/abandon", post(cloud_to_device::abandon_feedback))
         .route("/twins/{device}", twin.clone())
         .route("/twins/{device}/modules/{module}", twin)
         .route("/twins/{device}/methods", post(methods::invoke))
@@ -35,11 +54,32 @@ pub(crate) fn router(rest: Rest, extra: Router) -> Router {
         .fallback_service(extra)
 }
 
-/// Paths of this API are forgiving: a client may escape the slashes (`/twins%2Fdev1`) or end with one
-/// (reference service-api §3). Ids never contain a slash, so both are unambiguous. `/api/…` is left alone.
+async fn no_such_verb() -> RestError {
+    RestError::no_such_verb()
+}
+
+/// Paths of messages, whose words clients write in any case (reference device-protocol §8). `*` is an id or a lock.
+const ANY_CASE: [&str; 12] = [
+    "/devices/*/messages/events",
+    "/devices/*/messages/devicebound",
+    "/devices/*/messages/devicebound/*",
+    "/devices/*/messages/devicebound/*/abandon",
+    "/devices/*/modules/*/messages/events",
+    "/devices/*/modules/*/messages/devicebound",
+    "/devices/*/modules/*/messages/devicebound/*",
+    "/devices/*/modules/*/messages/devicebound/*/abandon",
+    "/devices/*/commands",
+    "/messages/servicebound/feedback",
+    "/messages/servicebound/feedback/*",
+    "/messages/servicebound/feedback/*/abandon",
+];
+
+/// Paths of this API are forgiving: a client may escape the slashes (`/twins%2Fdev1`), end with one, or write the words
+/// of message paths in another case (reference service-api §3). Ids never contain a slash, so all of it is unambiguous.
+/// `/api/…` is left alone.
 pub(crate) fn normalise<B>(request: &mut Request<B>) {
     let path = request.uri().path();
-    if path.starts_with("/api/") || !(path.contains("%2F") || path.contains("%2f") || path.ends_with('/')) {
+    if path.starts_with("/api/") {
         return;
     }
     let decoded = path.replace("%2F", "/").replace("%2f", "/");
@@ -47,9 +87,14 @@ pub(crate) fn normalise<B>(request: &mut Request<B>) {
         "" => "/",
         trimmed => trimmed,
     };
+    let spelled = ANY_CASE.iter().find_map(|words| spelled_as(trimmed, words));
+    let wanted = spelled.as_deref().unwrap_or(trimmed);
+    if wanted == path {
+        return;
+    }
     let text = match request.uri().query() {
-        Some(query) => format!("{trimmed}?{query}"),
-        None => trimmed.to_owned(),
+        Some(query) => format!("{wanted}?{query}"),
+        None => wanted.to_owned(),
     };
     let mut parts = request.uri().clone().into_parts();
     // What cannot be parsed again stays as it was and ends as "not found".
@@ -59,6 +104,17 @@ pub(crate) fn normalise<B>(request: &mut Request<B>) {
             *request.uri_mut() = uri;
         }
     }
+}
+
+/// The path with its words as they stand in the router, if it has these words.
+fn spelled_as(path: &str, words: &str) -> Option<String> {
+    if path.split('/').count() != words.split('/').count() {
+        return None;
+    }
+    let pairs = path.split('/').zip(words.split('/'));
+    let same = pairs.clone().all(|(given, word)| word == "*" || given.eq_ignore_ascii_case(word));
+    let spelled = pairs.map(|(given, word)| if word == "*" { given } else { word });
+    same.then(|| spelled.collect::<Vec<_>>().join("/"))
 }
 
 /// Every answer is JSON, also the ones that the router gives by itself (reference service-api §3).
@@ -92,6 +148,17 @@ mod tests {
             ("/", "/"),
             ("//", "/"),
             ("/api/v1/devices/", "/api/v1/devices/"),
+            (
+                "/devices/Dev/messages/deviceBound?api-version=1",
+                "/devices/Dev/messages/devicebound?api-version=1",
+            ),
+            (
+                "/Devices/Dev/Messages/DeviceBound/AbC/Abandon",
+                "/devices/Dev/messages/devicebound/AbC/abandon",
+            ),
+            ("/devices/D/modules/Messages/messages/Events/", "/devices/D/modules/Messages/messages/events"),
+            ("/messages/serviceBound/feedback/X", "/messages/servicebound/feedback/X"),
+            ("/Twins/d", "/Twins/d"),
         ] {
             let mut request = Request::builder().uri(given).body(()).unwrap();
             normalise(&mut request);

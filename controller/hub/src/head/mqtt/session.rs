@@ -1,6 +1,6 @@
 //! A client that was let in: what its packets mean, and how the hub's messages look as packets. No sockets, no waiting.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hemline_hub_core::{
     effect::{Outbound, Refusal},
     event::{AckToken, ConnectionId, DeliveryId, Event, Grant, Qos},
@@ -124,22 +124,35 @@ impl Session {
                 (Outgoing { topic, id: self.id(qos)?, duplicate: false, body: payload }, None)
             }
             Outbound::Input { delivery, input, message, duplicate } => {
-                let topic = match &self.client.module {
-                    Some(module) => topic::input(&self.client.device, module, &input, &message.properties),
-                    None => topic::cloud_to_device(&self.client.device, &message.properties),
-                };
-                let id = match delivery {
-                    Some(delivery) => Some(self.ids.take(Some(delivery))?),
-                    None => None,
-                };
-                let duplicate = duplicate && id.is_some();
-                (Outgoing { topic, id, duplicate, body: message.body.clone() }, delivery)
+                // Only modules have inputs; the core never sends one to a device.
+                let Some(module) = &self.client.module else { return Ok(None) };
+                let topic = topic::input(&self.client.device, module, &input, &message.properties);
+                (self.message(topic, delivery, duplicate, &message.body)?, delivery)
+            }
+            Outbound::CloudToDevice { delivery, message, duplicate } => {
+                let topic = topic::cloud_to_device(&self.client.device, &message.properties);
+                (self.message(topic, delivery, duplicate, &message.body)?, delivery)
             }
         };
         let id = outgoing.id;
         let Err(error) = codec::publish(out, outgoing) else { return Ok(None) };
         tracing::error!(client = %self.client, %error, "a message cannot be sent over MQTT and is dropped");
         Ok(self.unsendable(id, delivery))
+    }
+
+    /// A message from a queue; only what the client acknowledges has an id, and can be marked as sent before.
+    fn message(
+        &mut self,
+        topic: String,
+        delivery: Option<DeliveryId>,
+        duplicate: bool,
+        body: &Bytes,
+    ) -> Result<Outgoing, Exhausted> {
+        let id = match delivery {
+            Some(delivery) => Some(self.ids.take(Some(delivery))?),
+            None => None,
+        };
+        Ok(Outgoing { topic, id, duplicate: duplicate && id.is_some(), body: body.clone() })
     }
 
     fn id(&mut self, qos: Qos) -> Result<Option<u16>, Exhausted> {

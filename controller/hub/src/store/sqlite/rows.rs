@@ -22,7 +22,9 @@ impl From<rusqlite::Error> for RowError {
     }
 }
 
-fn damaged<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl Fn(E) -> RowError {
+pub(super) fn damaged<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl Fn(E) -> RowError {
     move |source| RowError::Damaged { what, source: source.into() }
 }
 
@@ -49,7 +51,7 @@ pub(super) fn json(what: &'static str, value: &impl Serialize) -> Result<String,
     serde_json::to_string(value).map_err(damaged(what))
 }
 
-fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, RowError> {
+pub(super) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, RowError> {
     serde_json::from_str(text).map_err(damaged(what))
 }
 
@@ -69,7 +71,7 @@ pub(super) fn put(
     Ok(())
 }
 
-/// All documents of a table in key order: a device comes before its modules.
+/// All documents of a table in key order: a device comes before its modules, an older record before a newer one.
 pub(super) fn documents<T: DeserializeOwned>(
     connection: &Connection,
     table: &'static str,

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// One step per schema version: step 0 makes version 1 of an empty file.
-const STEPS: &[&str] = &[VERSION_1];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// The newest schema.
 pub(super) const NEWEST: u32 = STEPS.len() as u32;
@@ -30,6 +30,15 @@ const VERSION_1: &str = "
     -- Sequences are never reused, not even after the last message is gone.
     CREATE TABLE last_sequence (only INTEGER PRIMARY KEY CHECK (only = 0), value INTEGER NOT NULL);
     INSERT INTO last_sequence VALUES (0, 0);
+";
+
+/// Cloud-to-device messages and the feedback on them.
+const VERSION_2: &str = "
+    CREATE TABLE cloud_to_device (sequence INTEGER PRIMARY KEY, device TEXT NOT NULL, generation TEXT NOT NULL,
+        enqueued TEXT NOT NULL, expires TEXT NOT NULL, ack TEXT NOT NULL, deliveries INTEGER NOT NULL,
+        properties TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE INDEX cloud_to_device_by_device ON cloud_to_device (device);
+    CREATE TABLE feedback (sequence INTEGER PRIMARY KEY, document TEXT NOT NULL);
 ";
 
 /// The schema version of a file; 0 when it is new.
