@@ -4,7 +4,7 @@
 //! In memory only. A hub that starts has changed altogether, so every device stands here once, at the place of its last
 //! change; devices that are gone stay for a while.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Range};
+use std::collections::{BTreeMap, BTreeSet};
 
 use hemline_model::id::DeviceId;
 
@@ -14,54 +14,89 @@ use crate::{
 };
 
 /// Devices that are gone and remembered. An onlooker that was away longer begins anew.
-const GONE: usize = 10_000;
+pub(crate) const GONE: usize = 10_000;
+
+/// Where an onlooker is. The default is the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChangeCursor {
+    /// The last change that was seen.
+    upto: u64,
+    /// The last change there was when the onlooker began with nothing: whatever was gone by then, it never saw.
+    begun: u64,
+}
+
+/// A part of what an onlooker has not seen.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Where to go on.
+    pub(crate) upto: ChangeCursor,
+    /// What was seen before holds no more.
+    pub(crate) anew: bool,
+    pub(crate) more: bool,
+    /// Oldest change first.
+    pub(crate) devices: Vec<DeviceId>,
+}
 
 /// The last change of each device.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Changes {
     last: u64,
     /// By number of the change.
     devices: BTreeMap<u64, DeviceId>,
     numbers: BTreeMap<DeviceId, u64>,
-    /// Numbers of devices that are gone.
+    /// Numbers of devices that are gone, at most so many.
     gone: BTreeSet<u64>,
+    most_gone: usize,
     /// The newest change that is not remembered any more.
     forgotten: u64,
 }
 
 impl Changes {
-    /// The device is there, and was written to or came or went.
-    pub(crate) fn note(&mut self, device: &DeviceId) {
-        self.put(device);
-    }
-
-    /// Takes from the effects of one event what they change.
-    pub(crate) fn follow(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            match effect {
-                Effect::Persist(Write::PutIdentity(identity)) => self.put(&identity.client.device),
-                Effect::Persist(Write::PutTwin(twin)) => self.put(&twin.client.device),
-                Effect::Persist(Write::DeleteIdentity(client)) => {
-                    self.put(&client.device);
-                    if client.module.is_none() {
-                        self.gone.insert(self.last);
-                        self.forget();
-                    }
-                }
-                Effect::Notify(Notice::Connection { client, .. }) => self.put(&client.device),
-                _ => {}
-            }
+    pub(crate) fn new(most_gone: usize) -> Self {
+        Self {
+            last: 0,
+            devices: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            most_gone,
+            forgotten: 0,
         }
     }
 
-    /// All of them, oldest first.
-    pub(crate) fn all(&self) -> Range<'_, u64, DeviceId> {
-        self.devices.range(0..)
+    /// Takes from the effects of one event what they change.
+    pub(crate) fn follow(&mut self, effects: &[Effect], exists: impl Fn(&DeviceId) -> bool) {
+        for effect in effects {
+            let device = match effect {
+                Effect::Persist(Write::PutIdentity(identity)) => &identity.client.device,
+                Effect::Persist(Write::PutTwin(twin)) => &twin.client.device,
+                Effect::Persist(Write::DeleteIdentity(client))
+                | Effect::Notify(Notice::Connection { client, .. }) => &client.device,
+                _ => continue,
+            };
+            self.note(device, exists(device));
+        }
     }
 
-    /// Those after this one, oldest first. `None` when some of them are not remembered any more.
-    pub(crate) fn since(&self, number: u64) -> Option<Range<'_, u64, DeviceId>> {
-        (number == 0 || number >= self.forgotten).then(|| self.devices.range(number.saturating_add(1)..))
+    /// Something of a device changed; it may be gone now.
+    pub(crate) fn note(&mut self, device: &DeviceId, exists: bool) {
+        self.put(device);
+        if !exists {
+            self.gone.insert(self.last);
+            self.forget();
+        }
+    }
+
+    /// What changed after the cursor, at most so many devices.
+    pub(crate) fn page(&self, cursor: ChangeCursor, most: usize) -> Page {
+        let anew = cursor == ChangeCursor::default() || cursor.upto.max(cursor.begun) < self.forgotten;
+        let mut upto = if anew { ChangeCursor { upto: 0, begun: self.last } } else { cursor };
+        let mut devices = Vec::new();
+        let mut found = self.devices.range(upto.upto.saturating_add(1)..);
+        for (number, device) in found.by_ref().take(most) {
+            devices.push(device.clone());
+            upto.upto = *number;
+        }
+        Page { upto, anew, more: found.next().is_some(), devices }
     }
 
     fn put(&mut self, device: &DeviceId) {
@@ -79,7 +114,7 @@ impl Changes {
     }
 
     fn forget(&mut self) {
-        while self.gone.len() > GONE {
+        while self.gone.len() > self.most_gone {
             let Some(number) = self.gone.pop_first() else { return };
             self.forgotten = number;
             if let Some(device) = self.devices.remove(&number) {
@@ -91,45 +126,69 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
-    use hemline_model::id::ClientId;
+    use proptest::prelude::*;
 
     use super::*;
 
     fn id(number: usize) -> DeviceId {
-        DeviceId::new(format!("d{number:05}")).unwrap()
+        DeviceId::new(format!("d{number:02}")).unwrap()
     }
 
-    fn since(changes: &Changes, number: u64) -> Option<Vec<(u64, String)>> {
-        let found = changes.since(number)?;
-        Some(found.map(|(number, device)| (*number, device.to_string())).collect())
+    /// Somebody who remembers which devices there are, and what each was like.
+    #[derive(Default)]
+    struct Onlooker {
+        cursor: ChangeCursor,
+        seen: BTreeMap<DeviceId, u32>,
     }
 
-    #[test]
-    fn a_device_stands_at_its_last_change() {
-        let mut changes = Changes::default();
-        (0..3).for_each(|number| changes.note(&id(number)));
-        changes.note(&id(0));
-        let all = [(2, "d00001"), (3, "d00002"), (4, "d00000")].map(|(n, d)| (n, d.to_owned()));
-        assert_eq!(since(&changes, 0).unwrap(), all);
-        assert_eq!(since(&changes, 3).unwrap(), all[2..]);
-        assert_eq!(since(&changes, 4).unwrap(), []);
-    }
-
-    #[test]
-    fn who_missed_what_is_forgotten_begins_anew() {
-        let mut changes = Changes::default();
-        changes.note(&id(0));
-        let delete = |number| Effect::Persist(Write::DeleteIdentity(ClientId::device(id(number))));
-        for number in 1..=GONE + 2 {
-            changes.note(&id(number));
-            changes.follow(&[delete(number)]);
+    impl Onlooker {
+        /// Looks at one page; is there more?
+        fn look(&mut self, changes: &Changes, there: &BTreeMap<DeviceId, u32>, most: usize) -> bool {
+            let page = changes.page(self.cursor, most);
+            self.cursor = page.upto;
+            if page.anew {
+                self.seen.clear();
+            }
+            for device in page.devices {
+                match there.get(&device) {
+                    Some(state) => drop(self.seen.insert(device, *state)),
+                    None => drop(self.seen.remove(&device)),
+                }
+            }
+            page.more
         }
-        assert_eq!(since(&changes, 1), None, "the first that went is forgotten");
-        assert_eq!(since(&changes, 0).unwrap().len(), GONE + 1);
-        assert_eq!(since(&changes, 0).unwrap()[0], (1, "d00000".to_owned()));
-        assert!(since(&changes, changes.forgotten).is_some());
-        // One that comes again is not gone any more.
-        changes.note(&id(GONE));
-        assert_eq!(changes.gone.len(), GONE - 1);
+    }
+
+    proptest! {
+        /// However much is deleted between two pages: whoever looks until there is no more has seen all, in few looks.
+        #[test]
+        fn whoever_looks_long_enough_has_seen_all(
+            steps in prop::collection::vec((0..30_usize, 0..4_u8), 1..120),
+            most_gone in 0..4_usize,
+            most in 1..5_usize,
+        ) {
+            let (mut changes, mut there) = (Changes::new(most_gone), BTreeMap::new());
+            let mut onlooker = Onlooker::default();
+            for (number, (which, what)) in steps.into_iter().enumerate() {
+                let device = id(which);
+                match what {
+                    0 => drop(there.remove(&device)),
+                    1 => {
+                        onlooker.look(&changes, &there, most);
+                        continue;
+                    }
+                    _ => drop(there.insert(device.clone(), u32::try_from(number).unwrap())),
+                }
+                changes.note(&device, there.contains_key(&device));
+                prop_assert!(changes.gone.len() <= most_gone);
+                prop_assert!(changes.numbers.len() <= there.len() + most_gone);
+            }
+            let mut looks = 0;
+            while onlooker.look(&changes, &there, most) {
+                looks += 1;
+                prop_assert!(looks <= 2 * 34, "it never ends");
+            }
+            prop_assert_eq!(onlooker.seen, there);
+        }
     }
 }

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use crate::{
     authenticate::Gate,
     call::Calls,
-    changes::Changes,
+    changes::{Changes, GONE},
     cloud_queue::CloudQueues,
     counters::Counters,
     effect::{Effect, Refusal},
@@ -109,11 +109,11 @@ impl Core {
             feedback: FeedbackQueue::default(),
             calls: Calls::default(),
             events,
-            changes: Changes::default(),
+            changes: Changes::new(GONE),
             last_sequence,
             counters: Counters::default(),
         };
-        core.registry.devices().for_each(|device| core.changes.note(&device.identity.client.device));
+        core.registry.devices().for_each(|device| core.changes.note(&device.identity.client.device, true));
         for (message, entries) in waiting {
             core.last_sequence = core.last_sequence.max(message.sequence.0);
             for entry in entries {
@@ -160,7 +160,7 @@ impl Core {
             Phase::Running => self.dispatch(event, now, &mut out),
             Phase::Stopped => turn_away(event, &mut out),
         }
-        self.changes.follow(&out);
+        self.changes.follow(&out, |device| self.registry.device(device).is_some());
         self.refresh_gauges();
         out
     }

@@ -9,7 +9,7 @@
 
 mod authenticate;
 mod call;
-mod changes;
+pub mod changes;
 mod clock;
 mod cloud_queue;
 pub mod cloud_to_device;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    changes::ChangeCursor,
     cloud_to_device::{FeedbackBatch, LockToken, Received, Settlement},
     effect::AuthFailure,
     message::Sequence,
@@ -218,8 +219,8 @@ pub enum ServiceRequest {
     /// The devices that changed, with modules and twins, in the order of their last changes. Only for `Caller::Internal`: it
     /// holds keys.
     Changes {
-        /// `upto` of the answer before; 0 for all devices.
-        since: u64,
+        /// `upto` of the answer before; the default for all devices.
+        since: ChangeCursor,
     },
     /// Only asks whether the caller may do this; answered by `Done`.
     Authorize(crate::write::Permission),
@@ -301,7 +302,7 @@ pub enum ServiceReply {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RegistryChanges {
     /// Where the next look begins.
-    pub upto: u64,
+    pub upto: ChangeCursor,
     /// Nothing of earlier looks holds any more: this begins from an empty registry.
     pub anew: bool,
     /// There is more, to be asked for at once.

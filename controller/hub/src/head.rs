@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod https;
 pub(crate) mod mqtt;
 pub(crate) mod refusals;
+pub(crate) mod websocket;
 
 pub(crate) use counters::HeadCounters;
 pub use counters::HeadStatistics;

@@ -23,6 +23,7 @@ use crate::{
         https::{self, HttpsHead},
         mqtt::{self, MqttHead},
         refusals::Refusals,
+        websocket::WebSockets,
     },
     mailbox::Mailbox,
     outbox::Outbox,
@@ -222,6 +223,7 @@ fn serve(
         let (head, places) = (mqtt_head.clone(), places.clone());
         tasks.spawn(mqtt::listener::serve(socket, head, handshakes, places, tasks.clone(), stop.clone()));
     }
+    let websockets = WebSockets { mqtt: mqtt_head, places, tasks: tasks.clone(), stop: stop.clone() };
     let rest = Rest {
         hub: handle.clone(),
         limits: limits.clone(),
@@ -236,6 +238,7 @@ fn serve(
             handshakes: Handshakes::new(config.tls.clone(), &limits),
             limits: limits.clone(),
             counters: handle.heads.clone(),
+            websockets: websockets.clone(),
         };
         tasks.spawn(https::serve(socket, head, places.clone(), tasks.clone(), stop.clone()));
     }

@@ -9,6 +9,7 @@ mod it {
     mod sessions;
     mod stop;
     mod store;
+    mod websocket;
     mod wire;
     mod world;
 }

@@ -1,5 +1,5 @@
 //! `cargo xtask bench pass`: what a pass of the controller costs over ten thousand devices with nothing to do. A real hub with
-//! its store, a real folder with `status/`; in each pass the hub, the resolution and all statuses are looked at.
+//! its store, a real folder with `status/`. Beside it: what one change costs, and what making and telling them all takes.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement that talks to a terminal")]
 
 use std::time::{Duration, Instant};

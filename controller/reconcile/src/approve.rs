@@ -107,7 +107,11 @@ pub(crate) async fn approve(
         return Err(moved("hub: what would be done now is not what was planned".to_owned()));
     }
     let revision = good.revision.to_string();
-    state.put_in_force(*good);
+    state.put_in_force(*good).map_err(|error| {
+        ApplyError::Unavailable(format!(
+            "the revision could not be kept in the data directory, so nothing was done: {error}"
+        ))
+    })?;
     let report = pass(source, hub, state, Reload::No).await;
     let done = match state.rollouts.ledger.headline() {
         // Waves may hold most of it.

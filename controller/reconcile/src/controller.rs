@@ -153,17 +153,24 @@ impl Controller {
         let heard = listen(self.hub.notices(), Arc::clone(&moved), writers.clone(), shutdown.clone());
         let listener = tokio::spawn(heard);
         let kept = LastGood::new(self.options.last_good.clone());
-        // Reading and judging files blocks; a panic there is a bug that would show again on every start.
+        // Reading and judging files blocks.
         let hold = self.options.hold;
-        if let Ok(mut state) = tokio::task::spawn_blocking(move || State::restore(kept, hold)).await {
-            state.writers = writers;
-            tokio::select! {
-                // Cancel-safe: every step of a pass may be done twice, and the next start does it again.
-                () = shutdown.cancelled() => {}
-                () = self.passes(&mut state, &moved) => {}
+        let mut state = match tokio::task::spawn_blocking(move || State::restore(kept, hold)).await {
+            Ok(state) => state,
+            Err(error) => {
+                // A bug that would show again on every start. Whoever asks hears that the controller has ended.
+                tracing::error!(%error, "what was kept from before cannot be taken up; the controller ends");
+                listener.abort();
+                return;
             }
-            self.teller.stop(&state).await;
+        };
+        state.writers = writers;
+        tokio::select! {
+            // Cancel-safe: every step of a pass may be done twice, and the next start does it again.
+            () = shutdown.cancelled() => {}
+            () = self.passes(&mut state, &moved) => {}
         }
+        self.teller.stop(&state).await;
         drop(listener.await);
     }
 
@@ -200,13 +207,13 @@ impl Controller {
                 // Cancel-safe: the permit stays until taken; the quiet time only delays a pass.
                 () = quiet(moved, self.options.debounce) => Reload::No,
                 // Cancel-safe: a tick that is not taken comes again.
-                _ = timer.tick() => if state.unreadable.is_some() { Reload::Yes } else { Reload::No },
+                _ = timer.tick() => {
+                    let again = state.unreadable.is_some() || state.not_in_force.is_some();
+                    if again { Reload::Yes } else { Reload::No }
+                }
                 // Cancel-safe: a question that is not taken stays in the channel. A pass follows, because a notice that
                 // was taken while this waited must not be forgotten.
-                Some(ask) = self.asks.recv() => {
-                    self.answer(ask, state).await;
-                    Reload::No
-                }
+                Some(ask) = self.asks.recv() => self.answer(ask, state).await,
             };
         }
     }
@@ -228,7 +235,9 @@ impl Controller {
         self.passes.took += begin.elapsed();
     }
 
-    async fn answer(&mut self, ask: Ask, state: &mut State) {
+    /// Answers. Is the source to be read again? A look at it that led to nothing is not to be forgotten.
+    async fn answer(&mut self, ask: Ask, state: &mut State) -> Reload {
+        let mut reload = Reload::No;
         // Nobody waits any more when the caller went away; what was done stays done.
         match ask {
             Ask::State(answer) => {
@@ -245,7 +254,10 @@ impl Controller {
                         self.publish(state, report).await;
                         Ok(reply)
                     }
-                    Err(error) => Err(error),
+                    Err(error) => {
+                        reload = Reload::Yes;
+                        Err(error)
+                    }
                 };
                 drop(answer.send(outcome));
             }
@@ -262,6 +274,7 @@ impl Controller {
                 drop(answer.send(Ok(state.rollouts.ledger.rollouts.get(deployment.as_str()).cloned())));
             }
         }
+        reload
     }
 
     async fn publish(&mut self, state: &State, mut report: PassReport) {

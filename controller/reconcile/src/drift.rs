@@ -48,6 +48,13 @@ pub(crate) struct Drifted {
     sight: DriftSight,
 }
 
+impl Drifted {
+    /// The devices on which something was found.
+    pub(crate) fn devices(&self) -> BTreeSet<DeviceId> {
+        self.sight.found.iter().map(|found| found.device.clone()).collect()
+    }
+}
+
 /// Looks for differences. Gives the plan without what the documents want left alone.
 pub(crate) fn find(
     plan: Plan,

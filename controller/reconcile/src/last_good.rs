@@ -76,9 +76,13 @@ impl LastGood {
         Some(Good::new(kept.revision, kept.message, fleet, files))
     }
 
-    pub(crate) fn write(&self, which: Which, good: &Good) {
-        // Without it the controller works on; only a restart with broken documents would find nothing.
-        if let Err(error) = self.write_good(which.file(), good) {
+    pub(crate) fn write(&self, which: Which, good: &Good) -> io::Result<()> {
+        self.write_good(which.file(), good)
+    }
+
+    /// The same where the controller works on without it: a restart takes up what is known otherwise.
+    pub(crate) fn try_to_write(&self, which: Which, good: &Good) {
+        if let Err(error) = self.write(which, good) {
             tracing::warn!(revision = %good.revision, %error, "cannot keep the revision for the next start");
         }
     }

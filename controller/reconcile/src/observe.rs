@@ -10,6 +10,7 @@ use std::{
 
 use hemline_hub::HubHandle;
 use hemline_hub_core::{
+    changes::ChangeCursor,
     service::{Authentication, RegistryChanges, SeenClient, SeenDevice, ServiceReply, ServiceRequest},
     write::Identity,
 };
@@ -32,7 +33,7 @@ pub(crate) enum Scope {
 /// The registry as it was when somebody looked last.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
-    upto: u64,
+    upto: ChangeCursor,
     devices: BTreeMap<DeviceId, Arc<SeenDevice>>,
     /// Changed since a pass took them.
     moved: BTreeSet<DeviceId>,
@@ -94,7 +95,7 @@ impl Picture {
     }
 
     /// Where the last look ended; `None` before the first.
-    pub(crate) fn upto(&self) -> Option<u64> {
+    pub(crate) fn upto(&self) -> Option<ChangeCursor> {
         self.known.then_some(self.upto)
     }
 

@@ -1,12 +1,12 @@
 //! One pass: every stage in order, each in its own file. What a pass needs to remember is in [`State`].
 
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::BTreeSet, io, sync::Arc, time::Instant};
 
 use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
 use hemline_plan::{Documents, Plan, Resolution, drift::DriftLedger, rollout::RevertProposal};
 use hemline_sources::AnySource;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     apply::{Applied, apply},
@@ -20,7 +20,7 @@ use crate::{
     plan::plan,
     report::{PassReport, Sight, Statuses, report},
     roll::{Rolled, Rollouts},
-    settled::{Settled, devices_of},
+    settled::Settled,
     validate::{Attempt, Good, validate},
 };
 
@@ -73,6 +73,10 @@ pub(crate) struct State {
     pub(crate) writers: Writers,
     /// Why nothing is done: what was decided could not be kept.
     pub(crate) unkept: Option<String>,
+    /// Why the newest revision is not in force though it may be: it could not be kept.
+    pub(crate) not_in_force: Option<String>,
+    /// When the clock on the wall was set, and how far.
+    pub(crate) clock_set: Option<(Instant, SignedDuration)>,
     /// The statuses of the last report; conditions remember since when they hold.
     pub(crate) statuses: Statuses,
 }
@@ -120,8 +124,8 @@ pub(crate) async fn pass(
         plan.summary.unchanged += rolled.desired.devices.len() - desired.devices.len();
         drift::find(plan, &desired, said.as_deref(), &mut observed)
     };
-    let off = devices_of(&found);
     let drifted = state.note_drift(found, &rolled.desired, &observed, now());
+    let off = drifted.devices();
     let applied = apply(hub, &plan).await;
     state.note_healed(drifted, &applied, now());
     if !plan.is_empty() {
@@ -189,6 +193,8 @@ impl State {
             drift: Arc::new(kept.read_drift()),
             writers: Writers::default(),
             unkept: None,
+            not_in_force: None,
+            clock_set: None,
             statuses: kept.read_statuses(),
             kept,
         }
@@ -215,13 +221,20 @@ impl State {
     }
 
     /// From here on the controller works towards this revision, after a restart too.
-    pub(crate) fn put_in_force(&mut self, good: Good) {
-        self.waiting = None;
-        self.quarantined = None;
+    ///
+    /// # Errors
+    /// When it cannot be kept; then the one before stays in force.
+    pub(crate) fn put_in_force(&mut self, good: Good) -> io::Result<()> {
         self.attempted = Some(good.revision.clone());
         if self.in_force(&good.revision) {
-            return;
+            self.waiting = None;
+            self.quarantined = None;
+            return Ok(());
         }
+        brake::point("before a revision is in force");
+        self.kept.write(Which::InForce, &good)?;
+        self.waiting = None;
+        self.quarantined = None;
         if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
             let kept = self.kept.clone();
             // Devices may have it; without its documents they could not keep it until it is their turn.
@@ -230,9 +243,15 @@ impl State {
             }
         }
         tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
-        brake::point("before a revision is in force");
-        self.kept.write(Which::InForce, &good);
         self.good = Some(Arc::new(good));
+        Ok(())
+    }
+
+    /// The source holds something else now than what was said of it before.
+    fn moved_on(&mut self) {
+        self.quarantined = None;
+        self.waiting = None;
+        self.not_in_force = None;
     }
 
     /// A broken revision never replaces a good one.
@@ -243,6 +262,7 @@ impl State {
                 self.unreadable = Some(error);
             }
             Attempt::Broken { revision, findings } => {
+                self.moved_on();
                 if self.attempted.as_ref() != Some(&revision) {
                     let errors = findings.iter().filter(|finding| finding.is_error()).count();
                     tracing::warn!(%revision, errors, "the revision is not usable; the last good one stays in force");
@@ -251,6 +271,7 @@ impl State {
                 self.findings = findings;
             }
             Attempt::Good { good, findings } => {
+                self.moved_on();
                 self.findings = findings;
                 let bad = self.rollouts.ledger.quarantined(good.documents()).map(|bad| bad.proposal.clone());
                 if bad.is_some() {
@@ -263,7 +284,12 @@ impl State {
                     tracing::info!(revision = %good.revision, "a new revision waits for `hem apply`");
                     self.waiting = Some(Arc::from(good));
                 } else {
-                    self.put_in_force(*good);
+                    let revision = good.revision.clone();
+                    if let Err(error) = self.put_in_force(*good) {
+                        let revision = revision.short();
+                        let what = format!("{revision} could not be kept, so it is not in force: {error}");
+                        self.not_in_force = Some(what);
+                    }
                 }
             }
         }
@@ -286,7 +312,7 @@ impl State {
             Some(before) if again => before.documents,
             Some(_) | None => {
                 brake::point("before a revision is complete");
-                self.kept.write(Which::Applied, &good);
+                self.kept.try_to_write(Which::Applied, &good);
                 documents(&good)
             }
         };

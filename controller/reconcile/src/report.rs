@@ -253,7 +253,8 @@ fn proposal(state: &State) -> Option<RevertProposal> {
         let all = state.rollouts.ledger.quarantined.iter().rev();
         all.map(|bad| &bad.proposal).find(|proposal| proposal.quarantined == record.revision)
     });
-    state.quarantined.clone().or_else(|| last.cloned())
+    let held = |proposal: &&RevertProposal| state.attempted.as_ref() == Some(&proposal.quarantined);
+    state.quarantined.clone().or_else(|| last.filter(held).cloned())
 }
 
 impl PassReport {

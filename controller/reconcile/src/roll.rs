@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     sync::Arc,
+    time::Instant,
 };
 
 use hemline_model::{
@@ -164,8 +165,7 @@ impl State {
 
     /// The clock on the wall was set while we ran: what is under way took no longer, and no less, for it.
     pub(crate) fn clock_was_set(&mut self, by: SignedDuration) {
-        let seconds = by.as_secs();
-        tracing::warn!(seconds, "the clock of this machine was set; deadlines of rollouts move with it");
+        self.clock_set = Some((Instant::now(), by));
         let ledger = self.rollouts.ledger.shifted(by);
         if ledger != self.rollouts.ledger {
             if let Err(error) = self.kept.write_ledger(&ledger) {
@@ -253,7 +253,7 @@ impl State {
             return;
         }
         tracing::warn!(revision = %applied.revision, "the last complete revision is in force again");
-        self.kept.write(Which::InForce, &applied);
+        self.kept.try_to_write(Which::InForce, &applied);
         self.good = Some(applied);
     }
 

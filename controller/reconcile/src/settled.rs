@@ -9,7 +9,7 @@ use std::{
 };
 
 use hemline_model::id::{DeviceId, DocumentName};
-use hemline_plan::{Facts, Plan, Resolution, Target, drift::Found};
+use hemline_plan::{Facts, Plan, Resolution, Target};
 
 use crate::{apply::Applied, observe::Scope, pass::State, resolve::resolve, validate::Good};
 
@@ -18,6 +18,8 @@ use crate::{apply::Applied, observe::Scope, pass::State, resolve::resolve, valid
 pub(crate) struct Settled {
     /// The revision in force, resolved.
     resolved: Option<(Arc<Good>, Arc<Resolution>)>,
+    /// What conditions knew of devices, as long as none of them moved.
+    facts: Option<Arc<Facts>>,
     /// What the last pass compared, when no rollout was under way.
     rest: Option<Rest>,
     /// Devices that changed since, or were not as they should be.
@@ -45,10 +47,20 @@ fn same(one: Option<&Arc<Resolution>>, other: Option<&Arc<Resolution>>) -> bool 
 
 impl State {
     /// What conditions may know of devices; nothing where none of them asks.
-    pub(crate) fn facts(&self) -> Facts {
+    pub(crate) fn facts(&mut self) -> Arc<Facts> {
         let applied = self.applied.as_ref().map(|applied| &applied.good);
         let asks = self.good.iter().chain(applied).any(|good| good.reads_reported());
-        if asks || self.rollouts.reads_reported() { self.picture.facts() } else { Facts::default() }
+        if !asks && !self.rollouts.reads_reported() {
+            return Arc::default();
+        }
+        match &self.settled.facts {
+            Some(facts) if self.picture.moved().is_empty() => Arc::clone(facts),
+            Some(_) | None => {
+                let facts = Arc::new(self.picture.facts());
+                self.settled.facts = Some(Arc::clone(&facts));
+                facts
+            }
+        }
     }
 
     /// Another revision than the one in force, resolved.
@@ -109,11 +121,6 @@ impl State {
         self.settled.open.extend(applied.failed.keys().cloned());
         self.settled.open.extend(self.drift.devices().into_iter().cloned());
     }
-}
-
-/// The devices on which something was found.
-pub(crate) fn devices_of(found: &[Found]) -> BTreeSet<DeviceId> {
-    found.iter().map(|found| found.device.clone()).collect()
 }
 
 #[cfg(test)]

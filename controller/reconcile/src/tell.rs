@@ -2,10 +2,12 @@
 //! begins with. Only when there is something new, and at most a twentieth of the time: over a large fleet it costs far more
 //! than the pass, and whoever reads it is served as well a little later.
 //!
-//! What is told is put together beside the controller, so that no device waits for it.
+//! What is told is put together beside the controller, so that no device waits for it; the files of a folder are written between
+//! two passes.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
+use hemline_hub_core::changes::ChangeCursor;
 use hemline_sources::{AnySource, Outcome, Source as _, StatusFile};
 use tokio::{
     task::JoinHandle,
@@ -24,6 +26,12 @@ const REST: u32 = 20;
 /// Whatever takes less is told again at once.
 const QUICK: Duration = Duration::from_millis(100);
 
+/// What could not be handed over is tried again after this, if nothing else happens.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What was handed over is handed over again after this, for somebody may have removed it.
+const STALE: Duration = Duration::from_secs(3600);
+
 /// Fleets up to this size are told before the report of the pass is out.
 const SMALL: usize = 200;
 
@@ -32,8 +40,9 @@ const SMALL: usize = 200;
 pub(crate) struct Teller {
     /// What the status files of the source say already.
     told: Option<Vec<StatusFile>>,
+    told_at: Option<Instant>,
     /// Which change of the hub they know of.
-    upto: Option<u64>,
+    upto: Option<ChangeCursor>,
     /// What the next start begins with.
     kept: Statuses,
     /// There is something to tell.
@@ -78,6 +87,9 @@ impl Teller {
         files: bool,
     ) {
         self.owes |= news || self.upto != state.picture.upto();
+        if self.told_at.is_some_and(|at| at.elapsed() > STALE) {
+            (self.told, self.told_at, self.owes) = (None, None, true);
+        }
         self.wakes = None;
         if !self.owes || self.work.is_some() {
             return;
@@ -127,14 +139,20 @@ impl Teller {
         if let Some(outcome) = outcome {
             source.tell(&outcome);
         }
+        let mut failed = false;
         if let Some(files) = files.filter(|files| self.told.as_ref() != Some(files)) {
-            let done = source.write_status(&files).await.is_ok();
-            self.owes |= !done;
-            self.told = done.then_some(files);
+            failed = source.write_status(&files).await.is_err();
+            self.told = (!failed).then_some(files);
+            self.told_at = (!failed).then(Instant::now);
         }
-        let took = begin.elapsed();
+        let (took, now) = (begin.elapsed(), Instant::now());
         self.took += took;
-        self.not_before = (took > QUICK).then(|| Instant::now() + took * REST);
+        self.not_before = (took > QUICK).then(|| now + took * REST);
+        if failed {
+            self.owes = true;
+            self.not_before = self.not_before.max(Some(now + AGAIN));
+            self.wakes = self.not_before;
+        }
     }
 
     /// The end: nothing is left running.

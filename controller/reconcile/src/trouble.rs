@@ -3,6 +3,8 @@
 //!
 //! Not here: devices that fail (their conditions).
 
+use std::time::Duration;
+
 use hemline_sources::{Reason, Trouble};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,13 +17,16 @@ use crate::{pass::State, report::PassReport};
 pub struct Ongoing {
     /// Name of the source that it is about.
     pub source: String,
-    /// One word: of [`hemline_sources::Reason`], or `refused`, `halted`, `reverted`, `not-kept`.
+    /// One word: of [`hemline_sources::Reason`], or `refused`, `halted`, `reverted`, `not-kept`, `clock-set`.
     pub reason: &'static str,
     /// What it means, why, and what to do.
     pub message: String,
     /// Since when; a restart begins anew.
     pub since: Timestamp,
 }
+
+/// How long it is told that the clock was set.
+const CLOCK_TOLD: Duration = Duration::from_secs(3600);
 
 /// The reasons that there are now.
 #[derive(Debug, Default)]
@@ -109,8 +114,17 @@ pub(crate) fn found<'a>(
     for rollout in report.rollouts.iter().filter(|rollout| rollout.phase == "halted") {
         own("halted", format!("the rollout of {} {}", rollout.deployment, rollout.says));
     }
-    if let Some(why) = &state.unkept {
+    for why in state.unkept.iter().chain(&state.not_in_force) {
         own("not-kept", why.clone());
+    }
+    if let Some((_, by)) = state.clock_set.filter(|(at, _)| at.elapsed() < CLOCK_TOLD) {
+        let seconds = by.as_secs();
+        own(
+            "clock-set",
+            format!(
+                "the clock of this machine was set by {seconds} s; the deadlines of rollouts moved with it"
+            ),
+        );
     }
     found
 }

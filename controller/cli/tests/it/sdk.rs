@@ -55,9 +55,10 @@ impl Script {
         Self { child, input, lines, events: VecDeque::new() }
     }
 
-    fn client(python: &Path, hem: &Hem, connection_string: &str) -> Self {
+    fn client(python: &Path, hem: &Hem, connection_string: &str, transport: &str) -> Self {
         let ca = hem.ca_file();
-        Self::start(python, "client.py", &[connection_string.trim(), &ca.to_string_lossy()], &[])
+        let arguments = [connection_string.trim(), &ca.to_string_lossy(), transport];
+        Self::start(python, "client.py", &arguments, &[])
     }
 
     fn service(python: &Path, hem: &Hem) -> Self {
@@ -151,11 +152,11 @@ fn up() -> Hem {
 }
 
 /// Everything a client does in a working day, then a restart of the hub under its feet, then the same again.
-fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>) {
+fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>, transport: &str) {
     let mut whose = vec!["connection-string", "--device", device];
     whose.extend(module.iter().flat_map(|module| ["--module", *module]));
     let connection_string = hem.text(&whose);
-    let mut client = Script::client(python, hem, &connection_string);
+    let mut client = Script::client(python, hem, &connection_string, transport);
     let mut service = Script::service(python, hem);
     let identity: Vec<&str> = std::iter::once(device).chain(module).collect();
     let twin = |hem: &Hem| hem.json(&[&["twin", "get"], identity.as_slice()].concat());
@@ -293,7 +294,19 @@ fn commands(hem: &mut Hem, client: &mut Script, device: &str) {
 fn device_client() {
     let Some(python) = python() else { return };
     let mut hem = up();
-    a_day_of(&mut hem, &python, "meter-1", None);
+    a_day_of(&mut hem, &python, "meter-1", None, "mqtt");
+}
+
+/// The same through a WebSocket on the port of HTTPS.
+#[test]
+fn device_client_over_a_websocket() {
+    let Some(python) = python() else { return };
+    let mut hem = up();
+    // The SDK knows no other port.
+    if !hemline_testkit::require("port 443", hem.https_port() == 443, "run as root, or allow low ports") {
+        return;
+    }
+    a_day_of(&mut hem, &python, "meter-1", None, "websockets");
 }
 
 /// The SDK for Node over HTTPS: telemetry alone and in batches, and messages completed, rejected and given back.
@@ -355,7 +368,7 @@ fn module_client() {
     let mut service = Script::service(&python, &hem);
     // Made by the service, in no document: it must not be taken away either.
     service.call("create_module_with_sas", &json!(["meter-1", "reader", "a person", null, null]));
-    a_day_of(&mut hem, &python, "meter-1", Some("reader"));
+    a_day_of(&mut hem, &python, "meter-1", Some("reader"), "mqtt");
     let modules = Script::service(&python, &hem).call("get_modules", &json!(["meter-1"]));
     assert_eq!(modules[0]["module_id"], "reader", "{modules}");
 }

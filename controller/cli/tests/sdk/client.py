@@ -1,7 +1,8 @@
 """A device or module on the unchanged Azure IoT device SDK, driven line by line.
 
 Reads one JSON command per line from standard input, answers each with {"reply": ...}; what happens by itself is printed
-as {"event": ...}. Arguments: connection string, file with the certificate authority. Nothing else is configured.
+as {"event": ...}. Arguments: connection string, file with the certificate authority, "websockets" or "mqtt". Nothing else
+is configured.
 """
 
 import json
@@ -10,7 +11,7 @@ import threading
 
 from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
 
-connection_string, ca_file = sys.argv[1:3]
+connection_string, ca_file, transport = sys.argv[1:4]
 printing = threading.Lock()
 
 
@@ -22,7 +23,9 @@ def say(**line):
 def make_client():
     kind = IoTHubModuleClient if "ModuleId=" in connection_string else IoTHubDeviceClient
     with open(ca_file, encoding="ascii") as ca:
-        return kind.create_from_connection_string(connection_string, server_verification_cert=ca.read())
+        return kind.create_from_connection_string(
+            connection_string, server_verification_cert=ca.read(), websockets=transport == "websockets"
+        )
 
 
 def answer_method(request):

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     authenticate::{self, Authority},
+    changes::{ChangeCursor, Page},
     effect::{Effect, Notice},
     event::{Caller, Entropy, RequestId},
     message::AuthMethod,
@@ -145,18 +146,13 @@ impl Core {
         ServiceReply::Statistics { total, enabled, connected }
     }
 
-    fn changes_since(&self, since: u64) -> RegistryChanges {
-        let (anew, mut found) = match self.changes.since(since) {
-            Some(found) => (since == 0, found),
-            None => (true, self.changes.all()),
+    fn changes_since(&self, since: ChangeCursor) -> RegistryChanges {
+        let Page { upto, anew, more, devices } = self.changes.page(since, CHANGES_AT_ONCE);
+        let seen = |device: DeviceId| {
+            let now = self.seen(&device);
+            (device, now)
         };
-        let mut devices = Vec::new();
-        let mut upto = if anew { 0 } else { since };
-        for (number, device) in found.by_ref().take(CHANGES_AT_ONCE) {
-            devices.push((device.clone(), self.seen(device)));
-            upto = *number;
-        }
-        RegistryChanges { upto, anew, more: found.next().is_some(), devices }
+        RegistryChanges { upto, anew, more, devices: devices.into_iter().map(seen).collect() }
     }
 
     /// A device with its modules, as it is now.

@@ -176,7 +176,7 @@ fn operations() -> Vec<(&'static str, ServiceRequest)> {
         ),
         ("statistics", ServiceRequest::Statistics),
         ("get policy", ServiceRequest::GetPolicy("service".into())),
-        ("changes", ServiceRequest::Changes { since: 0 }),
+        ("changes", ServiceRequest::Changes { since: Default::default() }),
         ("own API, reading", ServiceRequest::Authorize(Permission::RegistryRead)),
         ("delete module", ServiceRequest::DeleteIdentity { client: id("e/m"), if_match: IfMatch::Any }),
         ("delete device", ServiceRequest::DeleteIdentity { client: id("e"), if_match: IfMatch::Any }),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hemline_hub_core::{
+    changes::ChangeCursor,
     event::{AckToken, ConnectionId, Event},
     service::{
         DeviceSettings, IfMatch, RegistryChanges, SeenDevice, ServiceError, ServiceReply, ServiceRequest,
@@ -22,7 +23,7 @@ type Picture = BTreeMap<DeviceId, SeenDevice>;
 #[derive(Default)]
 struct Onlooker {
     picture: Picture,
-    upto: u64,
+    upto: ChangeCursor,
 }
 
 impl Onlooker {
@@ -183,7 +184,9 @@ fn many_devices_come_in_pages_and_once() {
     assert_eq!((ids, changes.more, changes.anew), (vec!["d7"], false, false));
     // A restarted hub counts anew; what was seen before it holds no more.
     world.restart();
-    let Ok(ServiceReply::Changes(changes)) = world.call(ServiceRequest::Changes { since: 0 }) else {
+    let Ok(ServiceReply::Changes(changes)) =
+        world.call(ServiceRequest::Changes { since: ChangeCursor::default() })
+    else {
         panic!()
     };
     assert!(changes.anew && changes.more);

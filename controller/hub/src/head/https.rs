@@ -16,7 +16,10 @@ use tower::ServiceExt;
 
 use crate::{
     config::Limits,
-    head::{HeadCounters, http},
+    head::{
+        HeadCounters, http,
+        websocket::{self, WebSockets},
+    },
     tls::Handshakes,
 };
 
@@ -30,6 +33,7 @@ pub(crate) struct HttpsHead {
     pub(crate) handshakes: Handshakes,
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Arc<HeadCounters>,
+    pub(crate) websockets: WebSockets,
 }
 
 /// Accepts until `stop`. Connections run in `tasks`.
@@ -84,10 +88,10 @@ async fn one(
             return;
         }
     };
-    let answer = service_fn(|request| respond(&head, request));
+    let answer = service_fn(|request| respond(&head, request, peer));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
-    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    let connection = builder.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     tokio::pin!(connection);
     // Cancel-safe: the connection is pinned outside and goes on below.
     let served = tokio::select! {
@@ -102,8 +106,15 @@ async fn one(
     }
 }
 
-async fn respond(head: &HttpsHead, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn respond(
+    head: &HttpsHead,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Response, Infallible> {
     head.counters.http_requests.add();
+    if websocket::is_meant(&request) {
+        return Ok(head.websockets.open(request, peer));
+    }
     let mut request = request.map(Body::new);
     http::normalise(&mut request);
     let response = head.router.clone().oneshot(request).await?;

@@ -20,7 +20,7 @@ async fn answer(world: &World, bytes: &[u8]) -> Vec<u8> {
     read
 }
 
-fn connect(level: u8, id: &str, username: &str, password: &str) -> Vec<u8> {
+pub(crate) fn connect(level: u8, id: &str, username: &str, password: &str) -> Vec<u8> {
     let mut body = b"\x00\x04MQTT".to_vec();
     body.extend([level, 0b1100_0010, 0, 60]);
     for text in [id, username, password] {

@@ -11,7 +11,8 @@ use super::{PassReport, condition::holds};
 pub(crate) fn outcome(report: &PassReport, files: &[StatusFile]) -> Option<Outcome> {
     let readme = files.iter().find(|file| file.path == "README.md");
     let (line, details) = readme.and_then(|file| file.text.split_once('\n')).unwrap_or_default();
-    let revision = report.attempted.clone()?;
+    // What waits for `hem apply` was read last, too.
+    let revision = report.waiting.clone().or_else(|| report.attempted.clone())?;
     Some(Outcome {
         phase: phase(report),
         line: of_itself(line, &revision).to_owned(),

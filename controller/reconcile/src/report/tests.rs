@@ -6,11 +6,13 @@ use hemline_plan::{
     drift::{DriftKind, DriftSight, Found},
     resolve,
 };
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
     last_good::LastGood,
+    trouble::found,
     validate::{Attempt, Good, validate},
 };
 
@@ -157,6 +159,19 @@ fn nothing_changes_without_a_change_of_state() {
     };
     let third = scene.report(&agent(200, 4, running()));
     assert_eq!(status_files(&first), status_files(&third));
+}
+
+#[test]
+fn a_clock_that_was_set_moves_deadlines_and_is_told() {
+    let mut scene = Scene::new();
+    let quiet = scene.report(&agent(200, 4, running()));
+    assert_eq!(found(&scene.state, &quiet, []), []);
+    scene.state.clock_was_set(SignedDuration::from_hours(-5));
+    let report = scene.report(&agent(200, 4, running()));
+    let told = found(&scene.state, &report, []);
+    let [(_, reason, message)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(*reason, "clock-set");
+    assert!(message.contains("-18000 s"), "{message}");
 }
 
 #[test]

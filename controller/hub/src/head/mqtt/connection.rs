@@ -35,7 +35,7 @@ const VERDICT: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves one client until either side ends it.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     stream: S,
     peer: String,
