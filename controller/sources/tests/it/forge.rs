@@ -365,6 +365,70 @@ async fn the_pace_of_the_forge_is_kept_and_is_no_trouble() {
 }
 
 #[tokio::test]
+async fn each_commit_hears_its_end_however_soon_the_next_one_comes() {
+    let Some(repository) = repository() else { return };
+    let [halted, passed_over, newest] = ["1111111", "2222222", "3333333"].map(|short| short.repeat(5));
+    for (kind, failed, superseded) in [
+        (ForgeKind::GitHub, "failure", "pending"),
+        (ForgeKind::GitLab, "failed", "canceled"),
+        (ForgeKind::Gitea, "failure", "pending"),
+    ] {
+        let busy = (429, vec![("Retry-After", "1".to_owned())], json!({ "message": "slow down" }));
+        let taken = || (201, Vec::new(), json!({ "id": 1 }));
+        let server = Server::with_headers(VecDeque::from([busy, taken(), taken(), taken()]));
+        let forge = ForgeConfig { statuses: token("x"), ..config(kind, &server) };
+        let mut source = source(&repository, forge);
+        for (commit, phase, line) in [
+            (&halted, Phase::Rolling { done: 1, all: 12 }, "canary"),
+            (&halted, Phase::Halted, "camera exits 1"),
+            (&passed_over, Phase::Pending, "waits"),
+            (&passed_over, Phase::Rolling { done: 1, all: 12 }, "canary"),
+            (&newest, Phase::Pending, "waits"),
+        ] {
+            let revision = Revision::new(commit.as_str()).unwrap();
+            source.tell(&Outcome { revision, ..outcome(phase, line) });
+        }
+        within(SOON, "the forge", source.settle()).await;
+        assert!(source.trouble().is_empty());
+        let told = server.asked().into_iter().skip(1).map(|asked| {
+            let commit = asked.line.rsplit('/').next().unwrap().to_owned();
+            let word = |name: &str| asked.body[name].as_str().unwrap().to_owned();
+            (commit, word("state"), word("description"))
+        });
+        let wanted = [
+            (&halted, failed, "halted: camera exits 1"),
+            (&passed_over, superseded, "superseded by 3333333 before every device had it"),
+            (&newest, "pending", "pending: waits"),
+        ];
+        let wanted = wanted.map(|(commit, state, says)| (commit.clone(), state.to_owned(), says.to_owned()));
+        assert_eq!(told.collect::<Vec<_>>(), wanted, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_the_forge_cannot_bear_holds_up_no_other() {
+    let Some(repository) = repository() else { return };
+    let broken = (500, json!({ "message": "object does not exist" }));
+    let server = Server::start(vec![broken, (201, json!({ "id": 1 })), (201, json!({ "id": 2 }))]);
+    let forge = ForgeConfig { statuses: token("x"), ..config(ForgeKind::Gitea, &server) };
+    let mut source = source(&repository, forge);
+    source.tell(&outcome(Phase::Halted, "camera exits 1"));
+    let next = "3333333".repeat(5);
+    let revision = Revision::new(next.as_str()).unwrap();
+    source.tell(&Outcome { revision, ..outcome(Phase::Pending, "waits") });
+    let all = async {
+        while server.asked().len() < 3 || !source.trouble().is_empty() {
+            // Whoever waits for the source hears of trouble that comes and goes.
+            drop(tokio::time::timeout(Duration::from_millis(50), source.changed()).await);
+        }
+    };
+    within(SOON, "both are told", all).await;
+    let asked = server.lines();
+    let of = |line: &String| line.rsplit('/').next().unwrap().to_owned();
+    assert_eq!(asked.iter().map(of).collect::<Vec<_>>(), [COMMIT, next.as_str(), COMMIT]);
+}
+
+#[tokio::test]
 async fn a_revert_is_a_branch_with_evidence_and_a_pull_request() {
     let Some(_) = repository() else { return };
     for (kind, listed, opened) in [
