@@ -26,10 +26,10 @@ const COMMIT: &str = "6dcb09b5b57875f334f61aebed695e2e4193db5e";
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
-struct Asked {
-    line: String,
+pub(super) struct Asked {
+    pub(super) line: String,
     headers: Vec<(String, String)>,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Asked {
@@ -41,13 +41,13 @@ impl Asked {
 type Script = VecDeque<(u16, Vec<(&'static str, String)>, Value)>;
 
 /// Answers in the order of a script; whatever comes after it is a failure of the test.
-struct Server {
+pub(super) struct Server {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
-    fn start(script: Vec<(u16, Value)>) -> Self {
+    pub(super) fn start(script: Vec<(u16, Value)>) -> Self {
         Self::with_headers(script.into_iter().map(|(status, body)| (status, Vec::new(), body)).collect())
     }
 
@@ -99,7 +99,7 @@ impl Server {
         Self { port, asked }
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -108,11 +108,11 @@ impl Server {
     }
 }
 
-fn token(text: &str) -> Option<SecretText> {
+pub(super) fn token(text: &str) -> Option<SecretText> {
     Some(SecretText::Value(Secret::new(text)))
 }
 
-fn config(kind: ForgeKind, server: &Server) -> ForgeConfig {
+pub(super) fn config(kind: ForgeKind, server: &Server) -> ForgeConfig {
     let url = format!("http://127.0.0.1:{}/acme/fleet.git", server.port);
     ForgeConfig {
         every: Duration::from_millis(1),
