@@ -26,7 +26,10 @@ pub(crate) enum ApiError {
     #[error(transparent)]
     Webhook(#[from] WebhookError),
     /// No secret, no webhooks.
-    #[error("webhooks are off: give this hub their secret with HEM_WEBHOOK_SECRET or --webhook-secret-file")]
+    #[error(
+        "webhooks are off for this source: give it a secret with HEM_WEBHOOK_SECRET or --webhook-secret-file, in a file of \
+         sources with webhook-secret-file"
+    )]
     NoWebhooks,
     /// There is nothing of that name.
     #[error("there is no {what} {name:?}")]

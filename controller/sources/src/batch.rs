@@ -12,15 +12,21 @@ pub const BACKOFF_AT_MOST: Duration = Duration::from_secs(15 * 60);
 /// Something to send, newest wins.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
-    every: Duration,
     pending: Option<T>,
+    pace: Pace,
+}
+
+/// When the next may be sent, whatever it is.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    every: Duration,
     not_before: Option<Instant>,
     failures: u32,
 }
 
 impl<T> Batch<T> {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { every, pending: None, not_before: None, failures: 0 }
+        Self { pending: None, pace: Pace::new(every) }
     }
 
     /// Replaces what waits.
@@ -34,7 +40,7 @@ impl<T> Batch<T> {
 
     /// When there is something to send; `None` when nothing waits.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
-        self.pending.as_ref().map(|_| self.not_before.unwrap_or(now))
+        self.pending.as_ref().map(|_| self.pace.due(now))
     }
 
     /// What is to be sent now.
@@ -42,32 +48,64 @@ impl<T> Batch<T> {
         if self.due(now).is_none_or(|due| due > now) {
             return None;
         }
-        self.not_before = Some(now + self.every);
+        self.pace.begun(now);
         self.pending.take()
+    }
+
+    pub(crate) fn sent(&mut self) {
+        self.pace.sent();
+    }
+
+    /// It has to be sent again, unless something newer waits.
+    pub(crate) fn failed(&mut self, value: T, now: Instant) {
+        self.pace.failed(now);
+        self.pending.get_or_insert(value);
+    }
+
+    /// What kept it from being sent may be over: it is due now.
+    pub(crate) fn again(&mut self) {
+        self.pace.again();
+    }
+
+    /// It has to be sent again, but only after this time.
+    pub(crate) fn refused(&mut self, value: T, until: Instant) {
+        self.pace.rest(until);
+        self.pending.get_or_insert(value);
+    }
+}
+
+impl Pace {
+    pub(crate) fn new(every: Duration) -> Self {
+        Self { every, not_before: None, failures: 0 }
+    }
+
+    pub(crate) fn due(&self, now: Instant) -> Instant {
+        self.not_before.unwrap_or(now)
+    }
+
+    /// Something is being sent.
+    pub(crate) fn begun(&mut self, now: Instant) {
+        self.not_before = Some(now + self.every);
     }
 
     pub(crate) fn sent(&mut self) {
         self.failures = 0;
     }
 
-    /// It has to be sent again, unless something newer waits.
-    pub(crate) fn failed(&mut self, value: T, now: Instant) {
+    pub(crate) fn failed(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         let wait = self.every.max(Duration::from_secs(1)) * 2_u32.saturating_pow(self.failures.min(16));
         self.not_before = Some(now + wait.min(BACKOFF_AT_MOST));
-        self.pending.get_or_insert(value);
     }
 
-    /// What kept it from being sent may be over: it is due now.
-    pub(crate) fn again(&mut self) {
+    fn again(&mut self) {
         self.not_before = None;
         self.failures = 0;
     }
 
-    /// It has to be sent again, but only after this time.
-    pub(crate) fn refused(&mut self, value: T, until: Instant) {
+    /// Nothing before this time.
+    pub(crate) fn rest(&mut self, until: Instant) {
         self.not_before = Some(until);
-        self.pending.get_or_insert(value);
     }
 }
 

@@ -4,6 +4,7 @@
 //! outcome.rs   what became of a revision, and whether it is worth telling again
 //! shape.rs     pure   which call says it to GitHub, GitLab, Gitea or Forgejo
 //! client.rs    I/O    calls, bounded, with the forge's own pace
+//! queue.rs     pure   what waits to be told, the newest of each revision
 //! channel.rs   two channels that never make anybody wait
 //! ```
 //!
@@ -12,6 +13,7 @@
 mod channel;
 mod client;
 mod outcome;
+mod queue;
 mod shape;
 
 use std::{path::PathBuf, time::Duration};

@@ -4,6 +4,8 @@
 //! that cannot be read, or whose new revision does not fit, stays at its last good revision, which is kept on disk: so
 //! nothing of it is pruned, and nothing of the others waits. Files appear below the name of their source.
 
+mod memory;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -14,6 +16,7 @@ use hemline_model::{Finding, SourceFile, id::Revision};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 
+use self::memory::Memory;
 use crate::{
     News, Note, Nudge, OneSource, Outcome, Phase, Proposer, Reason, Revert, Snapshot, Source, SourceError,
     StatusFile, Trouble,
@@ -21,25 +24,13 @@ use crate::{
 
 /// Findings that are quoted of a revision that is held back.
 const QUOTED: usize = 3;
-/// Combinations of revisions that are remembered, to know what a combined revision was made of.
-const REMEMBERED: usize = 64;
 
 /// Several sources.
 #[derive(Debug)]
 pub struct Several {
     parts: Vec<Part>,
     nudge: Nudge,
-    /// What combined revisions were made of, newest last.
-    made_of: Vec<MadeOf>,
-    /// The file that keeps it.
-    memory: PathBuf,
-}
-
-/// A combined revision and those of its parts, in their order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct MadeOf {
-    combined: Revision,
-    of: Vec<Option<Revision>>,
+    memory: Memory,
 }
 
 #[derive(Debug)]
@@ -89,10 +80,8 @@ impl Several {
             parts.push(Part { name, source, good, kept, newest: None });
         }
         // No source can be named so.
-        let memory = folder.join("made.of.json");
-        let made_of: Vec<MadeOf> = read(&memory).unwrap_or_default();
-        let made_of = made_of.into_iter().filter(|made| made.of.len() == parts.len()).collect();
-        Ok(Self { parts, nudge: Nudge::default(), made_of, memory })
+        let memory = Memory::open(folder.join("made.of.json"), parts.len());
+        Ok(Self { parts, nudge: Nudge::default(), memory })
     }
 
     /// The names, in the order given.
@@ -109,24 +98,39 @@ impl Several {
         self.parts.iter().any(|part| part.source.tells())
     }
 
-    /// Each forge hears of the commit of its own repository.
+    /// Each forge hears of the commit of its own repository, if the outcome concerns it: a repository whose commit was found
+    /// healthy together with the others' hears nothing while another one's new commit is rolled out, halted or taken back, and
+    /// keeps what it was told. When all is healthy, all hear it. A commit that is held back hears why.
     pub(crate) fn tell(&mut self, outcome: &Outcome) {
-        for part in &mut self.parts {
-            let Some((revision, held)) = &part.newest else { continue };
+        let healthy = outcome.phase == Phase::Healthy;
+        if healthy {
+            self.memory.found_healthy(&outcome.revision);
+        }
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            let Some((newest, held)) = &part.newest else { continue };
             let own = match held {
-                Some(why) => Outcome { phase: Phase::Halted, line: why.clone(), ..outcome.clone() },
-                None => outcome.clone(),
+                Some(why) => Outcome {
+                    revision: newest.clone(),
+                    phase: Phase::Halted,
+                    line: why.clone(),
+                    ..outcome.clone()
+                },
+                None if healthy || self.memory.concerns(&outcome.revision, index) => {
+                    // It may have been read again since.
+                    let made_of = self.memory.made_of(&outcome.revision);
+                    let then = made_of.and_then(|of| of.get(index)?.as_ref()).unwrap_or(newest);
+                    Outcome { revision: then.clone(), ..outcome.clone() }
+                }
+                None => continue,
             };
-            part.source.tell(&Outcome { revision: revision.clone(), ..own });
+            part.source.tell(&own);
         }
     }
 
     /// Who has to go back: the repositories whose revision differs between the two.
     pub(crate) fn proposals(&self, revert: &Revert) -> Vec<(Proposer, Revert)> {
-        let made_of = |revision: &Revision| {
-            self.made_of.iter().rev().find(|made| made.combined == *revision).map(|made| &made.of)
-        };
-        let (Some(good), Some(bad)) = (made_of(&revert.good), made_of(&revert.bad)) else {
+        let memory = &self.memory;
+        let (Some(good), Some(bad)) = (memory.made_of(&revert.good), memory.made_of(&revert.bad)) else {
             return Vec::new();
         };
         let own = |(part, pair): (&Part, (&Option<Revision>, &Option<Revision>))| {
@@ -146,20 +150,6 @@ impl Several {
             all.map(|trouble| trouble.of(&part.name)).collect::<Vec<_>>()
         };
         self.parts.iter().flat_map(of).collect()
-    }
-
-    /// Remembers what a combined revision was made of, after a restart too: a way back leads through it.
-    fn remember(&mut self, combined: &Revision, of: Vec<Option<Revision>>) {
-        if self.made_of.last().is_some_and(|last| last.combined == *combined) {
-            return;
-        }
-        self.made_of.retain(|made| made.combined != *combined);
-        self.made_of.push(MadeOf { combined: combined.clone(), of });
-        let surplus = self.made_of.len().saturating_sub(REMEMBERED);
-        self.made_of.drain(..surplus);
-        if let Err(error) = write(&self.memory, &self.made_of) {
-            tracing::warn!(path = %self.memory.display(), %error, "cannot keep this for the next start");
-        }
     }
 }
 
@@ -199,7 +189,7 @@ impl Source for Several {
         }
         let snapshot = combined(&self.parts, &chosen, notes)?;
         let of = chosen.iter().map(|chosen| chosen.as_ref().map(|good| good.revision.clone())).collect();
-        self.remember(&snapshot.revision, of);
+        self.memory.remember(&snapshot.revision, of);
         Ok(snapshot)
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ForgeConfig, ForgeError, Outcome, client::Forge, outcome::Told};
+use super::{ForgeConfig, ForgeError, Outcome, client::Forge, outcome::Told, queue::Queue};
 use crate::{
     Reason, SecretText, SourceError, Trouble,
-    batch::{Batch, REFUSED},
+    batch::{Pace, REFUSED},
 };
 
 /// What a channel says.
@@ -31,7 +31,8 @@ struct Channel {
     says: Says,
     token: SecretText,
     told: Told,
-    batch: Batch<Outcome>,
+    queue: Queue,
+    pace: Pace,
     under_way: Option<(Outcome, AbortOnDropHandle<Result<(), ForgeError>>)>,
     trouble: Option<String>,
 }
@@ -44,7 +45,8 @@ impl Channels {
                 says,
                 token,
                 told: Told::default(),
-                batch: Batch::new(every),
+                queue: Queue::default(),
+                pace: Pace::new(every),
                 under_way: None,
                 trouble: None,
             })
@@ -54,11 +56,14 @@ impl Channels {
         Ok(Self { forge: Arc::new(Forge::new(config)?), statuses, comments })
     }
 
-    /// Takes an outcome; it is told if it is news.
+    /// Takes an outcome; it is told if it is news. The revision before it does not stay open.
     pub(crate) fn tell(&mut self, outcome: &Outcome) {
         for channel in self.statuses.iter_mut().chain(&mut self.comments) {
+            if let Some(left) = channel.told.left_by(&outcome.revision) {
+                channel.queue.put(left);
+            }
             if channel.told.take(outcome) {
-                channel.batch.put(outcome.clone());
+                channel.queue.put(outcome.clone());
                 channel.start(&self.forge);
             }
         }
@@ -76,7 +81,7 @@ impl Channels {
     pub(crate) fn busy(&self) -> bool {
         let channels = self.statuses.iter().chain(&self.comments);
         channels.into_iter().any(|channel| {
-            channel.trouble.is_none() && (channel.under_way.is_some() || channel.batch.waits())
+            channel.trouble.is_none() && (channel.under_way.is_some() || !channel.queue.is_empty())
         })
     }
 
@@ -139,20 +144,20 @@ impl Channel {
             self.under_way = None;
             return self.finish(outcome, finished);
         }
-        match self.batch.due(Instant::now()) {
-            Some(due) => {
-                sleep_until(due).await;
-                self.start(forge);
-            }
-            None => std::future::pending().await,
+        if self.queue.is_empty() {
+            return std::future::pending().await;
         }
+        sleep_until(self.pace.due(Instant::now())).await;
+        self.start(forge);
     }
 
     fn start(&mut self, forge: &Arc<Forge>) {
-        if self.under_way.is_some() {
+        let now = Instant::now();
+        if self.under_way.is_some() || self.pace.due(now) > now {
             return;
         }
-        let Some(outcome) = self.batch.take(Instant::now()) else { return };
+        let Some(outcome) = self.queue.take() else { return };
+        self.pace.begun(now);
         let (forge, token, says, told) = (Arc::clone(forge), self.token.clone(), self.says, outcome.clone());
         let under_way = tokio::spawn(async move {
             match says {
@@ -167,7 +172,7 @@ impl Channel {
         let error = match finished {
             Ok(()) => {
                 self.trouble = None;
-                return self.batch.sent();
+                return self.pace.sent();
             }
             Err(error) => error,
         };
@@ -175,9 +180,26 @@ impl Channel {
         let now = Instant::now();
         match error {
             // The forge's own pace is no trouble.
-            ForgeError::Busy { again, .. } => return self.batch.refused(outcome, now + again),
-            ForgeError::Refused { .. } | ForgeError::Token(_) => self.batch.refused(outcome, now + REFUSED),
-            ForgeError::Failed { .. } => self.batch.failed(outcome, now),
+            ForgeError::Busy { again, .. } => {
+                self.pace.rest(now + again);
+                return self.queue.first(outcome);
+            }
+            // About the token: everything waits for a better one.
+            ForgeError::Refused { status: 401..=403, .. } | ForgeError::Token(_) => {
+                self.pace.rest(now + REFUSED);
+                self.queue.first(outcome);
+            }
+            // It may be about this commit alone, as when a push took it away: it must not hold up the next one.
+            ForgeError::Refused { .. } => {
+                self.pace.rest(now + REFUSED);
+                if self.queue.is_empty() {
+                    self.queue.first(outcome);
+                }
+            }
+            ForgeError::Failed { .. } => {
+                self.pace.failed(now);
+                self.queue.last(outcome);
+            }
         }
         self.trouble = Some(text);
     }

@@ -24,6 +24,8 @@ pub enum Phase {
     Halted,
     /// The devices that took it have what was good before.
     Reverted,
+    /// A newer one came before every device had it, so nobody will know whether it is good.
+    Superseded,
 }
 
 impl fmt::Display for Phase {
@@ -35,6 +37,7 @@ impl fmt::Display for Phase {
             Self::Degraded => f.write_str("degraded"),
             Self::Halted => f.write_str("halted"),
             Self::Reverted => f.write_str("reverted"),
+            Self::Superseded => f.write_str("superseded"),
         }
     }
 }
@@ -57,7 +60,8 @@ const TOLD_AT_MOST: u32 = 20;
 /// Steps of progress that are worth a line, in hundredths.
 const STEP: u64 = 10;
 
-/// What was told of the newest revision.
+/// What was told of the newest revision. In memory only: when the program stops between two revisions, the older one does not
+/// hear that it is superseded.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     revision: Option<Revision>,
@@ -67,6 +71,18 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// The last line of the revision before, if this one is another and nothing final was told of that.
+    pub(super) fn left_by(&self, newer: &Revision) -> Option<Outcome> {
+        let revision = self.revision.clone().filter(|revision| revision != newer)?;
+        let phase = self.phase.filter(|phase| matches!(phase, Phase::Pending | Phase::Rolling { .. }))?;
+        Some(Outcome {
+            revision,
+            phase: Phase::Superseded,
+            line: format!("superseded by {} before every device had it", newer.short()),
+            details: format!("It was {phase} then. Nothing more is told of it here."),
+        })
+    }
+
     /// Is this news? Then it counts as told.
     pub(super) fn take(&mut self, outcome: &Outcome) -> bool {
         if self.revision.as_ref() != Some(&outcome.revision) {
@@ -82,8 +98,9 @@ impl Told {
             (Some(_) | None, _) => true,
         };
         // The end is told even when the middle was noisy.
-        let last = matches!(outcome.phase, Phase::Healthy | Phase::Halted | Phase::Reverted)
-            && !self.phase.is_some_and(same_kind);
+        let last =
+            matches!(outcome.phase, Phase::Healthy | Phase::Halted | Phase::Reverted | Phase::Superseded)
+                && !self.phase.is_some_and(same_kind);
         if !news || (self.count >= TOLD_AT_MOST && !last) {
             return false;
         }
@@ -121,5 +138,32 @@ mod tests {
         assert_eq!(flaps, 8);
         assert!(told.take(&outcome("a", Phase::Healthy, "fine")));
         assert!(told.take(&outcome("b", Phase::Pending, "waits")));
+    }
+
+    #[test]
+    fn a_revision_that_nothing_final_was_told_of_is_left_with_a_last_line() {
+        let newer = Revision::new("2222222222").unwrap();
+        for (phase, then) in [
+            (Phase::Pending, Some("It was pending then. Nothing more is told of it here.")),
+            (
+                Phase::Rolling { done: 3, all: 12 },
+                Some("It was rolling 3/12 then. Nothing more is told of it here."),
+            ),
+            (Phase::Healthy, None),
+            (Phase::Degraded, None),
+            (Phase::Halted, None),
+            (Phase::Reverted, None),
+        ] {
+            let mut told = Told::default();
+            assert!(told.left_by(&newer).is_none(), "nothing was told");
+            told.take(&outcome("1111111111", phase, "x"));
+            let left = told.left_by(&newer);
+            assert_eq!(left.as_ref().map(|left| left.details.as_str()), then);
+            if let Some(left) = left {
+                assert_eq!((left.revision.as_str(), left.phase), ("1111111111", Phase::Superseded));
+                assert_eq!(left.line, "superseded by 2222222 before every device had it");
+            }
+            assert!(told.left_by(&Revision::new("1111111111").unwrap()).is_none(), "it is the same");
+        }
     }
 }

@@ -54,10 +54,16 @@ impl Shape<'_> {
     }
 
     /// Sets the status of a commit.
+    ///
+    /// Superseded is neither good nor bad. GitLab documents `canceled` for that. The states that GitHub documents, and those
+    /// that every Gitea and Forgejo knows, have no such word: `success` would let a gate pass what nobody found good, and
+    /// `error` and `failure` both count as failed in the combined state. `pending`, with a description that says that it
+    /// ended, claims neither.
     pub(super) fn status(&self, outcome: &Outcome) -> Call {
         let state = match (self.0.kind, outcome.phase) {
             (ForgeKind::GitLab, Phase::Rolling { .. }) => "running",
-            (_, Phase::Pending | Phase::Rolling { .. }) => "pending",
+            (ForgeKind::GitLab, Phase::Superseded) => "canceled",
+            (_, Phase::Pending | Phase::Rolling { .. } | Phase::Superseded) => "pending",
             (_, Phase::Healthy) => "success",
             (ForgeKind::GitLab, Phase::Degraded | Phase::Halted | Phase::Reverted) => "failed",
             (ForgeKind::GitHub | ForgeKind::Gitea, Phase::Degraded | Phase::Halted | Phase::Reverted) => {

@@ -26,10 +26,10 @@ const COMMIT: &str = "6dcb09b5b57875f334f61aebed695e2e4193db5e";
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
-struct Asked {
-    line: String,
+pub(super) struct Asked {
+    pub(super) line: String,
     headers: Vec<(String, String)>,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Asked {
@@ -41,13 +41,13 @@ impl Asked {
 type Script = VecDeque<(u16, Vec<(&'static str, String)>, Value)>;
 
 /// Answers in the order of a script; whatever comes after it is a failure of the test.
-struct Server {
+pub(super) struct Server {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
-    fn start(script: Vec<(u16, Value)>) -> Self {
+    pub(super) fn start(script: Vec<(u16, Value)>) -> Self {
         Self::with_headers(script.into_iter().map(|(status, body)| (status, Vec::new(), body)).collect())
     }
 
@@ -99,7 +99,7 @@ impl Server {
         Self { port, asked }
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -108,11 +108,11 @@ impl Server {
     }
 }
 
-fn token(text: &str) -> Option<SecretText> {
+pub(super) fn token(text: &str) -> Option<SecretText> {
     Some(SecretText::Value(Secret::new(text)))
 }
 
-fn config(kind: ForgeKind, server: &Server) -> ForgeConfig {
+pub(super) fn config(kind: ForgeKind, server: &Server) -> ForgeConfig {
     let url = format!("http://127.0.0.1:{}/acme/fleet.git", server.port);
     ForgeConfig {
         every: Duration::from_millis(1),
@@ -362,6 +362,70 @@ async fn the_pace_of_the_forge_is_kept_and_is_no_trouble() {
     assert!(begun.elapsed() >= Duration::from_secs(1), "it waited as told");
     assert_eq!(server.asked().len(), 2);
     assert!(source.trouble().is_empty());
+}
+
+#[tokio::test]
+async fn each_commit_hears_its_end_however_soon_the_next_one_comes() {
+    let Some(repository) = repository() else { return };
+    let [halted, passed_over, newest] = ["1111111", "2222222", "3333333"].map(|short| short.repeat(5));
+    for (kind, failed, superseded) in [
+        (ForgeKind::GitHub, "failure", "pending"),
+        (ForgeKind::GitLab, "failed", "canceled"),
+        (ForgeKind::Gitea, "failure", "pending"),
+    ] {
+        let busy = (429, vec![("Retry-After", "1".to_owned())], json!({ "message": "slow down" }));
+        let taken = || (201, Vec::new(), json!({ "id": 1 }));
+        let server = Server::with_headers(VecDeque::from([busy, taken(), taken(), taken()]));
+        let forge = ForgeConfig { statuses: token("x"), ..config(kind, &server) };
+        let mut source = source(&repository, forge);
+        for (commit, phase, line) in [
+            (&halted, Phase::Rolling { done: 1, all: 12 }, "canary"),
+            (&halted, Phase::Halted, "camera exits 1"),
+            (&passed_over, Phase::Pending, "waits"),
+            (&passed_over, Phase::Rolling { done: 1, all: 12 }, "canary"),
+            (&newest, Phase::Pending, "waits"),
+        ] {
+            let revision = Revision::new(commit.as_str()).unwrap();
+            source.tell(&Outcome { revision, ..outcome(phase, line) });
+        }
+        within(SOON, "the forge", source.settle()).await;
+        assert!(source.trouble().is_empty());
+        let told = server.asked().into_iter().skip(1).map(|asked| {
+            let commit = asked.line.rsplit('/').next().unwrap().to_owned();
+            let word = |name: &str| asked.body[name].as_str().unwrap().to_owned();
+            (commit, word("state"), word("description"))
+        });
+        let wanted = [
+            (&halted, failed, "halted: camera exits 1"),
+            (&passed_over, superseded, "superseded by 3333333 before every device had it"),
+            (&newest, "pending", "pending: waits"),
+        ];
+        let wanted = wanted.map(|(commit, state, says)| (commit.clone(), state.to_owned(), says.to_owned()));
+        assert_eq!(told.collect::<Vec<_>>(), wanted, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_the_forge_cannot_bear_holds_up_no_other() {
+    let Some(repository) = repository() else { return };
+    let broken = (500, json!({ "message": "object does not exist" }));
+    let server = Server::start(vec![broken, (201, json!({ "id": 1 })), (201, json!({ "id": 2 }))]);
+    let forge = ForgeConfig { statuses: token("x"), ..config(ForgeKind::Gitea, &server) };
+    let mut source = source(&repository, forge);
+    source.tell(&outcome(Phase::Halted, "camera exits 1"));
+    let next = "3333333".repeat(5);
+    let revision = Revision::new(next.as_str()).unwrap();
+    source.tell(&Outcome { revision, ..outcome(Phase::Pending, "waits") });
+    let all = async {
+        while server.asked().len() < 3 || !source.trouble().is_empty() {
+            // Whoever waits for the source hears of trouble that comes and goes.
+            drop(tokio::time::timeout(Duration::from_millis(50), source.changed()).await);
+        }
+    };
+    within(SOON, "both are told", all).await;
+    let asked = server.lines();
+    let of = |line: &String| line.rsplit('/').next().unwrap().to_owned();
+    assert_eq!(asked.iter().map(of).collect::<Vec<_>>(), [COMMIT, next.as_str(), COMMIT]);
 }
 
 #[tokio::test]

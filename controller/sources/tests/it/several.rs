@@ -1,10 +1,18 @@
 //! Several sources as one: ownership of documents, and one that fails never costs the others anything.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use hemline_sources::{Directory, Git, GitConfig, OneSource, Several, Snapshot, Source as _, StatusFile};
+use hemline_sources::{
+    AnySource, Directory, ForgeConfig, ForgeKind, Git, GitConfig, OneSource, Outcome, Phase, Several,
+    Snapshot, Source as _, StatusFile,
+};
+use hemline_testkit::within;
+use serde_json::json;
 
-use super::repository::{Repository, git_is_here};
+use super::{
+    forge::{Server, config, token},
+    repository::{Repository, git_is_here},
+};
 
 fn device(name: &str) -> String {
     format!("apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: {name}}}\nspec: {{}}\n")
@@ -139,10 +147,82 @@ async fn a_change_of_any_source_wakes_and_status_goes_to_those_that_take_it() {
     let first = source.snapshot().await.unwrap();
     assert_eq!(first.message.as_deref(), Some("guests: first"));
     repository.commit("second", &[("b.yaml", &device("guest-02"))]);
-    hemline_testkit::within(std::time::Duration::from_secs(20), "a commit", source.changed()).await;
+    within(Duration::from_secs(20), "a commit", source.changed()).await;
     assert_ne!(source.snapshot().await.unwrap().revision, first.revision);
     source.nudge().nudge();
-    hemline_testkit::within(std::time::Duration::from_secs(20), "a nudge", source.changed()).await;
+    within(Duration::from_secs(20), "a nudge", source.changed()).await;
     source.write_status(&[StatusFile { path: "README.md".into(), text: "fine\n".into() }]).await.unwrap();
     assert!(world.folder.path().join("ours/status/README.md").exists());
+}
+
+/// What a forge was told: the first letter of the commit that it is about, and the state.
+fn told(server: &Server, commits: &[(&str, &str)]) -> Vec<String> {
+    let word = |asked: super::forge::Asked| {
+        let (name, _) = commits.iter().find(|(_, commit)| asked.line.ends_with(commit)).unwrap();
+        format!("{name} {}", asked.body["state"].as_str().unwrap())
+    };
+    server.asked().into_iter().map(word).collect()
+}
+
+#[tokio::test]
+async fn a_bad_commit_of_one_repository_is_not_the_fault_of_the_others() {
+    if !git_is_here() {
+        return;
+    }
+    let (ours, guests) = (Repository::new(), Repository::new());
+    let a = ours.commit("ours", &[("a.yaml", &device("press-01"))]);
+    let g1 = guests.commit("good", &[("b.yaml", &device("guest-01"))]);
+    let servers = [(); 2].map(|()| Server::start(vec![(201, json!({ "id": 1 })); 20]));
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let part = |name: &str, repository: &Repository, server: &Server| {
+            let forge = ForgeConfig { statuses: token("x"), ..config(ForgeKind::GitHub, server) };
+            let mirrors = folder.path().join("git");
+            let config = GitConfig {
+                forge: Some(forge),
+                ..GitConfig::new(repository.path().display().to_string(), mirrors)
+            };
+            (name.to_owned(), OneSource::from(Git::open(config).unwrap()))
+        };
+        let parts = vec![part("ours", &ours, &servers[0]), part("guests", &guests, &servers[1])];
+        AnySource::from(Several::new(parts, folder.path().join("kept")).unwrap())
+    };
+    let tell = async |source: &mut AnySource, snapshot: &Snapshot, phase: Phase, heard: [usize; 2]| {
+        let revision = snapshot.revision.clone();
+        source.tell(&Outcome { revision, phase, line: String::new(), details: String::new() });
+        let all = async {
+            while [0, 1].map(|index: usize| servers[index].asked().len()) != heard {
+                drop(tokio::time::timeout(Duration::from_millis(20), source.changed()).await);
+            }
+        };
+        within(Duration::from_secs(20), "the forges", all).await;
+    };
+    let mut source = open();
+    let first = source.snapshot().await.unwrap();
+    tell(&mut source, &first, Phase::Healthy, [1, 1]).await;
+
+    let g2 = guests.commit("bad", &[("b.yaml", &device("guest-02"))]);
+    let bad = source.snapshot().await.unwrap();
+    tell(&mut source, &bad, Phase::Rolling { done: 0, all: 2 }, [1, 2]).await;
+    tell(&mut source, &bad, Phase::Halted, [1, 3]).await;
+    // After a restart, too.
+    drop(source);
+    let mut source = open();
+    let bad = source.snapshot().await.unwrap();
+    tell(&mut source, &bad, Phase::Reverted, [1, 4]).await;
+
+    // Both change, nothing of it was healthy: it is about both. What is told late is of what was read then.
+    let b = ours.commit("ours too", &[("a.yaml", &device("press-02"))]);
+    let both = source.snapshot().await.unwrap();
+    let g3 = guests.commit("mended", &[("b.yaml", &device("guest-03"))]);
+    let mended = source.snapshot().await.unwrap();
+    tell(&mut source, &both, Phase::Degraded, [2, 5]).await;
+    tell(&mut source, &mended, Phase::Healthy, [3, 6]).await;
+    let commits = [("a", a.as_str()), ("b", &b), ("g1", &g1), ("g2", &g2), ("g3", &g3)];
+    assert_eq!(told(&servers[0], &commits), ["a success", "b failure", "b success"]);
+    let of_guests = told(&servers[1], &commits);
+    assert_eq!(
+        of_guests,
+        ["g1 success", "g2 pending", "g2 failure", "g2 failure", "g2 failure", "g3 success"]
+    );
 }
