@@ -107,7 +107,11 @@ async fn what_is_no_mqtt_is_turned_away() {
     let (code, told) = status(open(&world, "/$iothub/websocket", "AMQPWSB10").await);
     assert_eq!(code, 400);
     assert!(told.contains("only `mqtt`") || told.is_empty(), "{told}");
-    assert_eq!(status(open(&world, "/devices", "mqtt").await).0, 400, "an ordinary request without api-version");
+    assert_eq!(
+        status(open(&world, "/devices", "mqtt").await).0,
+        400,
+        "an ordinary request without api-version"
+    );
 
     // A text, a frame that is too large, a client that is not let in: only their own connection ends.
     let (mut socket, _) = open(&world, "/%24iothub/websocket", "mqtt").await.unwrap();
