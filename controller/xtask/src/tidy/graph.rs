@@ -55,7 +55,7 @@ const IMPURE: [&str; 14] = [
 /// pgp, for Git over SSH and signed commits; the C libraries in their place would be no less code, and not in this list.
 /// Forty came with age, which opens secrets: half of them are its translations, which cannot be left out, and ciphers are no
 /// place to save crates by writing one's own.
-const LOCKED_LIMIT: usize = 510;
+const LOCKED_LIMIT: usize = 515;
 
 /// The crates of the workspace and everything they use.
 pub(crate) struct Graph {
