@@ -16,7 +16,7 @@ use crate::{
     pass::{Reload, State, pass},
     plan::plan,
     report::PassReport,
-    validate::{Attempt, validate},
+    validate::{Attempt, chain, validate},
 };
 
 /// What somebody asks for.
@@ -65,7 +65,7 @@ pub(crate) async fn approve(
     request: &ApplyRequest,
 ) -> Result<(ApplyReply, PassReport), ApplyError> {
     let moved = |what: String| ApplyError::Moved(vec![what]);
-    state.picture.follow(hub).await.map_err(ApplyError::Unavailable)?;
+    state.picture.follow(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
     let running = state.good.as_ref().map_or(0, |good| good.fleet.devices.len());
     let good = match validate(load(source).await, || state.picture.facts(), running) {
         Attempt::Unreadable { error } => return Err(ApplyError::Unavailable(error)),
@@ -109,7 +109,7 @@ pub(crate) async fn approve(
     let revision = good.revision.to_string();
     state.put_in_force(*good).map_err(|error| {
         ApplyError::Unavailable(format!(
-            "the revision could not be kept in the data directory, so nothing was done: {error}"
+            "the revision could not be kept in the data directory, so nothing was done: {error}; make room there and apply it again"
         ))
     })?;
     let report = pass(source, hub, state, Reload::No).await;

@@ -9,7 +9,7 @@ use hemline_plan::{
     DeviceDiff, FleetState,
     rollout::{Command, RolloutRecord},
 };
-use hemline_sources::{AnySource, News, Nudge, Reason, Source as _};
+use hemline_sources::{AnySource, News, Nudge, Reason, Source as _, Trouble};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
@@ -28,6 +28,7 @@ use crate::{
     revert::Reverts,
     tell::Teller,
     trouble::{Troubles, found},
+    validate::chain,
 };
 
 /// When passes run, and where the controller keeps what must survive a restart.
@@ -220,7 +221,7 @@ impl Controller {
 
     /// What does not work at the source, without its words: these may be others each time.
     fn in_trouble(&self) -> Vec<(String, Reason)> {
-        self.source.trouble().into_iter().map(|trouble| (trouble.source, trouble.reason)).collect()
+        kinds(&self.source.trouble())
     }
 
     async fn one(&mut self, state: &mut State, reload: Reload) {
@@ -241,9 +242,9 @@ impl Controller {
         // Nobody waits any more when the caller went away; what was done stays done.
         match ask {
             Ask::State(answer) => {
-                let looked = state.picture.follow(&self.hub).await.map_err(ApplyError::Unavailable);
-                let state = looked.map(|()| state.facsimile());
-                drop(answer.send(state));
+                let looked = state.picture.follow(&self.hub).await;
+                let looked = looked.map_err(|error| ApplyError::Unavailable(chain(&error)));
+                drop(answer.send(looked.map(|()| state.facsimile())));
             }
             Ask::Diff(device, answer) => drop(answer.send(diff(&self.hub, state, &device).await)),
             Ask::Apply(request, answer) => {
@@ -283,8 +284,8 @@ impl Controller {
         if let Some(bad) = &report.revert {
             report.ways_back = self.reverts.ways(&bad.quarantined).to_vec();
         }
-        self.heard = self.in_trouble();
         let told = self.source.trouble();
+        self.heard = kinds(&told);
         let found = found(state, &report, told.iter().chain(self.reverts.trouble()));
         report.trouble = self.troubles.look(found, report.at);
         let report = Arc::new(report);
@@ -296,6 +297,10 @@ impl Controller {
             news
         });
     }
+}
+
+fn kinds(trouble: &[Trouble]) -> Vec<(String, Reason)> {
+    trouble.iter().map(|trouble| (trouble.source.clone(), trouble.reason)).collect()
 }
 
 /// Turns notices into "something moved", always reading, so that a flood of messages never makes the hub wait.
@@ -382,7 +387,9 @@ impl ControllerView {
     pub async fn state(&self) -> Result<FleetState, ApplyError> {
         let known = self.ask(Ask::State).await?;
         let written = tokio::task::spawn_blocking(move || known.write()).await;
-        written.map_err(|error| ApplyError::Unavailable(format!("the state cannot be written down: {error}")))
+        written.map_err(|error| ApplyError::Unavailable(format!(
+                "the state cannot be written down, which is a bug that the log of the hub tells more of: {error}"
+            )))
     }
 
     /// What a device should be against what it is; `None` when no document describes it.

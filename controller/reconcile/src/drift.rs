@@ -17,7 +17,7 @@ use hemline_plan::{
 };
 use jiff::Timestamp;
 
-use crate::{apply::Applied, approve::ApplyError, pass::State};
+use crate::{apply::Applied, approve::ApplyError, pass::State, validate::chain};
 
 /// Devices whose last writer is remembered.
 const WRITERS: usize = 10_000;
@@ -126,7 +126,7 @@ pub(crate) async fn diff(
     state: &mut State,
     device: &DeviceId,
 ) -> Result<Option<DeviceDiff>, ApplyError> {
-    state.picture.follow(hub).await.map_err(ApplyError::Unavailable)?;
+    state.picture.follow(hub).await.map_err(|error| ApplyError::Unavailable(chain(&error)))?;
     let head = match (state.said(), &state.good) {
         (None, Some(good)) => Some(state.resolve_other(good)),
         (_, _) => None,

@@ -11,7 +11,9 @@ use std::{
 use hemline_hub::HubHandle;
 use hemline_hub_core::{
     changes::ChangeCursor,
-    service::{Authentication, RegistryChanges, SeenClient, SeenDevice, ServiceReply, ServiceRequest},
+    service::{
+        Authentication, RegistryChanges, SeenClient, SeenDevice, ServiceError, ServiceReply, ServiceRequest,
+    },
     write::Identity,
 };
 use hemline_model::{
@@ -20,8 +22,6 @@ use hemline_model::{
 };
 use hemline_plan::{Facts, Observed, ObservedDevice, ObservedModule};
 use serde_json::{Map, Value};
-
-use crate::validate::chain;
 
 /// Devices that a pass looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +53,13 @@ impl Scope {
 
 impl Picture {
     /// Takes in what changed since the last look. On an error some of it may be missing; the next look goes on there.
-    pub(crate) async fn follow(&mut self, hub: &HubHandle) -> Result<(), String> {
+    pub(crate) async fn follow(&mut self, hub: &HubHandle) -> Result<(), ServiceError> {
         loop {
-            let asked = hub.call(ServiceRequest::Changes { since: self.upto }).await;
-            let changes = match asked {
-                Ok(ServiceReply::Changes(changes)) => changes,
-                Ok(_) => return Err("the hub answered something else than it was asked".to_owned()),
-                Err(error) => return Err(chain(&error)),
+            let ServiceReply::Changes(changes) =
+                hub.call(ServiceRequest::Changes { since: self.upto }).await?
+            else {
+                // The core answers what it was asked.
+                return Err(ServiceError::Unavailable);
             };
             let more = changes.more;
             self.take(changes);

@@ -21,7 +21,7 @@ use crate::{
     report::{PassReport, Sight, Statuses, report},
     roll::{Rolled, Rollouts},
     settled::Settled,
-    validate::{Attempt, Good, validate},
+    validate::{Attempt, Good, chain, validate},
 };
 
 /// Is the source read again?
@@ -90,7 +90,7 @@ pub(crate) async fn pass(
 ) -> PassReport {
     let mut sight = Sight::new(source);
     if let Err(error) = state.picture.follow(hub).await {
-        return report(state, sight.failed(error));
+        return report(state, sight.failed(chain(&error)));
     }
     if reload == Reload::Yes {
         let running = state.good.as_ref().map_or(0, |good| good.fleet.devices.len());
@@ -136,7 +136,7 @@ pub(crate) async fn pass(
                 drop(observed);
                 observed = state.picture.open(&scope);
             }
-            Err(error) => sight = sight.failed(error),
+            Err(error) => sight = sight.failed(chain(&error)),
         }
     }
     let held = rolled.held.clone();
@@ -225,14 +225,15 @@ impl State {
     /// # Errors
     /// When it cannot be kept; then the one before stays in force.
     pub(crate) fn put_in_force(&mut self, good: Good) -> io::Result<()> {
-        self.attempted = Some(good.revision.clone());
         if self.in_force(&good.revision) {
+            self.attempted = Some(good.revision);
             self.waiting = None;
             self.quarantined = None;
             return Ok(());
         }
         brake::point("before a revision is in force");
         self.kept.write(Which::InForce, &good)?;
+        self.attempted = Some(good.revision.clone());
         self.waiting = None;
         self.quarantined = None;
         if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
@@ -287,7 +288,9 @@ impl State {
                     let revision = good.revision.clone();
                     if let Err(error) = self.put_in_force(*good) {
                         let revision = revision.short();
-                        let what = format!("{revision} could not be kept, so it is not in force: {error}");
+                        let what = format!(
+                            "{revision} could not be kept, so it is not in force: {error}; make room in the data directory, it is tried again"
+                        );
                         self.not_in_force = Some(what);
                     }
                 }

@@ -51,6 +51,8 @@ impl State {
         let applied = self.applied.as_ref().map(|applied| &applied.good);
         let asks = self.good.iter().chain(applied).any(|good| good.reads_reported());
         if !asks && !self.rollouts.reads_reported() {
+            // Devices go on moving while nobody asks.
+            self.settled.facts = None;
             return Arc::default();
         }
         match &self.settled.facts {

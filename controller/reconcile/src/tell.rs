@@ -126,11 +126,17 @@ impl Teller {
             }
             return None;
         };
-        // A panic there is a bug; it shows in the log, and the next news is told.
-        let (files, outcome) = (&mut work.task).await.unwrap_or_default();
+        let done = (&mut work.task).await;
         let begin = work.begin;
         self.work = None;
-        Some(Told { begin, files, outcome })
+        match done {
+            Ok((files, outcome)) => Some(Told { begin, files, outcome }),
+            Err(error) => {
+                tracing::error!(%error, "what became of the fleet cannot be put together, which is a bug; it is tried again");
+                self.try_again();
+                None
+            }
+        }
     }
 
     /// Hands over. What is not taken is trouble of the source, which a pass tells; then it is tried again.
@@ -149,10 +155,15 @@ impl Teller {
         self.took += took;
         self.not_before = (took > QUICK).then(|| now + took * REST);
         if failed {
-            self.owes = true;
-            self.not_before = self.not_before.max(Some(now + AGAIN));
-            self.wakes = self.not_before;
+            self.try_again();
         }
+    }
+
+    /// After a pause, also when nothing happens.
+    fn try_again(&mut self) {
+        self.owes = true;
+        self.not_before = self.not_before.max(Some(Instant::now() + AGAIN));
+        self.wakes = self.not_before;
     }
 
     /// The end: nothing is left running.
@@ -181,4 +192,36 @@ fn put_together(report: &PassReport, known: Option<&Facsimile>, files: bool, tel
         all.push(StatusFile { path: "state.json".to_owned(), text: known.write().text() });
     }
     (files.then_some(all), outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use hemline_sources::Directory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_taken_is_owed_and_rests_before_it_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let status = folder.path().join("status");
+        let mut source = AnySource::from(Directory::open(folder.path()).unwrap());
+        let mut teller = Teller::default();
+        let told = || Told {
+            begin: Instant::now(),
+            files: Some(vec![StatusFile { path: "README.md".to_owned(), text: "well\n".to_owned() }]),
+            outcome: None,
+        };
+        // A file stands where the folder should be.
+        std::fs::write(&status, "").unwrap();
+        let before = Instant::now();
+        teller.hand_over(&mut source, told()).await;
+        assert!(teller.owes && teller.told.is_none());
+        assert!(teller.wakes.is_some_and(|at| at >= before + AGAIN), "{:?}", teller.wakes);
+        assert_eq!(teller.not_before, teller.wakes);
+        std::fs::remove_file(&status).unwrap();
+        teller.owes = false;
+        teller.hand_over(&mut source, told()).await;
+        assert!(!teller.owes && teller.told.is_some() && teller.told_at.is_some());
+        assert_eq!(std::fs::read_to_string(status.join("README.md")).unwrap(), "well\n");
+    }
 }

@@ -115,6 +115,19 @@ impl Core {
         Ok(expires)
     }
 
+    /// A device asks for its queue.
+    fn begins(
+        &mut self,
+        client: &ClientId,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), ServiceError> {
+        self.registry.require(client)?;
+        self.settle_due(now, out);
+        self.saw(client, now);
+        Ok(())
+    }
+
     /// Lends the oldest message to a device that will settle it within the lock time.
     pub(super) fn receive_cloud(
         &mut self,
@@ -123,9 +136,7 @@ impl Core {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> Result<ServiceReply, ServiceError> {
-        self.registry.require(client)?;
-        self.settle_due(now, out);
-        self.saw(client, now);
+        self.begins(client, now, out)?;
         let lock = LockToken::from_entropy(entropy);
         let until = later(now, self.config.limits.lock_seconds);
         // Modules have no such queue (reference device-protocol §7); asking is no mistake.
@@ -146,9 +157,7 @@ impl Core {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> Result<ServiceReply, ServiceError> {
-        self.registry.require(client)?;
-        self.settle_due(now, out);
-        self.saw(client, now);
+        self.begins(client, now, out)?;
         let held = match &client.module {
             None => self.cloud.locked(&client.device, lock),
             Some(_) => None,

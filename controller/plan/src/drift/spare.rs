@@ -1,18 +1,19 @@
 //! One look: what is off, and the plan without what the documents want left as it is. The controller carries out what comes of
 //! it, and `hem plan` shows the same.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use hemline_model::{
-    document::DriftMode,
-    edge::DriftRules,
-    id::{DeviceId, ModuleId},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
-use std::sync::Arc;
 
 use super::{Found, desired, leave, rules, stays};
 use crate::{
     DesiredIdentity, DesiredTwins, DevicePlan, Effective, ModuleTwins, Observed, Plan, Resolution, plan::Said,
+};
+use hemline_model::{
+    document::DriftMode,
+    edge::DriftRules,
+    id::{DeviceId, ModuleId},
 };
 
 /// What is off in the hub, and the plan without those differences that are to be left alone. What of them stays, and is to be

@@ -31,8 +31,10 @@ impl Display for Expr {
             }
             Self::Path(path) => path.fmt(f),
             Self::Call { function, arguments } => write!(f, "{}({})", function.name(), List(arguments)),
-            // A number directly after the sign would be read as one negative number.
-            Self::Negate(operand) if matches!(**operand, Self::Constant(Constant::Number(_))) => {
+            // Digits directly after the sign would be read as one negative number. A number that has its own sign
+            // is safe, and must stay bare: parentheses are one level more than the text had that was read.
+            Self::Negate(operand) if matches!(**operand, Self::Constant(Constant::Number(number)) if number.is_sign_positive()) =>
+            {
                 write!(f, "-({operand})")
             }
             Self::Negate(operand) => write!(f, "-{}", Operand(operand, Level::Unary)),

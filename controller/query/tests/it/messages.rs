@@ -195,6 +195,12 @@ fn limits_are_told_and_never_overflow_the_stack() {
     }
     let deepest = format!("{}true{}", "(".repeat(64), ")".repeat(64));
     TargetCondition::parse(&deepest).unwrap();
+    // What can just be read can be printed and read again: the number keeps its own sign without parentheses.
+    for number in ["-31", "(31)", "-0", "(-31)", "-1e300"] {
+        let dashes = if number.starts_with('(') { 63 } else { 64 };
+        let signs = TargetCondition::parse(&format!("1 = {}{number}", "-".repeat(dashes))).unwrap();
+        assert_eq!(TargetCondition::parse(&signs.to_string()).as_ref(), Ok(&signs), "{number}");
+    }
     let long = format!("true{}", " AND true".repeat(900));
     assert!(TargetCondition::parse(&long).unwrap().matches(&serde_json::Value::Null));
     let chain = format!("FROM /messages/* WHERE true{} INTO $upstream", " = true".repeat(1000));

@@ -162,7 +162,7 @@ fn nothing_changes_without_a_change_of_state() {
 }
 
 #[test]
-fn a_clock_that_was_set_moves_deadlines_and_is_told() {
+fn a_clock_that_was_set_is_told() {
     let mut scene = Scene::new();
     let quiet = scene.report(&agent(200, 4, running()));
     assert_eq!(found(&scene.state, &quiet, []), []);
