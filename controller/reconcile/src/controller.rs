@@ -113,11 +113,13 @@ pub fn start(
     let (sender, reports) = watch::channel(None);
     let (asker, asks) = mpsc::channel(ASKS);
     let view = ControllerView { reports, nudge: source.nudge(), asks: asker };
-    let reverts = Reverts::restore(LastGood::new(options.last_good.clone()));
+    let kept = LastGood::new(options.last_good.clone());
+    let reverts = Reverts::restore(kept.clone());
     let troubles = Troubles::default();
     let controller = Controller {
         source,
         hub,
+        kept,
         options,
         reports: sender,
         asks,
@@ -133,6 +135,7 @@ pub fn start(
 struct Controller {
     source: AnySource,
     hub: HubHandle,
+    kept: LastGood,
     options: Options,
     reports: watch::Sender<Option<Arc<PassReport>>>,
     asks: mpsc::Receiver<Ask>,
@@ -153,7 +156,7 @@ impl Controller {
         let writers = Writers::default();
         let heard = listen(self.hub.notices(), Arc::clone(&moved), writers.clone(), shutdown.clone());
         let listener = tokio::spawn(heard);
-        let kept = LastGood::new(self.options.last_good.clone());
+        let kept = self.kept.clone();
         // Reading and judging files blocks.
         let hold = self.options.hold;
         let mut state = match tokio::task::spawn_blocking(move || State::restore(kept, hold)).await {

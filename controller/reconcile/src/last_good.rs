@@ -5,10 +5,11 @@
 //! JSON files, replaced atomically and synced. A damaged or missing file counts as none: the source is asked anyway.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hemline_model::{SourceFile, id::Revision};
@@ -22,7 +23,14 @@ use crate::{brake, report::Statuses, revert::Made, validate::Good};
 #[derive(Debug, Clone)]
 pub(crate) struct LastGood {
     folder: PathBuf,
+    /// Files that could not be written when it was tried last, and why. One for all clones, because one folder keeps it all.
+    lacking: Arc<Mutex<BTreeMap<&'static str, String>>>,
 }
+
+pub(crate) const ROLLOUTS: &str = "rollouts.json";
+const STATUSES: &str = "statuses.json";
+pub(crate) const DRIFT: &str = "drift.json";
+const REVERTS: &str = "reverts.json";
 
 /// Which of the two revisions.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +65,32 @@ pub fn documents_in_force(folder: &Path) -> Option<Snapshot> {
 
 impl LastGood {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, lacking: Arc::default() }
+    }
+
+    /// What the next start would not know, and why; `None` when everything could be kept.
+    pub(crate) fn what_lacks(&self) -> Option<String> {
+        let lacking = self.lacking();
+        let files: Vec<String> = lacking.iter().map(|(file, why)| format!("{file}: {why}")).collect();
+        (!files.is_empty()).then(|| files.join(", "))
+    }
+
+    /// Could this not be kept when it was tried last?
+    pub(crate) fn lacks(&self, file: &str) -> bool {
+        self.lacking().contains_key(file)
+    }
+
+    fn lacking(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether a file could be kept. Trouble of the controller tells of those that could not.
+    fn noted(&self, file: &'static str, written: &io::Result<()>) {
+        let mut lacking = self.lacking();
+        match written {
+            Ok(()) => lacking.remove(file),
+            Err(error) => lacking.insert(file, error.to_string()),
+        };
     }
 
     /// Reads and judges a kept revision again: the rules may have changed with the program.
@@ -82,9 +115,7 @@ impl LastGood {
 
     /// The same where the controller works on without it: a restart takes up what is known otherwise.
     pub(crate) fn try_to_write(&self, which: Which, good: &Good) {
-        if let Err(error) = self.write(which, good) {
-            tracing::warn!(revision = %good.revision, %error, "cannot keep the revision for the next start");
-        }
+        self.noted(which.file(), &self.write(which, good));
     }
 
     /// A revision between the last complete one and the one in force.
@@ -114,21 +145,23 @@ impl LastGood {
     }
 
     pub(crate) fn read_ledger(&self) -> Option<Ledger> {
-        self.read_json("rollouts.json")
+        self.read_json(ROLLOUTS)
     }
 
     /// Keeps how far rollouts are. Nothing may be done that this does not say.
     pub(crate) fn write_ledger(&self, ledger: &Ledger) -> io::Result<()> {
-        self.try_write_json("rollouts.json", ledger)
+        let written = self.try_write_json(ROLLOUTS, ledger);
+        self.noted(ROLLOUTS, &written);
+        written
     }
 
     /// The ways back that were proposed.
     pub(crate) fn read_made(&self) -> Option<Vec<Made>> {
-        self.read_json("reverts.json")
+        self.read_json(REVERTS)
     }
 
     pub(crate) fn write_made(&self, made: &[Made]) {
-        self.write_json("reverts.json", &made);
+        self.write_json(REVERTS, &made);
     }
 
     fn write_good(&self, name: &str, good: &Good) -> io::Result<()> {
@@ -143,19 +176,21 @@ impl LastGood {
     }
 
     pub(crate) fn read_statuses(&self) -> Statuses {
-        self.read_json("statuses.json").unwrap_or_default()
+        self.read_json(STATUSES).unwrap_or_default()
     }
 
-    pub(crate) fn write_statuses(&self, statuses: &Statuses) {
-        self.write_json("statuses.json", statuses);
+    /// Says whether they are kept.
+    pub(crate) fn write_statuses(&self, statuses: &Statuses) -> bool {
+        self.write_json(STATUSES, statuses);
+        !self.lacks(STATUSES)
     }
 
     pub(crate) fn read_drift(&self) -> DriftLedger {
-        self.read_json("drift.json").unwrap_or_default()
+        self.read_json(DRIFT).unwrap_or_default()
     }
 
     pub(crate) fn write_drift(&self, ledger: &DriftLedger) {
-        self.write_json("drift.json", ledger);
+        self.write_json(DRIFT, ledger);
     }
 
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
@@ -175,11 +210,8 @@ impl LastGood {
             .ok()
     }
 
-    fn write_json<T: Serialize>(&self, name: &str, value: &T) {
-        if let Err(error) = self.try_write_json(name, value) {
-            let path = self.folder.join(name);
-            tracing::warn!(path = %path.display(), %error, "cannot keep this for the next start");
-        }
+    fn write_json<T: Serialize>(&self, name: &'static str, value: &T) {
+        self.noted(name, &self.try_write_json(name, value));
     }
 
     fn try_write_json<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
@@ -194,7 +226,7 @@ fn between(revision: &Revision) -> String {
 }
 
 impl Which {
-    fn file(self) -> &'static str {
+    pub(crate) fn file(self) -> &'static str {
         match self {
             Self::InForce => "in-force.json",
             Self::Applied => "applied.json",
@@ -238,4 +270,37 @@ fn restrict(file: &File) -> io::Result<()> {
 #[cfg(not(unix))]
 fn restrict(_: &File) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pass::State;
+
+    #[test]
+    fn what_cannot_be_kept_is_known_until_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = State::restore(LastGood::new(folder.path().to_path_buf()), false);
+        // No file can take the place of a folder that holds something.
+        for file in [DRIFT, ROLLOUTS, STATUSES] {
+            fs::create_dir_all(folder.path().join(file).join("x")).unwrap();
+        }
+        state.kept.write_drift(&state.drift);
+        assert!(state.kept.write_ledger(&state.rollouts.ledger).is_err());
+        let mut statuses = state.kept.write_statuses(&state.statuses);
+        let lacks = |state: &State| [DRIFT, ROLLOUTS, STATUSES].map(|file| state.kept.lacks(file));
+        assert_eq!((statuses, lacks(&state)), (false, [true; 3]));
+        let told = state.kept.what_lacks().unwrap();
+        assert!(told.starts_with("drift.json: ") && told.contains(", rollouts.json: "), "{told}");
+        state.keep_again();
+        assert_eq!(lacks(&state), [true; 3]);
+
+        for file in [DRIFT, ROLLOUTS, STATUSES] {
+            fs::remove_dir_all(folder.path().join(file)).unwrap();
+        }
+        state.keep_again();
+        statuses = state.kept.write_statuses(&state.statuses);
+        assert_eq!((statuses, lacks(&state), state.kept.what_lacks()), (true, [false; 3], None));
+        assert!([DRIFT, ROLLOUTS, STATUSES].iter().all(|file| folder.path().join(file).is_file()));
+    }
 }

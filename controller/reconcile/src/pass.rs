@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     drift::{self, Writers},
     facsimile::documents,
-    last_good::{LastGood, Which},
+    last_good::{self, LastGood, Which},
     load::load,
     observe::{Picture, Scope},
     plan::plan,
@@ -88,6 +88,7 @@ pub(crate) async fn pass(
     state: &mut State,
     reload: Reload,
 ) -> PassReport {
+    state.keep_again();
     let mut sight = Sight::new(source);
     if let Err(error) = state.picture.follow(hub).await {
         return report(state, sight.failed(chain(&error)));
@@ -197,6 +198,27 @@ impl State {
             clock_set: None,
             statuses: kept.read_statuses(),
             kept,
+        }
+    }
+
+    /// Keeps what could not be kept before.
+    pub(crate) fn keep_again(&mut self) {
+        if self.kept.lacks(Which::Applied.file())
+            && let Some(applied) = &self.applied
+        {
+            self.kept.try_to_write(Which::Applied, &applied.good);
+        }
+        if self.kept.lacks(Which::InForce.file())
+            && let Some(good) = &self.good
+        {
+            self.kept.try_to_write(Which::InForce, good);
+        }
+        if self.kept.lacks(last_good::DRIFT) {
+            self.kept.write_drift(&self.drift);
+        }
+        if self.kept.lacks(last_good::ROLLOUTS) {
+            // Whether it could be is told as trouble.
+            drop(self.kept.write_ledger(&self.rollouts.ledger));
         }
     }
 

@@ -36,7 +36,7 @@ use crate::{
     trouble::Ongoing,
 };
 
-pub(crate) use self::{files::status_files, outcome::outcome};
+pub(crate) use self::{files::status_files, outcome::outcomes};
 
 /// What came of one pass. Everything that the API and the CLI know of the controller.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -184,7 +184,7 @@ impl Reverts {
         self.made.push(made);
         let surplus = self.made.len().saturating_sub(KEPT_AT_MOST);
         self.made.drain(..surplus);
-        // What is not kept is made once more after a restart, and found there.
+        // What is not kept is made once more after a restart, and found there. It is tried again with the next one.
         self.kept.write_made(&self.made);
     }
 

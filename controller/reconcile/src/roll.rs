@@ -168,9 +168,8 @@ impl State {
         self.clock_set = Some((Instant::now(), by));
         let ledger = self.rollouts.ledger.shifted(by);
         if ledger != self.rollouts.ledger {
-            if let Err(error) = self.kept.write_ledger(&ledger) {
-                tracing::warn!(%error, "cannot keep how far rollouts are; a restart counts by the clock alone");
-            }
+            // What is not kept is trouble that is told; a restart counts by the clock alone then.
+            drop(self.kept.write_ledger(&ledger));
             self.rollouts.ledger = ledger;
         }
     }
@@ -184,10 +183,8 @@ impl State {
         ledger.done(&revisions, &rolled.desired, &|id| failed.contains(id));
         if ledger != self.rollouts.ledger {
             brake::point("before what was done is kept");
-            // What is not kept is done once more.
-            if let Err(error) = self.kept.write_ledger(&ledger) {
-                tracing::warn!(%error, "cannot keep what was done; the next pass does it again");
-            }
+            // What is not kept is trouble that is told, and done once more after a restart.
+            drop(self.kept.write_ledger(&ledger));
             brake::point("after what was done was kept");
             self.rollouts.ledger = ledger;
         }

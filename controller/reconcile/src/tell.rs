@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     facsimile::Facsimile,
     pass::State,
-    report::{PassReport, Statuses, outcome, status_files},
+    report::{PassReport, Statuses, outcomes, status_files},
 };
 
 /// Time that passes between two tellings, in times of what the first took.
@@ -67,7 +67,7 @@ struct Work {
 pub(crate) struct Told {
     begin: Instant,
     files: Option<Vec<StatusFile>>,
-    outcome: Option<Outcome>,
+    outcomes: Vec<Outcome>,
 }
 
 impl Teller {
@@ -130,7 +130,7 @@ impl Teller {
         let begin = work.begin;
         self.work = None;
         match done {
-            Ok((files, outcome)) => Some(Told { begin, files, outcome }),
+            Ok((files, outcomes)) => Some(Told { begin, files, outcomes }),
             Err(error) => {
                 tracing::error!(%error, "what became of the fleet cannot be put together, which is a bug; it is tried again");
                 self.try_again();
@@ -141,10 +141,8 @@ impl Teller {
 
     /// Hands over. What is not taken is trouble of the source, which a pass tells; then it is tried again.
     pub(crate) async fn hand_over(&mut self, source: &mut AnySource, told: Told) {
-        let Told { begin, files, outcome } = told;
-        if let Some(outcome) = outcome {
-            source.tell(&outcome);
-        }
+        let Told { begin, files, outcomes } = told;
+        source.tell(&outcomes);
         let mut failed = false;
         if let Some(files) = files.filter(|files| self.told.as_ref() != Some(files)) {
             failed = source.write_status(&files).await.is_err();
@@ -177,21 +175,22 @@ impl Teller {
     /// Keeps the statuses for the next start.
     fn keep(&mut self, state: &State) {
         if self.kept != state.statuses {
-            state.kept.write_statuses(&state.statuses);
-            self.kept = state.statuses.clone();
+            // What is not kept is tried again with the next telling.
+            let kept = state.kept.write_statuses(&state.statuses);
+            self.kept = if kept { state.statuses.clone() } else { Statuses::default() };
         }
     }
 }
 
-type Parts = (Option<Vec<StatusFile>>, Option<Outcome>);
+type Parts = (Option<Vec<StatusFile>>, Vec<Outcome>);
 
 fn put_together(report: &PassReport, known: Option<&Facsimile>, files: bool, tells: bool) -> Parts {
     let mut all = status_files(report);
-    let outcome = tells.then(|| outcome(report, &all)).flatten();
+    let outcomes = if tells { outcomes(report, &all) } else { Vec::new() };
     if let Some(known) = known {
         all.push(StatusFile { path: "state.json".to_owned(), text: known.write().text() });
     }
-    (files.then_some(all), outcome)
+    (files.then_some(all), outcomes)
 }
 
 #[cfg(test)]
@@ -209,7 +208,7 @@ mod tests {
         let told = || Told {
             begin: Instant::now(),
             files: Some(vec![StatusFile { path: "README.md".to_owned(), text: "well\n".to_owned() }]),
-            outcome: None,
+            outcomes: Vec::new(),
         };
         // A file stands where the folder should be.
         std::fs::write(&status, "").unwrap();

@@ -114,7 +114,10 @@ pub(crate) fn found<'a>(
     for rollout in report.rollouts.iter().filter(|rollout| rollout.phase == "halted") {
         own("halted", format!("the rollout of {} {}", rollout.deployment, rollout.says));
     }
-    for why in state.unkept.iter().chain(&state.not_in_force) {
+    let lacking = state.kept.what_lacks().map(|files| {
+        format!("the next start would not know all of this one, {files}; make room in the data directory, it is tried again")
+    });
+    for why in [&state.unkept, &state.not_in_force, &lacking].into_iter().flatten() {
         own("not-kept", why.clone());
     }
     if let Some((_, by)) = state.clock_set.filter(|(at, _)| at.elapsed() < CLOCK_TOLD) {

@@ -96,11 +96,12 @@ impl AnySource {
         }
     }
 
-    /// Tells the forge of the source, if there is one, what became of a revision. Returns at once.
-    pub fn tell(&mut self, outcome: &Outcome) {
+    /// Tells the forge of the source, if there is one, what became of revisions: of the one in force first, of the newest last.
+    /// A revision that is told of no more has another one in its place. Returns at once.
+    pub fn tell(&mut self, outcomes: &[Outcome]) {
         match self {
-            Self::One(source) => source.tell(outcome),
-            Self::Several(sources) => sources.tell(outcome),
+            Self::One(source) => source.tell(outcomes),
+            Self::Several(sources) => sources.tell(outcomes),
         }
     }
 
@@ -141,10 +142,10 @@ impl OneSource {
         }
     }
 
-    pub(crate) fn tell(&mut self, outcome: &Outcome) {
+    pub(crate) fn tell(&mut self, outcomes: &[Outcome]) {
         match self {
             Self::Directory(_) => {}
-            Self::Git(source) => source.tell(outcome),
+            Self::Git(source) => source.tell(outcomes),
         }
     }
 

@@ -214,10 +214,10 @@ impl Git {
         self.forge.is_some()
     }
 
-    /// Tells the forge, if there is one, what became of a commit. Returns at once.
-    pub fn tell(&mut self, outcome: &Outcome) {
+    /// Tells the forge, if there is one, what became of commits: of the one in force first, of the newest last. Returns at once.
+    pub fn tell(&mut self, outcomes: &[Outcome]) {
         if let Some(forge) = &mut self.forge {
-            forge.tell(outcome);
+            forge.tell(outcomes);
         }
     }
 

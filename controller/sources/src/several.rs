@@ -101,28 +101,31 @@ impl Several {
     /// Each forge hears of the commit of its own repository, if the outcome concerns it: a repository whose commit was found
     /// healthy together with the others' hears nothing while another one's new commit is rolled out, halted or taken back, and
     /// keeps what it was told. When all is healthy, all hear it. A commit that is held back hears why.
-    pub(crate) fn tell(&mut self, outcome: &Outcome) {
-        let healthy = outcome.phase == Phase::Healthy;
-        if healthy {
-            self.memory.found_healthy(&outcome.revision);
+    ///
+    /// Where a commit is part of the revision in force and of the newest, it hears what became of the one in force.
+    pub(crate) fn tell(&mut self, outcomes: &[Outcome]) {
+        for healthy in outcomes.iter().filter(|outcome| outcome.phase == Phase::Healthy) {
+            self.memory.found_healthy(&healthy.revision);
         }
         for (index, part) in self.parts.iter_mut().enumerate() {
             let Some((newest, held)) = &part.newest else { continue };
-            let own = match held {
-                Some(why) => Outcome {
-                    revision: newest.clone(),
-                    phase: Phase::Halted,
-                    line: why.clone(),
-                    ..outcome.clone()
-                },
-                None if healthy || self.memory.concerns(&outcome.revision, index) => {
-                    // It may have been read again since.
-                    let made_of = self.memory.made_of(&outcome.revision);
-                    let then = made_of.and_then(|of| of.get(index)?.as_ref()).unwrap_or(newest);
-                    Outcome { revision: then.clone(), ..outcome.clone() }
+            let mut own: Vec<Outcome> = Vec::new();
+            let told = outcomes.iter().filter(|outcome| {
+                outcome.phase == Phase::Healthy || self.memory.concerns(&outcome.revision, index)
+            });
+            for outcome in told {
+                // It may have been read again since.
+                let made_of = self.memory.made_of(&outcome.revision);
+                let then = made_of.and_then(|of| of.get(index)?.as_ref()).unwrap_or(newest);
+                if own.iter().all(|before| before.revision != *then) {
+                    own.push(Outcome { revision: then.clone(), ..outcome.clone() });
                 }
-                None => continue,
-            };
+            }
+            if let (Some(why), Some(outcome)) = (held, outcomes.last()) {
+                own.retain(|other| other.revision != *newest);
+                let (revision, line) = (newest.clone(), why.clone());
+                own.push(Outcome { revision, phase: Phase::Halted, line, ..outcome.clone() });
+            }
             part.source.tell(&own);
         }
     }

@@ -1,6 +1,9 @@
 //! Status files: one YAML per device, deployment and twin configuration, and a `README.md` that a tired person understands.
 
-use hemline_model::{document::API_VERSION, id::DocumentName};
+use hemline_model::{
+    document::API_VERSION,
+    id::{DocumentName, Revision},
+};
 use hemline_sources::{Reason, StatusFile};
 use serde::Serialize;
 
@@ -102,49 +105,78 @@ fn readme(report: &PassReport) -> String {
 
 /// The state of everything in one line.
 fn first_line(report: &PassReport) -> String {
+    let waiting =
+        report.waiting.as_ref().map(|waiting| format!("revision {} waits for `hem apply`", waiting.short()));
     if let Some(headline) = &report.headline {
-        return headline.clone();
+        return match (refused(report), waiting) {
+            // What goes back is what the headline is about.
+            (Some(refused), _) if report.revert.is_none() => format!("{refused}; {headline}"),
+            (_, Some(waiting)) => format!("{headline}; {waiting}"),
+            (_, None) => headline.clone(),
+        };
     }
-    let short = |revision: &Option<hemline_model::id::Revision>| {
-        revision.as_ref().map_or_else(|| "none".to_owned(), |revision| revision.short().to_owned())
-    };
-    let all = report.devices.len();
-    let ready = report.devices.values().filter(|device| holds(&device.conditions, "Ready")).count();
-    let failing = report.devices.iter().find(|(_, device)| holds(&device.conditions, "Degraded"));
-    let devices = if all == 1 { "device" } else { "devices" };
     let mut line = if let Some(bad) = &report.revert {
-        let good = short(&report.revision);
+        let good = short(report.revision.as_ref());
         format!(
             "revision {} went back and is not rolled out again: {}; {good} in force",
             bad.quarantined.short(),
             bad.reason
         )
-    } else if report.is_held_back() {
-        let errors = report.findings.iter().filter(|finding| finding.is_error()).count();
-        let errors = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-        let stays = match &report.revision {
-            Some(_) => format!("{} stays in force", short(&report.revision)),
-            None => "nothing is in force yet".to_owned(),
-        };
-        format!("revision {} refused: {errors}; {stays}", short(&report.attempted))
-    } else if report.revision.is_none() {
-        return match &report.waiting {
-            Some(_) => format!("revision {} waits for `hem apply`", short(&report.waiting)),
-            None => "no usable revision yet".to_owned(),
-        };
+    } else if let Some(refused) = refused(report) {
+        match &report.revision {
+            Some(good) => format!("{refused}; {} stays in force", good.short()),
+            None => format!("{refused}; nothing is in force yet"),
+        }
+    } else if let Some(revision) = &report.revision {
+        format!("revision {} in force", revision.short())
     } else {
-        format!("revision {} in force", short(&report.revision))
+        return waiting.unwrap_or_else(|| "no usable revision yet".to_owned());
     };
-    if all > 0 {
-        line.push_str(&format!(": {ready} of {all} {devices} ready"));
+    line.push_str(&ready(report));
+    if let Some(waiting) = waiting {
+        line.push_str(&format!("; {waiting}"));
     }
-    if report.waiting.is_some() {
-        line.push_str(&format!("; revision {} waits for `hem apply`", short(&report.waiting)));
-    }
-    if let Some((id, device)) = failing {
-        line.push_str(&format!("; {id}: {}", message(&device.conditions)));
-    }
+    line.push_str(&failing(report));
     line
+}
+
+/// What is said of the revision in force alone, whatever became of a newer one.
+pub(super) fn line_in_force(report: &PassReport) -> String {
+    let begin = format!("revision {}", short(report.revision.as_ref()));
+    match &report.headline {
+        Some(headline) if headline.starts_with(&begin) => headline.clone(),
+        _ => format!("{begin} in force{}{}", ready(report), failing(report)),
+    }
+}
+
+/// Why the newest revision is not in force, when it is not usable.
+fn refused(report: &PassReport) -> Option<String> {
+    if !report.is_held_back() {
+        return None;
+    }
+    let errors = report.findings.iter().filter(|finding| finding.is_error()).count();
+    let errors = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+    Some(format!("revision {} refused: {errors}", short(report.attempted.as_ref())))
+}
+
+fn ready(report: &PassReport) -> String {
+    let all = report.devices.len();
+    let ready = report.devices.values().filter(|device| holds(&device.conditions, "Ready")).count();
+    match all {
+        0 => String::new(),
+        1 => format!(": {ready} of 1 device ready"),
+        _ => format!(": {ready} of {all} devices ready"),
+    }
+}
+
+/// The first device that fails, and why.
+fn failing(report: &PassReport) -> String {
+    let failing = report.devices.iter().find(|(_, device)| holds(&device.conditions, "Degraded"));
+    failing.map_or_else(String::new, |(id, device)| format!("; {id}: {}", message(&device.conditions)))
+}
+
+fn short(revision: Option<&Revision>) -> &str {
+    revision.map_or("none", Revision::short)
 }
 
 fn table(text: &mut String, report: &PassReport) {

@@ -4,21 +4,28 @@ use hemline_model::id::Revision;
 use hemline_plan::rollout::RolloutStatus;
 use hemline_sources::{Outcome, Phase, StatusFile};
 
-use super::{PassReport, condition::holds};
+use super::{PassReport, condition::holds, files::line_in_force};
 
-/// What is told of the newest revision that was read; `None` before there was one. `files`: the status files, whose README
-/// tells it in full.
-pub(crate) fn outcome(report: &PassReport, files: &[StatusFile]) -> Option<Outcome> {
+/// What is told of the revision in force and, if it is another one, of the newest that was read, in this order. `files`: the
+/// status files, whose README tells it in full.
+pub(crate) fn outcomes(report: &PassReport, files: &[StatusFile]) -> Vec<Outcome> {
     let readme = files.iter().find(|file| file.path == "README.md");
-    let (line, details) = readme.and_then(|file| file.text.split_once('\n')).unwrap_or_default();
+    let (first, details) = readme.and_then(|file| file.text.split_once('\n')).unwrap_or_default();
     // What waits for `hem apply` was read last, too.
-    let revision = report.waiting.clone().or_else(|| report.attempted.clone())?;
-    Some(Outcome {
-        phase: phase(report),
-        line: of_itself(line, &revision).to_owned(),
+    let newest = report.waiting.as_ref().or(report.attempted.as_ref());
+    let told = |revision: &Revision, phase, line: &str| Outcome {
+        phase,
+        line: of_itself(line, revision).to_owned(),
         details: details.trim().to_owned(),
-        revision,
-    })
+        revision: revision.clone(),
+    };
+    let other = report.revision.as_ref().filter(|revision| newest.is_some_and(|newest| newest != *revision));
+    let in_force =
+        other.map(|revision| told(revision, phase_in_force(report, revision), &line_in_force(report)));
+    let waits = || format!("waits for `hem apply`; {}", line_in_force(report));
+    let line = if report.waiting.is_some() && other.is_some() { waits() } else { first.to_owned() };
+    let newest = newest.map(|revision| told(revision, phase(report), &line));
+    in_force.into_iter().chain(newest).collect()
 }
 
 /// A line without the name of the commit that it stands beside.
@@ -27,20 +34,31 @@ fn of_itself<'a>(line: &'a str, revision: &Revision) -> &'a str {
     rest.map_or(line, str::trim_start)
 }
 
+/// Of the newest revision.
 fn phase(report: &PassReport) -> Phase {
     if report.waiting.is_some() {
         return Phase::Pending;
     }
-    let rollouts = || report.rollouts.iter().map(|rollout| rollout.phase.as_str());
     if report.revert.is_some() {
         // It is over when every device has it back.
-        let going = rollouts().any(|phase| phase == "reverting");
+        let going = report.rollouts.iter().any(|rollout| rollout.phase == "reverting");
         return if going { Phase::Halted } else { Phase::Reverted };
     }
-    if report.is_held_back() || rollouts().any(|phase| phase == "halted") {
+    match &report.revision {
+        Some(revision) if !report.is_held_back() => phase_in_force(report, revision),
+        _ => Phase::Halted,
+    }
+}
+
+/// Of the revision in force, whatever became of a newer one. Where rollouts of another one are still told of, they say nothing of
+/// this one.
+fn phase_in_force(report: &PassReport, revision: &Revision) -> Phase {
+    let own: Vec<&RolloutStatus> =
+        report.rollouts.iter().filter(|rollout| rollout.revision == revision.as_str()).collect();
+    if own.iter().any(|rollout| rollout.phase == "halted") {
         return Phase::Halted;
     }
-    if let Some(phase) = of_rollouts(&report.rollouts) {
+    if let Some(phase) = of_rollouts(&own) {
         return phase;
     }
     let any = |kind: &str| report.devices.values().any(|device| holds(&device.conditions, kind));
@@ -55,14 +73,14 @@ fn phase(report: &PassReport) -> Phase {
 }
 
 /// How far rollouts are together; `None` when none is on its way.
-fn of_rollouts(rollouts: &[RolloutStatus]) -> Option<Phase> {
+fn of_rollouts(rollouts: &[&RolloutStatus]) -> Option<Phase> {
     if rollouts.iter().all(|rollout| rollout.phase == "complete") {
         return None;
     }
     if rollouts.iter().all(|rollout| rollout.took == 0) {
         return Some(Phase::Pending);
     }
-    let done = |rollout: &RolloutStatus| rollout.waves.iter().map(|wave| wave.done as u64).sum::<u64>();
+    let done = |rollout: &&RolloutStatus| rollout.waves.iter().map(|wave| wave.done as u64).sum::<u64>();
     let all = rollouts.iter().map(|rollout| rollout.devices as u64).sum();
     Some(Phase::Rolling { done: rollouts.iter().map(done).sum(), all })
 }
@@ -112,7 +130,7 @@ mod tests {
                 Some(Phase::Rolling { done: 12, all: 24 }),
             ),
         ] {
-            assert_eq!(of_rollouts(&rollouts), phase);
+            assert_eq!(of_rollouts(&rollouts.iter().collect::<Vec<_>>()), phase);
         }
     }
 

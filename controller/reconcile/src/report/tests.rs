@@ -161,6 +161,69 @@ fn nothing_changes_without_a_change_of_state() {
     assert_eq!(status_files(&first), status_files(&third));
 }
 
+/// What forges hear: revision, phase and line of each.
+fn heard(report: &PassReport) -> String {
+    let told = outcomes(report, &status_files(report));
+    let lines =
+        told.iter().map(|told| format!("{} | {} | {}\n", told.revision.short(), told.phase, told.line));
+    lines.collect()
+}
+
+#[test]
+fn forges_hear_of_the_revision_in_force_and_of_a_newer_one() {
+    let mut scene = Scene::new();
+    let well = scene.report(&agent(200, 4, running()));
+    let rollout = |revision: &str, phase: &str| -> RolloutStatus {
+        let wave = json!({"name": "all", "devices": 2, "done": 1, "given": 0, "failed": 0, "skipped": 0, "current": true});
+        let rollout = json!({
+            "deployment": "vision", "revision": revision, "phase": phase, "says": "", "started": "2026-01-01T00:00:00Z",
+            "devices": 2, "took": 1, "waves": [wave], "story": [],
+        });
+        serde_json::from_value(rollout).unwrap()
+    };
+    let newer = || Some(Revision::new("fedcba9876543210").unwrap());
+    let headline = || Some("revision 0123456 rolling: all, 1 of 2 devices".to_owned());
+    let rolling = PassReport {
+        rollouts: vec![rollout("0123456789abcdef", "rolling")],
+        headline: headline(),
+        ..well.clone()
+    };
+    let halted = PassReport {
+        rollouts: vec![rollout("0123456789abcdef", "halted")],
+        headline: Some("revision 0123456 halted at all: x".to_owned()),
+        ..well.clone()
+    };
+    let revert: RevertProposal = serde_json::from_value(json!({
+        "quarantined": "fedcba9876543210", "lastGood": "0123456789abcdef", "deployment": "vision", "wave": "canary",
+        "started": "2026-01-01T00:00:00Z", "reason": "camera exits 3", "took": 1, "devices": 2, "failed": 1, "evidence": {},
+    }))
+    .unwrap();
+    let back = PassReport {
+        attempted: newer(),
+        revert: Some(revert),
+        rollouts: vec![rollout("fedcba9876543210", "reverted")],
+        headline: Some("revision fedcba9 went back: camera exits 3".to_owned()),
+        ..well.clone()
+    };
+    let none = PassReport { revision: None, attempted: None, ..well.clone() };
+    let told = [
+        ("in force", well.clone()),
+        ("rolling", rolling.clone()),
+        ("halted", halted.clone()),
+        ("a newer one is refused", PassReport { attempted: newer(), ..well.clone() }),
+        ("refused while the other rolls", PassReport { attempted: newer(), ..rolling.clone() }),
+        ("refused while the other is halted", PassReport { attempted: newer(), ..halted }),
+        ("waits while the other rolls", PassReport { waiting: newer(), ..rolling }),
+        ("went back", back.clone()),
+        ("the one that goes back is in force", PassReport { revision: newer(), ..back }),
+        ("the first is refused", PassReport { attempted: newer(), ..none.clone() }),
+        ("the first waits", PassReport { waiting: newer(), ..none.clone() }),
+        ("nothing", none),
+    ];
+    let text: String = told.iter().map(|(what, report)| format!("--- {what}\n{}", heard(report))).collect();
+    insta::assert_snapshot!(text);
+}
+
 #[test]
 fn a_clock_that_was_set_is_told() {
     let mut scene = Scene::new();

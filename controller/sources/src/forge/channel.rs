@@ -56,14 +56,13 @@ impl Channels {
         Ok(Self { forge: Arc::new(Forge::new(config)?), statuses, comments })
     }
 
-    /// Takes an outcome; it is told if it is news. The revision before it does not stay open.
-    pub(crate) fn tell(&mut self, outcome: &Outcome) {
+    /// Takes what can be said of each revision now; what is news is told. No revision stays open that nothing is said of.
+    pub(crate) fn tell(&mut self, outcomes: &[Outcome]) {
         for channel in self.statuses.iter_mut().chain(&mut self.comments) {
-            if let Some(left) = channel.told.left_by(&outcome.revision) {
-                channel.queue.put(left);
-            }
-            if channel.told.take(outcome) {
-                channel.queue.put(outcome.clone());
+            let news = channel.told.news(outcomes);
+            let begins = !news.is_empty();
+            news.into_iter().for_each(|outcome| channel.queue.put(outcome));
+            if begins {
                 channel.start(&self.forge);
             }
         }

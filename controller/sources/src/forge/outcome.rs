@@ -1,6 +1,6 @@
 //! What became of a revision, as a forge can show it, and whether it is worth telling again.
 
-use std::fmt;
+use std::{collections::VecDeque, fmt};
 
 use hemline_model::id::Revision;
 
@@ -60,23 +60,55 @@ const TOLD_AT_MOST: u32 = 20;
 /// Steps of progress that are worth a line, in hundredths.
 const STEP: u64 = 10;
 
-/// What was told of the newest revision. In memory only: when the program stops between two revisions, the older one does not
+/// Revisions of which is remembered what was told: one that comes back is not told the same again.
+const REMEMBERED: usize = 8;
+
+/// What was told of the last revisions. In memory only: when the program stops between two revisions, the older one does not
 /// hear that it is superseded.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    revision: Option<Revision>,
+pub(super) struct Told(VecDeque<ToldOf>);
+
+/// What was told of one revision.
+#[derive(Debug)]
+struct ToldOf {
+    revision: Revision,
     phase: Option<Phase>,
     line: String,
     count: u32,
 }
 
 impl Told {
-    /// The last line of the revision before, if this one is another and nothing final was told of that.
-    pub(super) fn left_by(&self, newer: &Revision) -> Option<Outcome> {
-        let revision = self.revision.clone().filter(|revision| revision != newer)?;
+    /// What there is to send of all that can be said now, in order: the last line of each revision that nothing is said of any
+    /// more, if nothing final was told of it, and what is news.
+    pub(super) fn news(&mut self, now: &[Outcome]) -> Vec<Outcome> {
+        let Some(first) = now.first() else { return Vec::new() };
+        let gone = self.0.iter().filter(|told| now.iter().all(|outcome| outcome.revision != told.revision));
+        let left: Vec<Outcome> = gone.filter_map(|told| told.left_to(&first.revision)).collect();
+        left.into_iter()
+            .chain(now.iter().cloned())
+            .filter(|outcome| self.of(&outcome.revision).take(outcome))
+            .collect()
+    }
+
+    fn of(&mut self, revision: &Revision) -> &mut ToldOf {
+        let known = self.0.iter().position(|told| told.revision == *revision);
+        let told = known.and_then(|at| self.0.remove(at)).unwrap_or_else(|| ToldOf::nothing(revision));
+        self.0.truncate(REMEMBERED - 1);
+        self.0.push_front(told);
+        &mut self.0[0]
+    }
+}
+
+impl ToldOf {
+    fn nothing(revision: &Revision) -> Self {
+        Self { revision: revision.clone(), phase: None, line: String::new(), count: 0 }
+    }
+
+    /// The last line, now that another one is in its place.
+    fn left_to(&self, newer: &Revision) -> Option<Outcome> {
         let phase = self.phase.filter(|phase| matches!(phase, Phase::Pending | Phase::Rolling { .. }))?;
         Some(Outcome {
-            revision,
+            revision: self.revision.clone(),
             phase: Phase::Superseded,
             line: format!("superseded by {} before every device had it", newer.short()),
             details: format!("It was {phase} then. Nothing more is told of it here."),
@@ -84,10 +116,7 @@ impl Told {
     }
 
     /// Is this news? Then it counts as told.
-    pub(super) fn take(&mut self, outcome: &Outcome) -> bool {
-        if self.revision.as_ref() != Some(&outcome.revision) {
-            *self = Self { revision: Some(outcome.revision.clone()), ..Self::default() };
-        }
+    fn take(&mut self, outcome: &Outcome) -> bool {
         let same_kind =
             |phase: Phase| std::mem::discriminant(&phase) == std::mem::discriminant(&outcome.phase);
         let news = match (self.phase, outcome.phase) {
@@ -124,25 +153,31 @@ mod tests {
         Outcome { revision, phase, line: line.to_owned(), details: String::new() }
     }
 
+    fn said(outcome: &Outcome) -> String {
+        format!("{} {}", outcome.revision, outcome.phase)
+    }
+
     #[test]
     fn changes_and_steps_are_told_and_noise_is_not() {
         let mut told = Told::default();
+        let mut take = |outcome: Outcome| !told.news(&[outcome]).is_empty();
         let rolling = |done| outcome("a", Phase::Rolling { done, all: 100 }, &format!("{done} of 100"));
-        assert!(told.take(&outcome("a", Phase::Pending, "waits")));
-        assert!(!told.take(&outcome("a", Phase::Pending, "waits")));
-        let steps: Vec<u64> = (0..100).filter(|done| told.take(&rolling(*done))).collect();
+        assert!(take(outcome("a", Phase::Pending, "waits")));
+        assert!(!take(outcome("a", Phase::Pending, "waits")));
+        let steps: Vec<u64> = (0..100).filter(|done| take(rolling(*done))).collect();
         assert_eq!(steps, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
-        assert!(told.take(&outcome("a", Phase::Healthy, "fine")));
+        assert!(take(outcome("a", Phase::Healthy, "fine")));
         // Flapping ends, and the end of flapping is told.
-        let flaps = (0..50).filter(|n| told.take(&outcome("a", Phase::Degraded, &format!("x{n}")))).count();
+        let flaps = (0..50).filter(|n| take(outcome("a", Phase::Degraded, &format!("x{n}")))).count();
         assert_eq!(flaps, 8);
-        assert!(told.take(&outcome("a", Phase::Healthy, "fine")));
-        assert!(told.take(&outcome("b", Phase::Pending, "waits")));
+        assert!(take(outcome("a", Phase::Healthy, "fine")));
+        assert!(take(outcome("b", Phase::Pending, "waits")));
     }
 
     #[test]
     fn a_revision_that_nothing_final_was_told_of_is_left_with_a_last_line() {
-        let newer = Revision::new("2222222222").unwrap();
+        let newer = || outcome("2222222222", Phase::Pending, "x");
+        assert_eq!(Told::default().news(&[newer()]), [newer()], "nothing was told before");
         for (phase, then) in [
             (Phase::Pending, Some("It was pending then. Nothing more is told of it here.")),
             (
@@ -155,15 +190,59 @@ mod tests {
             (Phase::Reverted, None),
         ] {
             let mut told = Told::default();
-            assert!(told.left_by(&newer).is_none(), "nothing was told");
-            told.take(&outcome("1111111111", phase, "x"));
-            let left = told.left_by(&newer);
-            assert_eq!(left.as_ref().map(|left| left.details.as_str()), then);
+            told.news(&[outcome("1111111111", phase, "x")]);
+            let news = told.news(&[newer()]);
+            let (last, left) = news.split_last().unwrap();
+            assert_eq!(last, &newer());
+            let left = left.first();
+            assert_eq!(left.map(|left| left.details.as_str()), then);
             if let Some(left) = left {
                 assert_eq!((left.revision.as_str(), left.phase), ("1111111111", Phase::Superseded));
                 assert_eq!(left.line, "superseded by 2222222 before every device had it");
             }
-            assert!(told.left_by(&Revision::new("1111111111").unwrap()).is_none(), "it is the same");
+            assert!(told.news(&[newer()]).is_empty(), "it is told once");
         }
+    }
+
+    #[test]
+    fn a_revision_goes_on_beside_a_newer_one_that_is_not_in_force() {
+        let mut told = Told::default();
+        let rolling = |done| outcome("a", Phase::Rolling { done, all: 12 }, "canary");
+        let refused = || outcome("b", Phase::Halted, "3 errors");
+        let mut all = Vec::new();
+        for now in [
+            vec![rolling(1)],
+            vec![rolling(1), refused()],
+            vec![rolling(6), refused()],
+            vec![outcome("a", Phase::Healthy, "fine"), refused()],
+            vec![outcome("c", Phase::Pending, "waits")],
+            // People go back to what was good, and forward again.
+            vec![outcome("a", Phase::Healthy, "fine")],
+            vec![outcome("c", Phase::Healthy, "fine")],
+            vec![],
+        ] {
+            all.push(told.news(&now).iter().map(said).collect::<Vec<_>>().join(", "));
+        }
+        let wanted = [
+            "a rolling 1/12",
+            "b halted",
+            "a rolling 6/12",
+            "a healthy",
+            "c pending",
+            "c superseded",
+            "c healthy",
+            "",
+        ];
+        assert_eq!(all, wanted);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut told = Told::default();
+        for number in 0..100 {
+            told.news(&[outcome(&format!("r{number}"), Phase::Healthy, "fine")]);
+        }
+        assert_eq!(told.0.len(), REMEMBERED);
+        assert!(told.news(&[outcome("r92", Phase::Healthy, "fine")]).is_empty());
     }
 }

@@ -137,7 +137,7 @@ fn outcome(phase: Phase, line: &str) -> Outcome {
 }
 
 async fn tell(source: &mut Git, outcome: &Outcome) {
-    source.tell(outcome);
+    source.tell(std::slice::from_ref(outcome));
     within(SOON, "the forge", source.settle()).await;
 }
 
@@ -326,7 +326,7 @@ async fn a_token_without_the_right_closes_its_channel_and_no_other() {
             &repository,
             ForgeConfig { statuses: token("weak"), ..config(ForgeKind::GitHub, &refusing) },
         );
-        refused.tell(&outcome(Phase::Pending, "waits"));
+        refused.tell(&[outcome(Phase::Pending, "waits")]);
         // Whoever waits for the source hears of it.
         within(SOON, "the refusal", async { while refused.changed().await != News::Trouble {} }).await;
         let trouble = refused.trouble();
@@ -335,7 +335,7 @@ async fn a_token_without_the_right_closes_its_channel_and_no_other() {
         assert!(trouble.contains(words) && trouble.contains(&status.to_string()), "{trouble}");
         assert!(!trouble.contains("weak"), "{trouble}");
         // News does not make it ask again: the channel is closed for an hour.
-        refused.tell(&outcome(Phase::Healthy, "fine"));
+        refused.tell(&[outcome(Phase::Healthy, "fine")]);
         assert!(tokio::time::timeout(Duration::from_millis(100), refused.changed()).await.is_err());
         assert_eq!(refusing.asked().len(), 1);
 
@@ -386,7 +386,7 @@ async fn each_commit_hears_its_end_however_soon_the_next_one_comes() {
             (&newest, Phase::Pending, "waits"),
         ] {
             let revision = Revision::new(commit.as_str()).unwrap();
-            source.tell(&Outcome { revision, ..outcome(phase, line) });
+            source.tell(&[Outcome { revision, ..outcome(phase, line) }]);
         }
         within(SOON, "the forge", source.settle()).await;
         assert!(source.trouble().is_empty());
@@ -412,10 +412,10 @@ async fn a_commit_that_the_forge_cannot_bear_holds_up_no_other() {
     let server = Server::start(vec![broken, (201, json!({ "id": 1 })), (201, json!({ "id": 2 }))]);
     let forge = ForgeConfig { statuses: token("x"), ..config(ForgeKind::Gitea, &server) };
     let mut source = source(&repository, forge);
-    source.tell(&outcome(Phase::Halted, "camera exits 1"));
+    source.tell(&[outcome(Phase::Halted, "camera exits 1")]);
     let next = "3333333".repeat(5);
     let revision = Revision::new(next.as_str()).unwrap();
-    source.tell(&Outcome { revision, ..outcome(Phase::Pending, "waits") });
+    source.tell(&[Outcome { revision, ..outcome(Phase::Pending, "waits") }]);
     let all = async {
         while server.asked().len() < 3 || !source.trouble().is_empty() {
             // Whoever waits for the source hears of trouble that comes and goes.

@@ -189,7 +189,7 @@ async fn a_bad_commit_of_one_repository_is_not_the_fault_of_the_others() {
     };
     let tell = async |source: &mut AnySource, snapshot: &Snapshot, phase: Phase, heard: [usize; 2]| {
         let revision = snapshot.revision.clone();
-        source.tell(&Outcome { revision, phase, line: String::new(), details: String::new() });
+        source.tell(&[Outcome { revision, phase, line: String::new(), details: String::new() }]);
         let all = async {
             while [0, 1].map(|index: usize| servers[index].asked().len()) != heard {
                 drop(tokio::time::timeout(Duration::from_millis(20), source.changed()).await);
