@@ -2,7 +2,9 @@
 
 #[cfg(test)]
 mod it {
+    mod apply;
     mod controller;
+    mod repository;
     mod trouble;
     mod world;
 }

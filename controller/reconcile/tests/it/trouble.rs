@@ -1,26 +1,17 @@
 //! Trouble is told when it comes and when it goes, not with the next pass: here the next pass is an hour away, and nothing that the
 //! hub could say moves.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
 use hemline_reconcile::PassReport;
 use hemline_sources::{Git, GitConfig, StatusBranch};
 
-use super::world::World;
+use super::{
+    repository::{git, git_is_here},
+    world::World,
+};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-
-fn git(folder: &Path, arguments: &[&str]) {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_SYSTEM", "/dev/null")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn reasons(report: &PassReport) -> Vec<&'static str> {
     report.trouble.iter().map(|trouble| trouble.reason).collect()
@@ -28,8 +19,7 @@ fn reasons(report: &PassReport) -> Vec<&'static str> {
 
 #[tokio::test]
 async fn a_status_branch_that_cannot_be_written_is_told_at_once() {
-    let available = Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !hemline_testkit::require("git", available, "apt-get install git") {
+    if !git_is_here() {
         return;
     }
     let mut world = World::new();

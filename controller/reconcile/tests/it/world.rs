@@ -65,6 +65,10 @@ impl World {
         self.running.as_ref().unwrap().hub.handle()
     }
 
+    pub(crate) fn view(&self) -> ControllerView {
+        self.running.as_ref().unwrap().view.clone()
+    }
+
     pub(crate) fn put(&self, name: &str, text: &str) {
         // As editors do it: half a document is never there.
         let temporary = self.folder.path().join(".new");
