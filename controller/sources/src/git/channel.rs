@@ -12,7 +12,7 @@ use super::{
     fetch::{Origin, PACK_AT_MOST, mirror_name},
     look::through,
     push::Side,
-    status::{Writing, Written, tidy},
+    status::{Writing, Written, mend, tidy},
 };
 use crate::{
     Credentials, Reason, SourceError, StatusFile, Trouble,
@@ -119,8 +119,9 @@ impl Channel {
             let carries = Carries { bytes: PACK_AT_MOST as u64, blob_bytes: None };
             let at = origin.clone();
             through(&at, carries, bounds.timeout, "git-status", move |address, deadline| {
+                let noted = folder.with_extension("written");
                 if origin.remote().is_some() {
-                    tidy(&folder);
+                    tidy(&folder, &noted);
                 }
                 let writing = Writing {
                     side: Side::of(&origin.place, &folder, address, deadline)?,
@@ -128,9 +129,9 @@ impl Channel {
                     read_from: origin.reference(),
                     files: &written,
                     at: jiff::Timestamp::now(),
-                    noted: &folder.with_extension("written"),
+                    noted: &noted,
                 };
-                writing.write()
+                writing.write().inspect_err(|error| mend(&folder, error))
             })
             .await
         });

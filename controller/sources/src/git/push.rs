@@ -51,7 +51,7 @@ enum History {
 
 /// A fetch and a push write here.
 const TIP: &str = "refs/hemline/tip";
-const NEXT: &str = "refs/hemline/next";
+pub(super) const NEXT: &str = "refs/hemline/next";
 
 impl<'a> Side<'a> {
     /// `folder` is where objects of a remote are kept.

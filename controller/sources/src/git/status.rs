@@ -12,7 +12,7 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Signature, Time};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::push::{Move, Side, Swapped};
+use super::push::{Move, NEXT, Side, Swapped};
 use crate::{Credentials, SourceError, StatusFile};
 
 /// How status goes to a branch.
@@ -60,8 +60,10 @@ const WRITER: &str = "Hemline-Writer: ";
 const ATTEMPTS: u32 = 8;
 /// Longest first line of a commit.
 const SUBJECT: usize = 120;
-/// A folder of objects with more loose ones is made anew. Estimated from one of the 256 folders, as Git does.
+/// A folder of objects with more loose ones is packed. Estimated from one of the 256 folders, as Git does.
 const LOOSE_AT_MOST: usize = 16;
+/// Stands in a folder that was.
+const PACKED: &str = "hemline-packed";
 
 /// One write, with everything it needs to know.
 pub(super) struct Writing<'a> {
@@ -272,12 +274,62 @@ fn subject(files: &[StatusFile]) -> String {
     if line.is_empty() { "status".to_owned() } else { line }
 }
 
-/// Throws a folder of objects away when it holds too many: everything in it can be fetched again.
-pub(super) fn tidy(folder: &Path) {
+/// Makes a folder of objects small when it holds too many: what the next write stands on stays, which are the commits of the
+/// generation and the files of the last. Fetching all of it again would have the remote pack the whole history each time.
+pub(super) fn tidy(folder: &Path, noted: &Path) {
     let loose = std::fs::read_dir(folder.join("objects/17")).map_or(0, Iterator::count);
-    if loose > LOOSE_AT_MOST
-        && let Err(error) = std::fs::remove_dir_all(folder)
-    {
+    if loose <= LOOSE_AT_MOST {
+        return;
+    }
+    if let Err(error) = pack(folder, noted) {
+        tracing::debug!(folder = %folder.display(), %error, "cannot be packed; what is needed of it is fetched again");
+        forget(folder);
+    }
+}
+
+/// A kill in between leaves no folder, and everything in it can be fetched.
+fn pack(folder: &Path, noted: &Path) -> Result<(), SourceError> {
+    let failed = |source| SourceError::Repository { path: folder.to_path_buf(), source: Box::new(source) };
+    let lost = |source| SourceError::Repository { path: folder.to_path_buf(), source: Box::new(source) };
+    let new = folder.with_extension("packed");
+    if new.exists() {
+        std::fs::remove_dir_all(&new).map_err(lost)?;
+    }
+    let text = std::fs::read_to_string(noted).map_err(lost)?;
+    let make = |tip: Oid| {
+        let objects = Repository::open_bare(folder)?;
+        let mut packing = objects.packbuilder()?;
+        packing.insert_tree(objects.find_commit(tip)?.tree_id())?;
+        let mut commits = objects.revwalk()?;
+        commits.push(tip)?;
+        commits.try_for_each(|commit| packing.insert_object(commit?, None))?;
+        let next = Repository::init_bare(&new)?;
+        packing.write(&new.join("objects/pack"), 0)?;
+        // What a fetch says is here already.
+        next.reference(&format!("{NEXT}/0"), tip, true, "").map(drop)
+    };
+    Oid::from_str(text.trim()).and_then(make).map_err(failed)?;
+    let replaced = std::fs::write(new.join(PACKED), "")
+        .and_then(|()| std::fs::remove_dir_all(folder))
+        .and_then(|()| std::fs::rename(&new, folder));
+    replaced.map_err(lost)
+}
+
+/// A folder that was packed lacks the files of older commits. Where somebody else wrote one of them again, the remote does not send
+/// it; then all of it is fetched anew.
+pub(super) fn mend(folder: &Path, error: &SourceError) {
+    let SourceError::NotPushed { source, .. } = error else { return };
+    let of_objects = source.downcast_ref::<git2::Error>().is_some_and(|error| {
+        use git2::ErrorClass::{Indexer, Object, Odb, Tree};
+        error.code() == ErrorCode::NotFound || matches!(error.class(), Indexer | Object | Odb | Tree)
+    });
+    if of_objects && folder.join(PACKED).exists() {
+        forget(folder);
+    }
+}
+
+fn forget(folder: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(folder) {
         tracing::debug!(folder = %folder.display(), %error, "cannot make room");
     }
 }

@@ -182,6 +182,57 @@ async fn two_writers_race_and_no_commit_is_lost() {
     assert_eq!(subjects, expected);
 }
 
+/// Folders below this one in which a file of this name stands.
+fn folders_with(name: &str, below: &Path) -> Vec<std::path::PathBuf> {
+    let inside = fs::read_dir(below).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders: Vec<_> = inside.filter(|path| path.is_dir()).collect();
+    let own = below.join(name).is_file().then(|| below.to_path_buf());
+    own.into_iter().chain(folders.iter().flat_map(|folder| folders_with(name, folder))).collect()
+}
+
+#[tokio::test]
+async fn many_objects_are_packed_and_nothing_is_fetched_for_it() {
+    if !git_is_here() {
+        return;
+    }
+    let (_root, repository, path) = hosted();
+    repository.commit("first", &[("a.yaml", "1")]);
+    let server = writable(&path);
+    let [mirrors, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    // As many files as leave more loose objects than one folder keeps.
+    let files = |first: &str| -> Vec<StatusFile> {
+        let rest = (1..7_000).map(|n| file(&format!("devices/d{n}.yaml"), &format!("a: {n}\n")));
+        [file("devices/d0.yaml", first), file("README.md", &format!("# {first}\n"))]
+            .into_iter()
+            .chain(rest)
+            .collect()
+    };
+    let write = async |source: &mut Git, first: &str| {
+        source.write_status(&files(first)).await.unwrap();
+        source.settle().await;
+        source.trouble()
+    };
+    let mut source = open(server.url(), mirrors.path(), branch());
+    for first in ["one", "two", "three"] {
+        assert_eq!(write(&mut source, first).await, []);
+    }
+    let [folder] = folders_with("hemline-packed", mirrors.path()).try_into().unwrap();
+    let loose = fs::read_dir(folder.join("objects/17")).map_or(0, Iterator::count);
+    assert!(loose < 3, "{loose} loose objects");
+    assert_eq!(repository.git(&["rev-list", "--count", BRANCH]), "3");
+    // Another writer brings a file back that is not here any more, and which a fetch does not send: the remote believes that who
+    // knows the commits knows their files.
+    let mut other = open(server.url(), elsewhere.path(), StatusBranch { writer: "other".into(), ..branch() });
+    assert_eq!(write(&mut other, "one").await, []);
+    for first in ["four", "one"] {
+        let attempts = async { while !write(&mut source, first).await.is_empty() {} };
+        within(Duration::from_secs(60), "a write", attempts).await;
+    }
+    assert_eq!(repository.git(&["rev-list", "--count", BRANCH]), "6");
+    assert_eq!(repository.git(&["log", "-1", "--format=%s", BRANCH]), "one [skip ci]");
+    repository.git(&["fsck", "--connectivity-only", BRANCH]);
+}
+
 #[tokio::test]
 async fn generations_end_and_only_the_last_two_are_in_reach() {
     if !git_is_here() {
