@@ -115,6 +115,14 @@ impl Devices {
         }
     }
 
+    /// Somebody deletes a device at the hub; what it has once trusted stays sound.
+    pub fn delete(&mut self, id: &DeviceId) {
+        self.observed.devices.remove(id);
+        if let Some(behind) = self.behind.get_mut(id) {
+            *behind = Behind { sound: std::mem::take(&mut behind.sound), ..Behind::default() };
+        }
+    }
+
     /// What the hub does with one step of a plan.
     pub fn apply(&mut self, step: &Step, now: Timestamp) {
         let known = |id: &DeviceId| self.observed.devices.contains_key(id);
