@@ -313,7 +313,8 @@ fn kill_everywhere(plot: Plot) -> (Value, BTreeSet<&'static str>) {
     assert!(points > 80, "only {points} points");
 
     let mut places = BTreeSet::new();
-    // Without orders every point; with them those where an order is done, for the others are the same in every plot.
+    // Without orders every point; with them those of the passes that do an order, which bounds the time. What lies between
+    // them is not stopped in that plot: other states, but the same places, and those are stopped without orders.
     let all: Vec<usize> = (0..points).collect();
     let kills = if plot.orders.is_empty() { all } else { std::mem::take(&mut world.ordered) };
     for kill in kills {
