@@ -187,10 +187,10 @@ impl Devices {
                     .saturating_add(SignedDuration::from_secs(restarts * RESTART_SECS))
                     .unwrap_or(Timestamp::MAX)
             });
-            // A module that has failed for an hour is not going to surprise anybody.
-            let fails = fails.filter(|at| {
-                behind.failing.values().all(|since| at.duration_since(*since) < SignedDuration::from_hours(1))
-            });
+            // Who still looks at a module that has failed for so long looks when something else happens.
+            let long = SignedDuration::from_mins(15);
+            let fails =
+                fails.filter(|at| behind.failing.values().all(|since| at.duration_since(*since) < long));
             [behind.back, applying, fails]
         });
         moments.flatten().filter(|at| *at > now).min()

@@ -47,6 +47,10 @@ pub enum Event {
     Order(Command),
     /// Somebody deletes a device at the hub.
     Deleted(DeviceId),
+    /// A device goes away, and does not come back by itself.
+    Leaves(DeviceId),
+    /// A device that is away comes back.
+    Returns(DeviceId),
     /// A device reports a property of its twin, which conditions may ask for.
     Reports(DeviceId, String, Value),
 }
@@ -197,18 +201,30 @@ impl<'a> Stage<'a> {
                 }
             }
             Event::Deleted(id) => self.devices.delete(id),
+            Event::Leaves(id) => self.devices.connect(id, false),
+            Event::Returns(id) => self.devices.connect(id, true),
             Event::Reports(id, name, value) => {
                 let Some(device) = self.devices.observed.devices.get_mut(id) else { return };
                 device.reported.insert(name.clone(), value.clone());
-                self.facts.reported.insert(id.clone(), Value::Object(device.reported.clone()));
-                for (commit, resolution) in [&mut self.head, &mut self.base].into_iter().flatten() {
-                    *resolution = resolve(commit.fleet, &self.facts);
-                }
-                for (revision, resolution) in &mut self.others {
-                    if let Some(commit) = self.commits.iter().find(|commit| commit.revision == revision) {
-                        *resolution = resolve(commit.fleet, &self.facts);
-                    }
-                }
+            }
+        }
+    }
+
+    /// Resolves anew when devices report something else, or went with what they reported.
+    fn learn(&mut self) {
+        let there = self.devices.observed.devices.iter().filter(|(_, device)| !device.reported.is_empty());
+        let reported =
+            there.map(|(id, device)| (id.clone(), Value::Object(device.reported.clone()))).collect();
+        if self.facts.reported == reported {
+            return;
+        }
+        self.facts.reported = reported;
+        for (commit, resolution) in [&mut self.head, &mut self.base].into_iter().flatten() {
+            *resolution = resolve(commit.fleet, &self.facts);
+        }
+        for (revision, resolution) in &mut self.others {
+            if let Some(commit) = self.commits.iter().find(|commit| commit.revision == revision) {
+                *resolution = resolve(commit.fleet, &self.facts);
             }
         }
     }
@@ -232,6 +248,7 @@ impl<'a> Stage<'a> {
 
     /// One pass. Is another one needed at the same moment?
     fn turn(&mut self, now: Timestamp, look: &mut dyn FnMut(Timestamp, &Turn, &Devices)) -> bool {
+        self.learn();
         let Some((commit, resolution)) = &self.head else { return false };
         let newcomers = self.base.as_ref().and_then(|(base, was)| {
             let new = |id: &DeviceId| !was.devices.contains_key(id);
