@@ -13,5 +13,5 @@ mod run;
 
 pub use self::{
     devices::{Devices, Faults},
-    run::{Commit, Outcome, Rehearsal, Told, rehearse},
+    run::{Commit, Event, Outcome, Rehearsal, Told, rehearse},
 };

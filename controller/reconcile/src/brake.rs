@@ -7,7 +7,7 @@
 pub(crate) fn point(_: &'static str) {}
 
 #[cfg(test)]
-pub(crate) use armed::{Killed, arm, disarm, passed, point, so_far};
+pub(crate) use armed::{Killed, arm, disarm, passed, point};
 
 #[cfg(test)]
 mod armed {
@@ -31,11 +31,6 @@ mod armed {
     pub(crate) fn disarm() -> &'static str {
         LEFT.with(|left| left.set(None));
         LAST.with(|last| *last.borrow())
-    }
-
-    /// Points passed since the last call of [`passed`].
-    pub(crate) fn so_far() -> usize {
-        PASSED.with(Cell::get)
     }
 
     /// Points passed since the last call.

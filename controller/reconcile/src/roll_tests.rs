@@ -128,8 +128,6 @@ struct World {
     said: usize,
     /// Orders that made no sense when they were given.
     refused: Vec<String>,
-    /// Points of orders, and of the passes that do them.
-    ordered: Vec<usize>,
 }
 
 impl World {
@@ -138,8 +136,8 @@ impl World {
             Faults { failing: [("broken".to_owned(), 100)].into(), apply_secs: 10, ..Faults::default() };
         let state = State::restore(LastGood::new(folder.clone()), false);
         let (said, refused) = (0, Vec::new());
-        let (devices, now, ordered) = (Devices::new(faults), start(), Vec::new());
-        Self { plot, folder, state, devices, now, said, refused, ordered }
+        let (devices, now) = (Devices::new(faults), start());
+        Self { plot, folder, state, devices, now, said, refused }
     }
 
     /// What a pass does, with devices that are played in place of the hub.
@@ -206,13 +204,8 @@ impl World {
         for _ in 0..2_000 {
             loop {
                 let step = AssertUnwindSafe(|| {
-                    let (said, from) = (self.said, brake::so_far());
                     self.orders();
-                    let moved = self.pass();
-                    if self.said > said {
-                        self.ordered.extend(from..brake::so_far());
-                    }
-                    moved
+                    self.pass()
                 });
                 match std::panic::catch_unwind(step) {
                     Ok(true) => {}
@@ -313,10 +306,7 @@ fn kill_everywhere(plot: Plot) -> (Value, BTreeSet<&'static str>) {
     assert!(points > 80, "only {points} points");
 
     let mut places = BTreeSet::new();
-    // Without orders every point; with them those where an order is done, for the others are the same in every plot.
-    let all: Vec<usize> = (0..points).collect();
-    let kills = if plot.orders.is_empty() { all } else { std::mem::take(&mut world.ordered) };
-    for kill in kills {
+    for kill in 0..points {
         let at = folder();
         let mut world = World::new(plot, at.path().to_owned());
         let place = world.play(Some(kill));

@@ -1,14 +1,25 @@
 //! `hem rollout status|pause|resume|approve|abort|revert`: how a revision reaches the devices, and what people say to it.
 
-use std::{collections::BTreeMap, io::IsTerminal as _, process::ExitCode, time::Duration};
+mod awaited;
+mod view;
 
-use hemline_plan::rollout::{Command, RolloutStatus, WaveStatus};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use hemline_plan::rollout::{Command, RolloutStatus};
 use hemline_reconcile::RolloutOrder;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{documents::plural, review::short};
+use self::{
+    awaited::awaited,
+    view::{View, draw},
+};
+use super::review::short;
 use crate::{
     args::{Args, Rollout, RolloutOf},
     client::HubClient,
@@ -48,13 +59,28 @@ async fn status(
     deployment: Option<&str>,
     watch: bool,
 ) -> Result<ExitCode, CommandError> {
-    let mut rollouts = look(hub, deployment).await?;
+    let mut rollouts = look(hub, deployment, watch).await?;
     if watch {
         let live = args.output.is_table() && std::io::stderr().is_terminal();
-        let mut view = View::new(live);
+        let view = View::new(live);
         let mut told = BTreeMap::new();
+        let mut last = None;
         loop {
-            view.show(&rollouts);
+            // There is none for a moment after a push.
+            if rollouts.is_empty()
+                && let Some(line) = awaited(&controller(hub).await?)
+            {
+                if !live && last.as_ref() != Some(&line) {
+                    // Not on the output: that is for the rollouts.
+                    drop(writeln!(anstream::stderr(), "{line}"));
+                }
+                view.show(line.clone());
+                last = Some(line);
+                tokio::time::sleep(LOOK).await;
+                rollouts = look(hub, deployment, watch).await?;
+                continue;
+            }
+            view.show(draw(&rollouts));
             if !live && args.output.is_table() {
                 tell(&rollouts, &mut told)?;
             }
@@ -62,9 +88,12 @@ async fn status(
                 break;
             }
             tokio::time::sleep(LOOK).await;
-            rollouts = look(hub, deployment).await?;
+            rollouts = look(hub, deployment, watch).await?;
         }
         view.clear();
+        if let (Some(name), true) = (deployment, rollouts.is_empty()) {
+            return Err(nobody(name));
+        }
     }
     output::value(&rollouts, args.output, |rollouts| as_text(rollouts))?;
     let stopped =
@@ -72,9 +101,21 @@ async fn status(
     Ok(ExitCode::from(if stopped { exit::FAILURE } else { exit::SUCCESS }))
 }
 
-async fn look(hub: &HubClient, deployment: Option<&str>) -> Result<Vec<RolloutStatus>, CommandError> {
+/// The rollouts now. One that is named must be there, unless somebody `waits` for it and there is none at all.
+async fn look(
+    hub: &HubClient,
+    deployment: Option<&str>,
+    waits: bool,
+) -> Result<Vec<RolloutStatus>, CommandError> {
     let found = hub.call(Method::GET, &PATH, None).await?;
-    chosen(hub, found, deployment)
+    let none = found.as_array().is_some_and(Vec::is_empty);
+    chosen(hub, found, deployment.filter(|_| !(waits && none)))
+}
+
+/// What the newest pass of the controller found.
+async fn controller(hub: &HubClient) -> Result<Value, CommandError> {
+    let mut status = hub.call(Method::GET, &["api", "v1", "status"], None).await?;
+    Ok(status.get_mut("controller").map(Value::take).unwrap_or_default())
 }
 
 fn chosen(
@@ -87,12 +128,14 @@ fn chosen(
     if let Some(name) = deployment {
         rollouts.retain(|rollout| rollout.deployment == name);
         if rollouts.is_empty() {
-            return Err(CommandError::Usage(format!(
-                "there is no rollout of {name:?}; `hem rollout status` lists them"
-            )));
+            return Err(nobody(name));
         }
     }
     Ok(rollouts)
+}
+
+fn nobody(deployment: &str) -> CommandError {
+    CommandError::Usage(format!("there is no rollout of {deployment:?}; `hem rollout status` lists them"))
 }
 
 fn is_over(rollout: &RolloutStatus) -> bool {
@@ -147,64 +190,4 @@ fn tell(
         }
     }
     Ok(())
-}
-
-/// The live view of a terminal: a bar for each wave that has devices, and the sentence of each rollout.
-struct View {
-    all: Option<MultiProgress>,
-    bars: BTreeMap<(String, usize), ProgressBar>,
-    lines: BTreeMap<String, ProgressBar>,
-}
-
-impl View {
-    fn new(live: bool) -> Self {
-        Self { all: live.then(MultiProgress::new), bars: BTreeMap::new(), lines: BTreeMap::new() }
-    }
-
-    fn show(&mut self, rollouts: &[RolloutStatus]) {
-        let Some(all) = &self.all else { return };
-        for rollout in rollouts {
-            let head = self.lines.entry(rollout.deployment.clone()).or_insert_with(|| {
-                let bar = all.add(ProgressBar::new_spinner());
-                if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-                    bar.set_style(style);
-                }
-                bar.enable_steady_tick(Duration::from_millis(120));
-                bar
-            });
-            head.set_message(format!("{} {} {}", rollout.deployment, short(&rollout.revision), rollout.says));
-            for (place, wave) in rollout.waves.iter().enumerate().filter(|(_, wave)| wave.devices > 0) {
-                let bar = self.bars.entry((rollout.deployment.clone(), place)).or_insert_with(|| {
-                    let bar = all.add(ProgressBar::new(wave.devices as u64));
-                    if let Ok(style) =
-                        ProgressStyle::with_template("  {prefix:<16} [{bar:24}] {pos}/{len} {msg}")
-                    {
-                        bar.set_style(style.progress_chars("=> "));
-                    }
-                    bar.set_prefix(wave.name.clone());
-                    bar
-                });
-                bar.set_length(wave.devices as u64);
-                bar.set_position(wave.done as u64);
-                bar.set_message(beside(wave));
-            }
-        }
-    }
-
-    fn clear(&self) {
-        if let Some(all) = &self.all {
-            // A view that cannot be cleared stays above the result.
-            drop(all.clear());
-        }
-    }
-}
-
-fn beside(wave: &WaveStatus) -> String {
-    let mut parts = Vec::new();
-    for (count, what) in [(wave.given, "on the way"), (wave.failed, "failed"), (wave.skipped, "away")] {
-        if count > 0 {
-            parts.push(format!("{} {what}", plural(count, "device")));
-        }
-    }
-    parts.join(", ")
 }

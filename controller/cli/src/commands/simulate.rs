@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Args, typed: &Simulate) -> Result<ExitCode, CommandErro
     let rehearsal = Rehearsal {
         base: from.as_ref().map(Side::commit),
         commits: vec![to.commit()],
+        events: Vec::new(),
         faults: Faults {
             seed: typed.seed,
             offline_percent: typed.offline,

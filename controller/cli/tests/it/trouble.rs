@@ -1,8 +1,9 @@
 //! Why the fleet stays where it is, and why people do not hear of it: on `hem status`, for people and programs, and in the log
 //! once when it comes and once when it goes.
 
-use std::fs;
+use std::{fs, process::Command};
 
+use hemline_protocol::{connection_string::ServiceConnectionString, sas::SasToken};
 use serde_json::Value;
 
 use crate::{
@@ -22,9 +23,34 @@ pub(crate) fn reasons(hem: &Hem) -> Vec<String> {
     trouble.iter().filter_map(|one| one["reason"].as_str().map(str::to_owned)).collect()
 }
 
+/// The lines about trouble that a scraper reads.
+fn scraped(hem: &Hem) -> Vec<String> {
+    let service =
+        ServiceConnectionString::parse(hem.text(&["connection-string", "--policy", "service"]).trim())
+            .expect("a connection string");
+    let expiry = jiff::Timestamp::now() + std::time::Duration::from_secs(600);
+    let token = SasToken::sign(&service.key, &service.host_name, expiry, Some(&service.policy));
+    let output = Command::new("curl")
+        .args(["--silent", "--fail", "--header", &format!("Authorization: {token}"), "--cacert"])
+        .arg(hem.ca_file())
+        .arg(format!("https://{}:{}/metrics", hem.address(), hem.https_port()))
+        .output()
+        .expect("curl starts");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("# TYPE hemline_source_trouble gauge"), "{text}");
+    text.lines().filter(|line| line.starts_with("hemline_source_trouble{")).map(str::to_owned).collect()
+}
+
+/// Such a line.
+fn gauge(reason: &str) -> String {
+    format!("hemline_source_trouble{{source=\"default\",reason=\"{reason}\"}} 1")
+}
+
 #[test]
 fn what_does_not_work_is_said_everywhere_and_logged_once() {
-    if !git_is_here() {
+    let curl = Command::new("curl").arg("--version").output().is_ok();
+    if !git_is_here() || !hemline_testkit::require("curl", curl, "apt-get install curl") {
         return;
     }
     let folder = tempfile::Builder::new().prefix("hem-").tempdir().expect("a temporary folder");
@@ -61,8 +87,11 @@ fn what_does_not_work_is_said_everywhere_and_logged_once() {
         "{status}"
     );
     assert_eq!(hem.json(&["twin", "get", "meter"])["properties"]["desired"]["every"], 5);
+    let found = scraped(&hem);
+    assert!(found.contains(&gauge("commit-status")) && found.contains(&gauge("denied")), "{found:?}");
     forge.told().git_refused = false;
     hem.eventually("it is over", |hem| (reasons(hem) == ["commit-status"]).then_some(()));
+    assert_eq!(scraped(&hem), [gauge("commit-status")]);
 
     let log = fs::read_to_string(hem.data().with_file_name("stderr")).expect("a log");
     let lines =

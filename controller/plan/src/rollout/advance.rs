@@ -34,6 +34,8 @@ pub struct DeviceSight {
     pub enabled: bool,
     /// Is it connected?
     pub connected: bool,
+    /// Has its agent ever said anything? One that never did runs nothing yet.
+    pub known: bool,
     /// The hub holds the new configuration for it.
     pub holds_new: bool,
     /// The hub holds for it what was complete before.
@@ -112,6 +114,9 @@ impl RolloutRecord {
             State::Waiting { until, .. } => times.extend(*until),
             State::Rolling { wave, .. } | State::Verifying { wave, .. } => {
                 times.extend(self.waves.get(*wave).and_then(|wave| after(wave.begun?, spec.deadline_secs)));
+                // Those in doubt that are away take up room for so long.
+                let begun = self.waves.iter().filter(|_| !self.unsettled.is_empty());
+                times.extend(begun.filter_map(|wave| after(wave.begun?, spec.deadline_secs)));
             }
             State::Reverting { until, .. } => times.push(*until),
             State::Complete { .. } | State::Halted { .. } | State::Reverted { .. } => {}
@@ -150,7 +155,10 @@ fn next(
     if record.state.is_over() || record.state.goes_back() {
         return None;
     }
+    // Back to a wave that it went past while nobody was in it, or whose failed devices were forgiven.
+    let waits = |wave: &WaveRecord| wave.count(|progress| matches!(progress, Progress::Waiting)) > 0;
     let at = record.wave();
+    let at = record.waves.iter().position(waits).map_or(at, |first| first.min(at));
     if let Some((wave, failed, limit)) = over_budget(record) {
         return Some(stop(record, spec, wave, HaltReason::Failures { failed, limit }, now));
     }
@@ -172,16 +180,23 @@ fn next(
             let state = in_wave(record, at, open, spec, sight, now);
             return state.filter(|state| !state.is_like(&record.state));
         }
-        if let Some(until) = untried(record, at, spec, now) {
-            let reason = HaltReason::NobodyThere { waited_secs: spec.deadline_secs };
-            let halted = State::Halted { wave: at, at: now, reason };
-            let state = if now >= until { halted } else { State::Rolling { wave: at, since: now } };
-            return Some(state).filter(|state| !state.is_like(&record.state));
+        match untried(record, at, spec, sight, now) {
+            Tried::Waits => {
+                let state = State::Rolling { wave: at, since: now };
+                return Some(state).filter(|state| !state.is_like(&record.state));
+            }
+            Tried::Never => {
+                let reason = HaltReason::NobodyThere { waited_secs: spec.deadline_secs };
+                return Some(State::Halted { wave: at, at: now, reason });
+            }
+            Tried::Enough => {}
         }
-        leave(record, at);
+        if let Some((wave, failed, limit)) = leave(record, at, spec, now) {
+            return Some(stop(record, spec, wave, HaltReason::Failures { failed, limit }, now));
+        }
         at += 1;
     }
-    finish(record, now)
+    finish(record, open, spec, sight, now)
 }
 
 /// A wave that has devices to wait for: may it begin or go on, and who gets the change?
@@ -252,35 +267,82 @@ fn is_through(wave: &WaveRecord, spec: &RolloutSpec, sight: &BTreeMap<DeviceId, 
     })
 }
 
-/// A wave that nobody was there to try proves nothing: where something worked before, the rollout does not go on over it.
-/// Until when it waits for somebody, when it does.
-fn untried(record: &RolloutRecord, at: usize, spec: &RolloutSpec, now: Timestamp) -> Option<Timestamp> {
-    let wave = record.waves.get(at)?;
-    let tried = wave.count(|progress| matches!(progress, Progress::Done | Progress::Failed(_))) > 0;
-    let untried = wave.count(|progress| matches!(progress, Progress::Waiting)) > 0;
-    let more = record.waves.iter().skip(at + 1).any(|wave| !wave.devices.is_empty());
-    if tried || !untried || !more || record.base.is_none() {
-        return None;
-    }
-    wave.begun.unwrap_or(now).saturating_add(secs(spec.deadline_secs)).ok()
+/// Was somebody there to try a wave?
+enum Tried {
+    /// Yes, or nobody has to.
+    Enough,
+    /// Not yet.
+    Waits,
+    /// For too long.
+    Never,
 }
 
-/// Nobody waits any more for those that are away.
-fn leave(record: &mut RolloutRecord, at: usize) {
+/// A wave that nobody was there to try proves nothing: where something worked before, the rollout does not go on over it. When
+/// there is nothing to go on to, somebody has as long to come, for right after a start of the hub nobody is connected yet;
+/// then it is as `offline: skip` says. Devices that never ran anything have nothing to lose.
+fn untried(
+    record: &RolloutRecord,
+    at: usize,
+    spec: &RolloutSpec,
+    sight: &BTreeMap<DeviceId, DeviceSight>,
+    now: Timestamp,
+) -> Tried {
+    let Some(wave) = record.waves.get(at) else { return Tried::Enough };
+    let tried = |wave: &WaveRecord| {
+        wave.count(|progress| matches!(progress, Progress::Done | Progress::Failed(_))) > 0
+    };
+    let untried = wave.count(|progress| matches!(progress, Progress::Waiting)) > 0;
+    if tried(wave) || !untried || record.base.is_none() {
+        return Tried::Enough;
+    }
+    let runs = |id: &DeviceId| sight.get(id).is_some_and(|seen| seen.enabled && seen.known);
+    let until = wave.begun.unwrap_or(now).saturating_add(secs(spec.deadline_secs)).unwrap_or(Timestamp::MAX);
+    let late = now >= until;
+    if record.waves.iter().skip(at + 1).any(|wave| wave.devices.keys().any(runs)) {
+        return if late { Tried::Never } else { Tried::Waits };
+    }
+    let last = !late && wave.devices.keys().any(runs) && !record.waves.iter().any(tried);
+    if last { Tried::Waits } else { Tried::Enough }
+}
+
+/// Nobody waits any more for those that are away. A wave that took all of its devices over from the commit before begins and
+/// ends at once: their failures count. An empty one does not begin, so that devices may still join it.
+fn leave(
+    record: &mut RolloutRecord,
+    at: usize,
+    spec: &RolloutSpec,
+    now: Timestamp,
+) -> Option<(usize, usize, usize)> {
+    if record.waves.get(at).is_some_and(|wave| !wave.devices.is_empty()) {
+        begin(record, at, spec, now);
+    }
     let devices = record.waves.get_mut(at).into_iter().flat_map(|wave| wave.devices.values_mut());
     for progress in devices.filter(|progress| **progress == Progress::Waiting) {
         *progress = Progress::Skipped;
     }
+    over_budget(record)
 }
 
-/// The end, when no device is on its way any more.
-fn finish(record: &RolloutRecord, now: Timestamp) -> Option<State> {
-    let on_its_way = record.devices().any(|(_, progress)| matches!(progress, Progress::Given(_)));
-    if on_its_way {
-        let state = State::Verifying { wave: record.waves.len(), since: now };
-        return (!state.is_like(&record.state)).then_some(state);
-    }
-    Some(State::Complete { at: now })
+/// The end, when no device is on its way any more and none is there that could still take the change as the rules say.
+fn finish(
+    record: &RolloutRecord,
+    open: bool,
+    spec: &RolloutSpec,
+    sight: &BTreeMap<DeviceId, DeviceSight>,
+    now: Timestamp,
+) -> Option<State> {
+    let wave = record.waves.len();
+    let there = |id: &DeviceId| sight.get(id).is_some_and(|seen| seen.enabled && seen.connected);
+    let could = |(id, progress): (&DeviceId, &Progress)| !progress.has_it() && there(id);
+    let state = if !open && record.devices().any(could) {
+        let until = spec.window.as_ref().and_then(|window| window.next_change(now));
+        State::Waiting { wave, since: now, until, reason: WaitReason::Window }
+    } else if record.devices().any(|device| could(device) || matches!(device.1, Progress::Given(_))) {
+        State::Verifying { wave, since: now }
+    } else {
+        return Some(State::Complete { at: now });
+    };
+    (!state.is_like(&record.state)).then_some(state)
 }
 
 fn wait_for_approval(record: &RolloutRecord, wave: usize, now: Timestamp) -> Option<State> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     advance::{PAUSE_SECS, Transition, enter, secs},
-    record::{Given, Paused, Progress, RolloutRecord},
+    record::{Given, Paused, Progress, RolloutRecord, WaveRecord},
     state::{HaltReason, State, WaitReason},
 };
 
@@ -93,7 +93,10 @@ impl RolloutRecord {
                     now,
                     &mut transitions,
                 );
-                let state = State::Rolling { wave: *wave, since: now };
+                // Also with a wave before it that has one of them.
+                let waits = |wave: &WaveRecord| wave.count(|progress| *progress == Progress::Waiting) > 0;
+                let first = record.waves.iter().position(waits).unwrap_or(*wave);
+                let state = State::Rolling { wave: first.min(*wave), since: now };
                 enter(&mut record, state, now, &mut transitions);
             }
             (Command::Resume, _) => {

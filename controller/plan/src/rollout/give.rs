@@ -29,7 +29,7 @@ pub(super) fn catch_up(
 ) {
     let begun = record.waves.iter_mut().take(at.saturating_add(1)).filter(|wave| wave.begun.is_some());
     for wave in begun {
-        if wave.count(|progress| matches!(progress, Progress::Skipped)) > 0 {
+        if wave.count(|progress| *progress == Progress::Skipped || progress.never_could()) > 0 {
             give(wave, &mut record.unsettled, spec, sight, now);
         }
     }
@@ -43,14 +43,17 @@ pub(super) fn give(
     sight: &BTreeMap<DeviceId, DeviceSight>,
     now: Timestamp,
 ) {
-    let counts = |id: &DeviceId, progress: &Progress| match progress {
-        Progress::Given(_) => true,
-        Progress::Waiting => {
-            let away = sight.get(id).is_some_and(|seen| seen.enabled && !seen.connected);
-            unsettled.contains(id) || (away && spec.offline == Offline::Count)
+    let late = is_late(wave, spec, now);
+    let counts = |id: &DeviceId, progress: &Progress| {
+        let away = sight.get(id).is_some_and(|seen| seen.enabled && !seen.connected);
+        match progress {
+            Progress::Given(_) => true,
+            // Nobody waits for ever for one that does not come back.
+            Progress::Waiting | Progress::Skipped if away && late => false,
+            Progress::Waiting => unsettled.contains(id) || (away && spec.offline == Offline::Count),
+            Progress::Skipped => unsettled.contains(id),
+            Progress::Done | Progress::Failed(_) => false,
         }
-        Progress::Skipped => unsettled.contains(id),
-        Progress::Done | Progress::Failed(_) => false,
     };
     let busy = wave.devices.iter().filter(|(id, progress)| counts(id, progress)).count();
     let mut room = wave.max_unavailable.saturating_sub(busy);
@@ -59,7 +62,8 @@ pub(super) fn give(
             let doubtful = unsettled.contains(id);
             let Some(seen) = sight.get(id) else { continue };
             let there = seen.connected || !seen.enabled;
-            if doubtful != first || !there || !matches!(progress, Progress::Waiting | Progress::Skipped) {
+            let waits = matches!(progress, Progress::Waiting | Progress::Skipped) || progress.never_could();
+            if doubtful != first || !there || !waits {
                 continue;
             }
             // One that is in doubt is unavailable already.
@@ -94,8 +98,7 @@ pub(super) fn absent(
     sight: &BTreeMap<DeviceId, DeviceSight>,
     now: Timestamp,
 ) {
-    let late = wave.begun.and_then(|begun| begun.saturating_add(secs(spec.deadline_secs)).ok());
-    if spec.offline == Offline::Skip || late.is_none_or(|late| now < late) {
+    if spec.offline == Offline::Skip || !is_late(wave, spec, now) {
         return;
     }
     for (id, progress) in &mut wave.devices {
@@ -107,4 +110,10 @@ pub(super) fn absent(
             *progress = Progress::Failed(failure);
         }
     }
+}
+
+/// Has the wave been on for as long as a device has?
+fn is_late(wave: &WaveRecord, spec: &RolloutSpec, now: Timestamp) -> bool {
+    let until = wave.begun.and_then(|begun| begun.saturating_add(secs(spec.deadline_secs)).ok());
+    until.is_some_and(|until| now >= until)
 }

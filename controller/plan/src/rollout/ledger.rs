@@ -153,6 +153,10 @@ impl Ledger {
                 self.take(head.revision, id);
             }
         }
+        // One that left the documents left with what it had: under the same name it comes back as a new one.
+        for taken in &mut self.on {
+            taken.devices.retain(|id| desired.devices.contains_key(id) || failed(id));
+        }
         self.on.retain(|taken| !taken.devices.is_empty());
         if all {
             let at_base = revisions.base.is_some_and(|base| base.revision == head.revision);

@@ -39,7 +39,9 @@ pub(super) fn mixed(
             if !held {
                 continue;
             }
-            let between = ledger.revision_of(id).filter(|revision| is_kept(ledger, revision));
+            // One that had nothing of the head to take, and now has because of what it reports, waits for its turn.
+            let other = |revision: &&Revision| *revision != revisions.head.revision;
+            let between = ledger.revision_of(id).filter(other).filter(|revision| is_kept(ledger, revision));
             let between = between.and_then(|revision| config(id, revision, revisions));
             let was = between.or_else(|| base.and_then(|base| base.devices.get(id)));
             let was = was.or_else(|| revisions.newcomers.and_then(|all| all.devices.get(id)));

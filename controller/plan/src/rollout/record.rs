@@ -241,6 +241,11 @@ impl Progress {
             Self::Failed(failure) => failure.since.is_some(),
         }
     }
+
+    /// Was it away for as long as anybody waits? When it is back, it may still take the change.
+    pub(super) fn never_could(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.since.is_none())
+    }
 }
 
 /// A text from outside as a part of a sentence: one line, not long.

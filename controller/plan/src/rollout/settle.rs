@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hemline_model::{id::DeviceId, valid::RolloutSpec};
+use hemline_model::{document::Approve, id::DeviceId, valid::RolloutSpec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -32,12 +32,13 @@ pub(super) fn settle(
         }
     }
     record.unsettled.retain(|id| sight.contains_key(id));
-    join(record, sight);
+    join(record, spec, sight);
 }
 
-/// Devices that the rollout leads and that no wave has: they came after it began. One whose wave has not begun waits in
-/// it; any other belongs to the last wave and nobody waits for it.
-fn join(record: &mut RolloutRecord, sight: &BTreeMap<DeviceId, DeviceSight>) {
+/// Devices that the rollout leads and that no wave has: they came after it began. One whose wave has not begun, nor any
+/// after it, waits in it, also when the rollout went past it because it was empty; any other belongs to the last wave and nobody waits for it,
+/// unless a person has still to agree to that wave.
+fn join(record: &mut RolloutRecord, spec: &RolloutSpec, sight: &BTreeMap<DeviceId, DeviceSight>) {
     let late: Vec<&DeviceId> = sight.keys().filter(|id| record.progress(id.as_str()).is_none()).collect();
     if late.is_empty() || record.waves.is_empty() {
         return;
@@ -45,10 +46,12 @@ fn join(record: &mut RolloutRecord, sight: &BTreeMap<DeviceId, DeviceSight>) {
     for id in late {
         let seen = sight.get(id).map(|seen| seen.picked_by);
         let own = seen.flatten().filter(|place| *place < record.waves.len());
-        let open = |place: &usize| record.waves.get(*place).is_some_and(|wave| wave.begun.is_none());
+        let open = |place: &usize| record.waves.iter().skip(*place).all(|wave| wave.begun.is_none());
         let place = own.filter(open).unwrap_or(record.waves.len() - 1);
+        let agreed = spec.approve != Approve::EachWave || record.approved > place;
         if let Some(wave) = record.waves.get_mut(place) {
-            let progress = if wave.begun.is_none() { Progress::Waiting } else { Progress::Skipped };
+            let on = wave.begun.is_some() && agreed;
+            let progress = if on { Progress::Skipped } else { Progress::Waiting };
             wave.devices.insert(id.clone(), progress);
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hemline_model::{
-    id::DeviceId,
+    id::{DeviceId, ModuleId},
     valid::{
         RolloutSpec,
         rollout::{Pick, WaveSpec},
@@ -41,8 +41,13 @@ pub(super) fn sight(
             spec.waves.iter().position(selector)
         }
     };
-    let mut seen =
-        DeviceSight { enabled, connected: there.is_connected(), picked_by, ..DeviceSight::default() };
+    let mut seen = DeviceSight {
+        enabled,
+        connected: there.is_connected(),
+        known: known(there),
+        picked_by,
+        ..DeviceSight::default()
+    };
     let before = match record.progress(id.as_str()) {
         Some(Progress::Given(given)) => given.restarts.clone(),
         _ if record.state.goes_back() => Some(BTreeMap::new()),
@@ -55,6 +60,10 @@ pub(super) fn sight(
     let old = revisions.base.and_then(|base| base.side.resolution.devices.get(id));
     seen.holds_old = old.is_none_or(|old| holds(there, old));
     seen
+}
+
+fn known(there: &ObservedDevice) -> bool {
+    there.modules.get(&ModuleId::edge_agent()).is_some_and(|agent| !agent.reported.is_empty())
 }
 
 /// Does the hub hold what the modules of a device should be? `$edgeAgent` and `$edgeHub` are owned as a whole; of the others

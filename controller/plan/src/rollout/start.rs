@@ -184,7 +184,8 @@ fn inherited(
 ) -> (Progress, bool) {
     let Some((old, earlier)) = old else { return (Progress::Waiting, false) };
     let Some(progress) = old.progress(id.as_str()).filter(|progress| progress.has_it()) else {
-        return (Progress::Waiting, false);
+        // It may still have one from before that, which nobody found good either.
+        return (Progress::Waiting, old.unsettled.contains(id));
     };
     if says_the_same(id, earlier, head) {
         return (progress.clone(), false);

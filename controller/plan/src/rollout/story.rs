@@ -69,7 +69,8 @@ impl RolloutRecord {
         let text = match &self.state {
             State::Pending { .. } => "has not begun".to_owned(),
             State::Waiting { wave, until, reason, .. } => {
-                let wave = self.wave_name(*wave);
+                let late = *wave >= self.waves.len();
+                let wave = if late { "devices that were away or came late" } else { self.wave_name(*wave) };
                 let until = until.map(|until| until.strftime("%F %H:%M UTC").to_string()).unwrap_or_default();
                 match reason {
                     WaitReason::Window => format!("waits with {wave} for its window, which opens {until}"),
@@ -87,7 +88,9 @@ impl RolloutRecord {
                     text.push_str(&format!("; {} failed", devices(counts.failed)));
                 }
                 if counts.skipped > 0 {
-                    text.push_str(&format!("; {} get it when they are back", devices(counts.skipped)));
+                    let back =
+                        if counts.skipped == 1 { "gets it when it is" } else { "get it when they are" };
+                    text.push_str(&format!("; {} {back} back", devices(counts.skipped)));
                 }
                 text
             }

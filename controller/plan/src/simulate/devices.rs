@@ -115,6 +115,14 @@ impl Devices {
         }
     }
 
+    /// Somebody deletes a device at the hub; what it has once trusted stays sound.
+    pub fn delete(&mut self, id: &DeviceId) {
+        self.observed.devices.remove(id);
+        if let Some(behind) = self.behind.get_mut(id) {
+            *behind = Behind { sound: std::mem::take(&mut behind.sound), ..Behind::default() };
+        }
+    }
+
     /// What the hub does with one step of a plan.
     pub fn apply(&mut self, step: &Step, now: Timestamp) {
         let known = |id: &DeviceId| self.observed.devices.contains_key(id);
@@ -179,10 +187,10 @@ impl Devices {
                     .saturating_add(SignedDuration::from_secs(restarts * RESTART_SECS))
                     .unwrap_or(Timestamp::MAX)
             });
-            // A module that has failed for an hour is not going to surprise anybody.
-            let fails = fails.filter(|at| {
-                behind.failing.values().all(|since| at.duration_since(*since) < SignedDuration::from_hours(1))
-            });
+            // Who still looks at a module that has failed for so long looks when something else happens.
+            let long = SignedDuration::from_mins(15);
+            let fails =
+                fails.filter(|at| behind.failing.values().all(|since| at.duration_since(*since) < long));
             [behind.back, applying, fails]
         });
         moments.flatten().filter(|at| *at > now).min()

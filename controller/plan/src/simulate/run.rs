@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use hemline_model::{
     Fleet,
     id::{DeviceId, DocumentName, Revision},
+    valid::RolloutSpec,
 };
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::devices::{Devices, Faults};
 use crate::{
     Facts, Resolution,
     forecast::Side,
     plan, resolve,
-    rollout::{Going, Ledger, Progress, Revisions, RolloutRecord, State, Turn},
+    rollout::{Command, Going, Ledger, Progress, Revisions, RolloutRecord, State, Transition, Turn},
 };
 
 /// Moments that are looked at, at most: a bug must end, too.
@@ -38,6 +40,21 @@ pub struct Commit<'a> {
     pub at_secs: u64,
 }
 
+/// What happens besides commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody says something to all rollouts. What makes no sense at that moment is refused, as ever.
+    Order(Command),
+    /// Somebody deletes a device at the hub.
+    Deleted(DeviceId),
+    /// A device goes away, and does not come back by itself.
+    Leaves(DeviceId),
+    /// A device that is away comes back.
+    Returns(DeviceId),
+    /// A device reports a property of its twin, which conditions may ask for.
+    Reports(DeviceId, String, Value),
+}
+
 /// What is rehearsed.
 #[derive(Debug, Clone)]
 pub struct Rehearsal<'a> {
@@ -45,6 +62,8 @@ pub struct Rehearsal<'a> {
     pub base: Option<Commit<'a>>,
     /// What comes, in order.
     pub commits: Vec<Commit<'a>>,
+    /// What else happens, and how many seconds after the start; in order.
+    pub events: Vec<(u64, Event)>,
     /// What goes wrong.
     pub faults: Faults,
     /// When it starts: windows and days of the week depend on it.
@@ -92,18 +111,24 @@ pub fn rehearse(rehearsal: &Rehearsal<'_>, look: &mut dyn FnMut(Timestamp, &Turn
     let mut stage = Stage::new(rehearsal);
     let mut now = rehearsal.start;
     let mut coming = rehearsal.commits.iter().peekable();
+    let mut events = rehearsal.events.iter().peekable();
     for _ in 0..MOMENTS_AT_MOST {
         while let Some(commit) = coming.next_if(|commit| after(rehearsal.start, commit.at_secs) <= now) {
             stage.comes(*commit);
         }
         stage.devices.tick(now);
+        while let Some((_, event)) = events.next_if(|(at, _)| after(rehearsal.start, *at) <= now) {
+            stage.happens(event, now);
+        }
         // Each pass leaves less to do for the next.
         for _ in 0..100 {
             if !stage.turn(now, look) {
                 break;
             }
         }
-        let commit = coming.peek().map(|commit| after(rehearsal.start, commit.at_secs));
+        let commit = coming.peek().map(|commit| commit.at_secs).into_iter();
+        let commit = commit.chain(events.peek().map(|(at, _)| *at)).min();
+        let commit = commit.map(|at_secs| after(rehearsal.start, at_secs));
         let over = stage.ledger.rollouts.values().all(|record| record.state.is_over());
         // When all is said, devices may still come back; the story does not wait for them.
         let devices = stage.devices.next(now).filter(|_| !over || commit.is_some());
@@ -119,8 +144,11 @@ struct Stage<'a> {
     base: Option<(Commit<'a>, Resolution)>,
     head: Option<(Commit<'a>, Resolution)>,
     others: BTreeMap<Revision, Resolution>,
+    /// All that come, for what devices report may mean something else to each.
+    commits: Vec<Commit<'a>>,
     told: Vec<Told>,
     start: Timestamp,
+    facts: Facts,
 }
 
 impl<'a> Stage<'a> {
@@ -132,8 +160,10 @@ impl<'a> Stage<'a> {
             base: base.clone(),
             head: base,
             others: BTreeMap::new(),
+            commits: rehearsal.base.iter().chain(&rehearsal.commits).copied().collect(),
             told: Vec::new(),
             start: rehearsal.start,
+            facts: Facts::default(),
         };
         if let Some((_, resolution)) = &stage.base {
             let long_ago = Timestamp::MIN;
@@ -153,21 +183,79 @@ impl<'a> Stage<'a> {
         if self.ledger.quarantined(commit.documents).is_some() {
             return;
         }
-        let before = self.head.replace((commit, resolve(commit.fleet, &Facts::default())));
+        let before = self.head.replace((commit, resolve(commit.fleet, &self.facts)));
         if let Some((commit, resolution)) = before {
             self.others.insert(commit.revision.clone(), resolution);
         }
     }
 
+    fn happens(&mut self, event: &Event, now: Timestamp) {
+        match event {
+            Event::Order(command) => {
+                let spec = |name: &DocumentName| self.spec(name);
+                // Refused is an answer, too.
+                if let Ok((ledger, transitions)) = self.ledger.command(*command, None, "somebody", &spec, now)
+                {
+                    self.ledger = ledger;
+                    self.tell(&transitions, now);
+                }
+            }
+            Event::Deleted(id) => self.devices.delete(id),
+            Event::Leaves(id) => self.devices.connect(id, false),
+            Event::Returns(id) => self.devices.connect(id, true),
+            Event::Reports(id, name, value) => {
+                let Some(device) = self.devices.observed.devices.get_mut(id) else { return };
+                device.reported.insert(name.clone(), value.clone());
+            }
+        }
+    }
+
+    /// Resolves anew when devices report something else, or went with what they reported.
+    fn learn(&mut self) {
+        let there = self.devices.observed.devices.iter().filter(|(_, device)| !device.reported.is_empty());
+        let reported =
+            there.map(|(id, device)| (id.clone(), Value::Object(device.reported.clone()))).collect();
+        if self.facts.reported == reported {
+            return;
+        }
+        self.facts.reported = reported;
+        for (commit, resolution) in [&mut self.head, &mut self.base].into_iter().flatten() {
+            *resolution = resolve(commit.fleet, &self.facts);
+        }
+        for (revision, resolution) in &mut self.others {
+            if let Some(commit) = self.commits.iter().find(|commit| commit.revision == revision) {
+                *resolution = resolve(commit.fleet, &self.facts);
+            }
+        }
+    }
+
+    fn spec(&self, name: &DocumentName) -> Option<RolloutSpec> {
+        let sides = [self.head.as_ref(), self.base.as_ref()].into_iter().flatten();
+        sides.filter_map(|(commit, _)| commit.fleet.deployments.get(name)?.spec.rollout.clone()).next()
+    }
+
+    fn tell(&mut self, transitions: &[Transition], now: Timestamp) {
+        for transition in transitions {
+            if self.told.len() < TOLD_AT_MOST {
+                self.told.push(Told {
+                    after_secs: u64::try_from(now.duration_since(self.start).as_secs()).unwrap_or_default(),
+                    deployment: transition.deployment.clone(),
+                    what: transition.what.clone(),
+                });
+            }
+        }
+    }
+
     /// One pass. Is another one needed at the same moment?
     fn turn(&mut self, now: Timestamp, look: &mut dyn FnMut(Timestamp, &Turn, &Devices)) -> bool {
+        self.learn();
         let Some((commit, resolution)) = &self.head else { return false };
         let newcomers = self.base.as_ref().and_then(|(base, was)| {
             let new = |id: &DeviceId| !was.devices.contains_key(id);
             commit.fleet.devices.keys().any(new).then(|| {
                 let mut fleet = base.fleet.clone();
                 fleet.devices.clone_from(&commit.fleet.devices);
-                resolve(&fleet, &Facts::default())
+                resolve(&fleet, &self.facts)
             })
         });
         let revisions = Revisions {
@@ -186,15 +274,7 @@ impl<'a> Stage<'a> {
         let moved = turn.ledger != self.ledger || before != self.ledger || !planned.is_empty();
         self.ledger = turn.ledger.clone();
         look(now, &turn, &self.devices);
-        for transition in &turn.transitions {
-            if self.told.len() < TOLD_AT_MOST {
-                self.told.push(Told {
-                    after_secs: u64::try_from(now.duration_since(self.start).as_secs()).unwrap_or_default(),
-                    deployment: transition.deployment.clone(),
-                    what: transition.what.clone(),
-                });
-            }
-        }
+        self.tell(&turn.transitions, now);
         if turn.goes_back && self.base.is_some() {
             if let Some((commit, resolution)) = self.head.take() {
                 self.others.insert(commit.revision.clone(), resolution);
@@ -207,11 +287,7 @@ impl<'a> Stage<'a> {
     }
 
     fn wakes(&self, now: Timestamp) -> Option<Timestamp> {
-        let of = |name: &DocumentName| {
-            let sides = [self.head.as_ref(), self.base.as_ref()].into_iter().flatten();
-            sides.filter_map(|(commit, _)| commit.fleet.deployments.get(name)?.spec.rollout.clone()).next()
-        };
-        self.ledger.wakes(&of, now)
+        self.ledger.wakes(&|name| self.spec(name), now)
     }
 
     fn outcome(self) -> Outcome {

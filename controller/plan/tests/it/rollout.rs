@@ -1,39 +1,69 @@
-//! Rollouts of random fleets with random faults against what must hold whatever happens: budgets are never exceeded, waves
-//! keep their order, every rollout ends, a second pass finds nothing to do, going back brings back what was there.
+//! Rollouts: stories as people read them, orders, clocks, and a large fleet.
+//!
+//! ```text
+//! judge.rs     what must hold at every moment, whatever happens
+//! random.rs    … held against random fleets, rules, faults, orders and commits
+//! corners.rs   single stories of devices that come late, go away, are deleted, or are forgiven
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+mod corners;
+mod judge;
+mod random;
+
+use std::{collections::BTreeMap, ops::Range};
 
 use hemline_model::{
     Fleet, SourceFile,
-    id::{DeviceId, DocumentName, ModuleId, Revision},
+    id::{DocumentName, ModuleId, Revision},
 };
 use hemline_plan::{
     Facts, Resolution, plan, resolve,
-    rollout::{HaltReason, Ledger, Progress, State, Turn},
-    simulate::{Commit, Devices, Faults, Outcome, Rehearsal, rehearse},
+    rollout::{Command, HaltReason, Ledger, State},
+    simulate::{Commit, Faults, Rehearsal},
 };
 use jiff::Timestamp;
-use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use self::judge::judged;
 
 fn start() -> Timestamp {
     // A Saturday.
     "2026-11-21T12:00:00Z".parse().unwrap()
 }
 
+/// Documents of devices without anything that depends on what they report.
 fn documents(
     devices: usize,
     image: u32,
     rollout: Option<&Value>,
     second: Option<(u32, Option<&Value>)>,
 ) -> Fleet {
+    fleet(0..devices, None, image, rollout, second)
+}
+
+/// The same of some devices. Every fourth comes late when somebody is waited for: the conditions take it when it reports that.
+fn fleet(
+    devices: Range<usize>,
+    late: Option<&str>,
+    image: u32,
+    rollout: Option<&Value>,
+    second: Option<(u32, Option<&Value>)>,
+) -> Fleet {
     let mut all = Vec::new();
-    for number in 0..devices {
+    for number in devices {
         let ring = if number % 5 == 0 { "canary" } else { "main" };
         all.push(json!({"apiVersion": "hemline.dev/v1alpha1", "kind": "Device", "metadata": {"name": format!("d{number:02}")},
-            "spec": {"edge": true, "enabled": number % 11 != 7, "tags": {"ring": ring, "odd": number % 2 == 1}}}));
+            "spec": {"edge": true, "enabled": number % 11 != 7,
+                     "tags": {"ring": ring, "odd": number % 2 == 1, "late": number % 4 == 0}}}));
     }
     let deployment = |name: &str, condition: &str, image: u32, rollout: Option<&Value>| {
+        let condition = match late {
+            Some(word) => {
+                let odd = if condition == "*" { String::new() } else { format!("{condition} AND ") };
+                format!("{odd}(tags.late = false OR properties.reported.{word} = true)")
+            }
+            None => condition.to_owned(),
+        };
         let mut spec = json!({"targetCondition": condition, "priority": 1, "modules": {
             "camera": {"image": format!("camera:{image}"), "desired": {"fps": image}}, "filter": {"image": "filter:1"}}});
         if let Some(rollout) = rollout {
@@ -54,211 +84,8 @@ fn documents(
     loaded.fleet.unwrap_or_else(|| panic!("{:#?}", loaded.findings))
 }
 
-fn rollout() -> impl Strategy<Value = Value> {
-    let wave = prop_oneof![
-        Just(json!({"name": "canary", "selector": "tags.ring = 'canary'"})),
-        (1_u32..4).prop_map(|count| json!({"count": count})),
-        (1_u32..100).prop_map(|percent| json!({"percent": percent})),
-    ];
-    let share =
-        || prop_oneof![(1_u32..5).prop_map(Value::from), (1_u32..100).prop_map(|p| json!(format!("{p}%")))];
-    (
-        prop::collection::vec(wave, 0..4),
-        prop::option::of(share()),
-        prop::option::of(share()),
-        (1_u32..90, 100_u32..900),
-        prop::sample::select(vec!["skip", "wait", "count"]),
-        prop::option::weighted(0.2, Just("Mon-Fri 22:00-04:00 Europe/Paris")),
-        prop::sample::select(vec!["halt", "revert"]),
-        prop::bool::weighted(0.1),
-    )
-        .prop_map(|(waves, unavailable, failures, (healthy, deadline), offline, window, failure, approve)| {
-            let mut rollout = json!({"waves": waves, "healthyFor": format!("{healthy}s"), "deadline": format!("{deadline}s"),
-                "offline": offline, "onFailure": failure});
-            for (name, value) in [("maxUnavailable", unavailable), ("maxFailures", failures)] {
-                if let Some(value) = value {
-                    rollout[name] = value;
-                }
-            }
-            if let Some(window) = window {
-                rollout["window"] = window.into();
-            }
-            if approve {
-                rollout["approve"] = "each-wave".into();
-            }
-            rollout
-        })
-}
-
-fn faults() -> impl Strategy<Value = Faults> {
-    let some = || prop_oneof![2 => Just(0_u8), 1 => 0_u8..100];
-    (any::<u64>(), some(), prop_oneof![Just(0_u64), 60_u64..7200], 1_u64..400, some(), some(), some())
-        .prop_map(|(seed, offline_percent, back_within_secs, apply_secs, slow_percent, camera, flaky)| {
-            Faults {
-                seed,
-                offline_percent,
-                back_within_secs,
-                apply_secs,
-                slow_percent,
-                failing: BTreeMap::from([("camera".to_owned(), camera)]),
-                flaky_percent: flaky / 10,
-            }
-        })
-}
-
 fn revision(text: &str) -> Revision {
     Revision::new(text).unwrap()
-}
-
-/// How far devices were a moment ago, and which were in doubt.
-type Before = (BTreeMap<DeviceId, Progress>, BTreeSet<DeviceId>);
-
-/// Holds every moment against what must be true of it, with its own small model: who had what a moment ago.
-#[derive(Default)]
-struct Judge {
-    before: BTreeMap<(DocumentName, Revision), Before>,
-    quiet: bool,
-    moments: usize,
-}
-
-impl Judge {
-    fn look(&mut self, turn: &Turn, devices: &Devices) {
-        self.moments += 1;
-        for (name, record) in &turn.ledger.rollouts {
-            let key = (name.clone(), record.revision.clone());
-            let now: BTreeMap<DeviceId, Progress> =
-                record.devices().map(|(id, p)| (id.clone(), p.clone())).collect();
-            if let Some((before, doubtful)) = self.before.get(&key) {
-                let had = |id: &DeviceId| before.get(id).is_some_and(Progress::has_it);
-                for (place, wave) in record.waves.iter().enumerate() {
-                    let new: Vec<&DeviceId> = wave
-                        .devices
-                        .iter()
-                        .filter(|(id, progress)| {
-                            matches!(progress, Progress::Given(_)) && !had(id) && !doubtful.contains(*id)
-                        })
-                        .map(|(id, _)| id)
-                        .collect();
-                    if new.is_empty() {
-                        continue;
-                    }
-                    let given = wave.devices.values().filter(|p| matches!(p, Progress::Given(_))).count();
-                    assert!(given <= wave.max_unavailable, "{given} on their way at once:\n{record}");
-                    let failed_before = before
-                        .iter()
-                        .filter(|(id, p)| wave.devices.contains_key(*id) && matches!(p, Progress::Failed(_)))
-                        .count();
-                    assert!(failed_before < wave.max_failures, "given after too many failures:\n{record}");
-                    for earlier in record.waves.iter().take(place) {
-                        let open = earlier.devices.values().any(|p| matches!(p, Progress::Waiting));
-                        assert!(
-                            !open,
-                            "wave {} was given to before {} was:\n{record}",
-                            wave.name, earlier.name
-                        );
-                    }
-                    for id in new {
-                        let there = &devices.observed.devices[id];
-                        assert!(there.is_connected(), "{id} is away and was given it:\n{record}");
-                    }
-                }
-            }
-            self.before.insert(key, (now, record.unsettled.clone()));
-        }
-        // A second pass with the same sight finds nothing to do.
-        let again = plan(&turn.desired, turn.said.as_ref(), Some(&devices.observed));
-        assert!(again.is_empty(), "{again}");
-        self.quiet = turn.ledger.rollouts.values().all(|record| record.state.is_over());
-    }
-}
-
-/// Runs it, and judges every moment and the end.
-fn judged(rehearsal: &Rehearsal<'_>) -> (Outcome, Ledger, Devices) {
-    let mut judge = Judge::default();
-    let mut last = None;
-    let outcome = rehearse(rehearsal, &mut |_, turn, devices| {
-        judge.look(turn, devices);
-        last = Some((turn.ledger.clone(), devices.clone()));
-    });
-    let (ledger, devices) = last.unwrap();
-    assert!(judge.quiet, "it never ends: {outcome:#?}");
-    assert!(judge.moments < 20_000, "{} moments", judge.moments);
-    let text = serde_json::to_string(&ledger).unwrap();
-    assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger, "what is kept is what was there");
-    (outcome, ledger, devices)
-}
-
-/// The hub holds for every device what this fleet says.
-fn holds(devices: &Devices, fleet: &Fleet) {
-    for (id, effective) in &resolve(fleet, &Facts::default()).devices {
-        for (module, wanted) in effective.twins.modules.iter() {
-            assert_eq!(&devices.observed.devices[id].modules[module].desired, wanted, "{id} {module}");
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_goes_wrong_the_budgets_hold_and_it_ends(
-        count in 1_usize..14, spec in rollout(), other in prop::option::of(prop::option::of(rollout())), faults in faults(), new in any::<bool>(),
-    ) {
-        let second = |image| other.as_ref().map(|rollout| (image, rollout.as_ref()));
-        let before = documents(count, 1, Some(&spec), second(1));
-        let after = documents(count, 2, Some(&spec), second(2));
-        let (one, two) = (revision("1111111"), revision("2222222"));
-        let base = Commit { revision: &one, documents: "one", fleet: &before, at_secs: 0 };
-        let rehearsal = Rehearsal {
-            base: (!new).then_some(base),
-            commits: vec![Commit { revision: &two, documents: "two", fleet: &after, at_secs: 0 }],
-            faults,
-            start: start(),
-        };
-        let (outcome, ledger, devices) = judged(&rehearsal);
-        match outcome.outcome.as_str() {
-            "complete" => holds(&devices, &after),
-            "reverted" => {
-                holds(&devices, &before);
-                prop_assert!(ledger.quarantined("two").is_some());
-                prop_assert_eq!(outcome.took, 0);
-            }
-            "halted" => prop_assert!(outcome.stopped.is_some()),
-            other => prop_assert!(false, "{other}: {outcome:#?}"),
-        }
-        // The same seed tells the same story.
-        prop_assert_eq!(rehearse(&rehearsal, &mut |_, _, _| {}), outcome);
-    }
-
-    #[test]
-    fn a_commit_in_the_middle_of_another_takes_its_place(
-        count in 1_usize..14, spec in rollout(), later in rollout(), faults in faults(), at in 0_u64..900, mend in 0_u8..3,
-    ) {
-        let before = documents(count, 1, Some(&spec), None);
-        let middle = documents(count, 2, Some(&spec), None);
-        // A mended one, the one before again under another name, or one that changes the rules only.
-        let image = [3, 1, 2][usize::from(mend)];
-        let after = documents(count, image, Some(if mend == 2 { &later } else { &spec }), None);
-        let (one, two, three) = (revision("1111111"), revision("2222222"), revision("3333333"));
-        let rehearsal = Rehearsal {
-            base: Some(Commit { revision: &one, documents: "one", fleet: &before, at_secs: 0 }),
-            commits: vec![
-                Commit { revision: &two, documents: "two", fleet: &middle, at_secs: 0 },
-                Commit { revision: &three, documents: "three", fleet: &after, at_secs: at },
-            ],
-            faults,
-            start: start(),
-        };
-        let (outcome, ledger, devices) = judged(&rehearsal);
-        let last_good = ledger.quarantined.last().and_then(|bad| bad.proposal.last_good.clone());
-        match outcome.outcome.as_str() {
-            "complete" | "nothing" => holds(&devices, &after),
-            // The one in the middle may have been complete before the last one came.
-            "reverted" => holds(&devices, if last_good == Some(two.clone()) { &middle } else { &before }),
-            "halted" => {}
-            other => prop_assert!(false, "{other}: {outcome:#?}"),
-        }
-    }
 }
 
 fn story(rollout: &Value, count: usize, faults: Faults) -> String {
@@ -268,6 +95,7 @@ fn story(rollout: &Value, count: usize, faults: Faults) -> String {
     let rehearsal = Rehearsal {
         base: Some(Commit { revision: &one, documents: "one", fleet: &before, at_secs: 0 }),
         commits: vec![Commit { revision: &two, documents: "two", fleet: &after, at_secs: 0 }],
+        events: Vec::new(),
         faults,
         start: start(),
     };
@@ -373,7 +201,6 @@ fn documents_of(devices: usize, image: u32, rollout: &Value) -> Fleet {
 
 #[test]
 fn orders_do_what_they_say() {
-    use hemline_plan::rollout::Command;
     let spec =
         json!({"waves": [{"count": 1}, {"percent": 100}], "approve": "each-wave", "healthyFor": "10s"});
     let going = Going::new(4, &spec);
