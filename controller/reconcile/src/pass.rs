@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     apply::{Applied, apply},
     brake,
-    clock::Clock,
+    clock::{Clock, steady},
     drift::{self, Writers},
     facsimile::documents,
     last_good::{self, LastGood, Which},
@@ -101,7 +101,7 @@ pub(crate) async fn pass(
     let Some(good) = state.good.clone() else { return report(state, sight) };
 
     let facts = state.facts();
-    if let Some(by) = state.clock.set_by(Instant::now(), now()) {
+    if let Some(by) = state.clock.set_by(steady(), now()) {
         state.clock_was_set(by);
     }
     let resolution = state.resolved(&good, &facts);
