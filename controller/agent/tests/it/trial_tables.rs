@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use hemline_agent::{
     decide::{
         Action, Goal, Memory, Reason, RestartPolicy, Step, Wanted, attempt,
+        clock::Clock,
         health::Record,
         trial::{Course, DEADLINE, Evidence, Finding, Mark, RolledBack, Trial},
     },
