@@ -10,6 +10,7 @@ mod look;
 mod open;
 mod push;
 mod read;
+mod restore;
 mod revert;
 mod signed;
 mod status;
