@@ -17,7 +17,7 @@ use std::{
 };
 
 use hemline_model::edge::{AgentDesired, DesiredStatus, HemlineReported};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use tokio::{
     sync::{mpsc, watch},
@@ -98,6 +98,7 @@ pub struct Reconciler {
     /// Images that this agent fetched, and when they were looked through.
     shelf: Shelf,
     tidied: Timestamp,
+    tidy_every: SignedDuration,
     /// The configuration that is being kept up.
     in_force: Option<InForce>,
     /// What became of the newest configuration that could be read.
@@ -168,6 +169,7 @@ pub fn prepare(
         closed: BTreeMap::new(),
         shelf: store.load_shelf(),
         tidied: Timestamp::now(),
+        tidy_every: tidy::EVERY,
         in_force: None,
         course: course.map(Course::restarted),
         kept_good: good.clone(),
