@@ -153,6 +153,8 @@ pub fn prepare(
     ends: ReconcileEnds,
 ) -> Reconciler {
     let memory = store.load_memory();
+    // One instant for all: times of this run are those since its begin.
+    let now = Timestamp::now();
     let (course, good) = store.load_course();
     let good = good.map(Arc::new);
     Reconciler {
@@ -168,18 +170,18 @@ pub fn prepare(
         secrets: store.secrets(),
         closed: BTreeMap::new(),
         shelf: store.load_shelf(),
-        tidied: Timestamp::now(),
+        tidied: now,
         tidy_every: tidy::EVERY,
         in_force: None,
         course: course.map(Course::restarted),
         kept_good: good.clone(),
         good,
-        wall: Clock::new(clock::steady(), Timestamp::now()),
-        clock: Timestamp::now(),
+        wall: Clock::new(clock::steady(), now),
+        clock: now,
         refused: None,
         outcome: (0, DesiredStatus::default()),
-        started: Timestamp::now(),
-        since: Timestamp::now(),
+        started: now,
+        since: now,
         store,
     }
 }

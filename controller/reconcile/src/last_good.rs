@@ -127,8 +127,7 @@ impl LastGood {
 
     /// Keeps revisions in between: a new one while none lacks, else all that there are.
     pub(crate) fn write_between<'a>(&self, goods: impl IntoIterator<Item = &'a Good>) -> io::Result<()> {
-        let written =
-            goods.into_iter().try_for_each(|good| self.write_good(&between(&good.revision), good));
+        let written = goods.into_iter().try_for_each(|good| self.write_good(&between(&good.revision), good));
         self.noted(BETWEEN, &written);
         written
     }

@@ -55,11 +55,7 @@ impl Runtime for Engine {
         Box::pin(async { Ok(Removed::Already) })
     }
 
-    fn probe<'a>(
-        &'a self,
-        _: &'a ModuleSpec,
-        _: &'a Probe,
-    ) -> BoxFuture<'a, Result<Verdict, RuntimeError>> {
+    fn probe<'a>(&'a self, _: &'a ModuleSpec, _: &'a Probe) -> BoxFuture<'a, Result<Verdict, RuntimeError>> {
         Box::pin(async { Ok(Verdict::Passed) })
     }
 
@@ -71,11 +67,7 @@ impl Runtime for Engine {
         })
     }
 
-    fn logs<'a>(
-        &'a self,
-        _: &'a str,
-        _: LogQuery,
-    ) -> BoxFuture<'a, Result<Vec<LogLine>, RuntimeError>> {
+    fn logs<'a>(&'a self, _: &'a str, _: LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, RuntimeError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
@@ -113,8 +105,7 @@ async fn an_image_that_nobody_uses_any_more_goes_and_a_young_one_stays() {
     let (_acknowledged, acknowledged) = watch::channel(None);
     let (status, _status) = watch::channel(AgentStatus::default());
     let ends = ReconcileEnds { desired, identities, link, events, report, acknowledged, status };
-    let reconciler =
-        prepare(site, runtimes, workload, store(), ends).tidying(SignedDuration::ZERO);
+    let reconciler = prepare(site, runtimes, workload, store(), ends).tidying(SignedDuration::ZERO);
     let running = tokio::spawn(reconciler.run(stop.clone(), false));
     let first = within(Duration::from_secs(20), "the first image goes", asked.recv()).await;
     assert_eq!(first.as_deref(), Some("sha256:old"));

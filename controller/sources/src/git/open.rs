@@ -72,15 +72,14 @@ pub(super) fn named<'r>(repository: &'r Repository, name: &str) -> Result<Object
 
 /// The commit that a name stands for in a local repository.
 pub(super) fn resolve(repository: &Repository, path: &Path, name: &str) -> Result<Oid, SourceError> {
-    named(repository, name)
-        .and_then(|object| object.peel_to_commit())
-        .map(|commit| commit.id())
-        .map_err(|_| SourceError::NoReference {
+    named(repository, name).and_then(|object| object.peel_to_commit()).map(|commit| commit.id()).map_err(
+        |_| SourceError::NoReference {
             url: path.display().to_string(),
             reference: name.to_owned(),
             names: branches(repository),
             hint: hint(repository, name),
-        })
+        },
+    )
 }
 
 /// Why a name that people expect is not there.

@@ -62,7 +62,9 @@ impl<'a> Restoring<'a> {
                         continue;
                     }
                     match self.inside(now_in, then_in, &path, depth + 1)? {
-                        Some(id) if Some(id) != now_in => drop(builder.insert(name.as_str(), id, 0o040_000)?),
+                        Some(id) if Some(id) != now_in => {
+                            drop(builder.insert(name.as_str(), id, 0o040_000)?)
+                        }
                         Some(_) => {}
                         None if matches!(now, Some(What::Document(..) | What::Folder(_))) => {
                             builder.remove(name.as_str())?;

@@ -548,7 +548,13 @@ async fn a_revert_of_a_root_takes_nothing_back_but_documents() {
     let repository = Repository::new();
     let good = repository.commit(
         "good",
-        &[("a.yaml", "1"), ("sites/b.yaml", "1"), ("gone.yaml", "1"), ("main.rs", "1"), (".ci/run.yaml", "1")],
+        &[
+            ("a.yaml", "1"),
+            ("sites/b.yaml", "1"),
+            ("gone.yaml", "1"),
+            ("main.rs", "1"),
+            (".ci/run.yaml", "1"),
+        ],
     );
     repository.git(&["rm", "--quiet", "gone.yaml"]);
     let bad = repository.commit("bad", &[("a.yaml", "2"), ("sites/b.yaml", "2"), ("new/c.yaml", "2")]);
