@@ -5,6 +5,7 @@
 //! Not here: carrying the actions out (`reconcile/execute.rs`).
 
 mod chain;
+pub mod clock;
 pub mod drift;
 mod gate;
 pub mod health;

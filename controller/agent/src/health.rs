@@ -133,6 +133,10 @@ impl Shared {
 async fn ask(runtime: Arc<dyn Runtime>, spec: ModuleSpec, run: Run, shared: Arc<Shared>) {
     let check = &run.check;
     let mut record = Record::default();
+    // The clock on the wall may be set meanwhile.
+    let begun = tokio::time::Instant::now();
+    let up = run.started.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
+    let up = up.unwrap_or_default();
     loop {
         let limit = Duration::from_secs(check.timeout_secs.max(1));
         let verdict = match timeout(limit, runtime.probe(&spec, &check.probe)).await {
@@ -140,12 +144,11 @@ async fn ask(runtime: Arc<dyn Runtime>, spec: ModuleSpec, run: Run, shared: Arc<
             Ok(Err(error)) => Verdict::Failed(error.full()),
             Err(_) => Verdict::Failed(format!("no answer within {} s", limit.as_secs())),
         };
-        let up = run.started.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
         let (passed, words) = match verdict {
             Verdict::Passed => (true, String::new()),
             Verdict::Failed(words) => (false, words),
         };
-        let next = record.after(check, passed, up.unwrap_or_default());
+        let next = record.after(check, passed, up + begun.elapsed());
         if next.health != record.health {
             tracing::info!(module = spec.key.name, health = ?next.health, words, "health of a module changed");
             let words = format!("unhealthy: {words}");

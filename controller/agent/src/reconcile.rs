@@ -3,6 +3,7 @@
 //! Passes are caused by the desired configuration, identities, events of a runtime, images that arrived, and time. Pulls
 //! run beside the loop, so a slow registry never holds up a restart. Not here: what to do (`decide.rs`).
 
+mod clock;
 mod course;
 pub mod execute;
 pub mod report;
@@ -16,7 +17,7 @@ use std::{
 };
 
 use hemline_model::edge::{AgentDesired, DesiredStatus, HemlineReported};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use tokio::{
     sync::{mpsc, watch},
@@ -26,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{AgentStatus, ModuleState},
-    decide::{self, Decision, Images, Memory, Situation, Wanted, drift, shelf::Shelf, trial::Course},
+    decide::{
+        self, Decision, Images, Memory, Situation, Wanted, clock::Clock, drift, shelf::Shelf, trial::Course,
+    },
     health::Checks,
     module::{Identities, ModuleKey, ModuleKind, ModuleSpec, RuntimeStatus, Seen},
     runtime::{Runtime, RuntimeError, RuntimeEvent},
@@ -95,6 +98,7 @@ pub struct Reconciler {
     /// Images that this agent fetched, and when they were looked through.
     shelf: Shelf,
     tidied: Timestamp,
+    tidy_every: SignedDuration,
     /// The configuration that is being kept up.
     in_force: Option<InForce>,
     /// What became of the newest configuration that could be read.
@@ -102,6 +106,8 @@ pub struct Reconciler {
     /// The last good one.
     good: Option<Arc<DesiredDocument>>,
     kept_good: Option<Arc<DesiredDocument>>,
+    /// Whether the clock on the wall goes on as it should.
+    wall: Clock,
     /// Since when the deadline of a trial runs.
     clock: Timestamp,
     /// A newer one that cannot be read, or was given up.
@@ -133,6 +139,8 @@ pub struct View {
     pub seen: Vec<Seen>,
     /// Runtimes that did not answer, and why.
     pub silent: BTreeMap<ModuleKind, String>,
+    /// How often the clock on the wall was set before.
+    pub clock_sets: u64,
 }
 
 /// Prepares the loop from what is on disk.
@@ -145,6 +153,8 @@ pub fn prepare(
     ends: ReconcileEnds,
 ) -> Reconciler {
     let memory = store.load_memory();
+    // One instant for all: times of this run are those since its begin.
+    let now = Timestamp::now();
     let (course, good) = store.load_course();
     let good = good.map(Arc::new);
     Reconciler {
@@ -160,16 +170,18 @@ pub fn prepare(
         secrets: store.secrets(),
         closed: BTreeMap::new(),
         shelf: store.load_shelf(),
-        tidied: Timestamp::now(),
+        tidied: now,
+        tidy_every: tidy::EVERY,
         in_force: None,
         course: course.map(Course::restarted),
         kept_good: good.clone(),
         good,
-        clock: Timestamp::now(),
+        wall: Clock::new(clock::steady(), now),
+        clock: now,
         refused: None,
         outcome: (0, DesiredStatus::default()),
-        started: Timestamp::now(),
-        since: Timestamp::now(),
+        started: now,
+        since: now,
         store,
     }
 }
@@ -230,7 +242,7 @@ impl Reconciler {
         drift::note(&mut self.memory.drift, &decision.drift, Timestamp::now());
         if decision.pulls_outstanding {
             // Nothing has begun to change yet.
-            self.since = Timestamp::now();
+            self.since = self.now();
         }
         self.note_ailing(&view, &decision);
         self.prepare_sockets(&view);
@@ -240,7 +252,9 @@ impl Reconciler {
         }
         if acted {
             // Reported is what is, not what was before.
-            view.seen = self.look().await.seen;
+            let looked = self.look().await;
+            view.seen = looked.seen;
+            view.clock_sets = looked.clock_sets;
         }
         let after = self.decide(&view);
         self.forget(&view);
@@ -270,6 +284,7 @@ impl Reconciler {
             unready: BTreeMap::new(),
             seen: Vec::new(),
             silent: BTreeMap::new(),
+            clock_sets: 0,
         };
         // The workload API must know a generation before a module is told of it.
         if self.ends.identities.has_changed().unwrap_or(false) {
@@ -332,6 +347,9 @@ impl Reconciler {
         }
         self.checks.follow(&self.runtimes, &view.specs, &view.seen);
         self.checks.judge(&view.specs, &mut view.seen);
+        let now = self.now();
+        self.put_times_right(&mut view.seen, now);
+        view.clock_sets = self.wall.sets();
         view
     }
 

@@ -13,6 +13,7 @@ mod it {
     mod health;
     mod process;
     mod rollback;
+    mod tidy;
     mod trial_tables;
     mod workload;
 }

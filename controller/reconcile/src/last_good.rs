@@ -31,6 +31,8 @@ pub(crate) const ROLLOUTS: &str = "rollouts.json";
 const STATUSES: &str = "statuses.json";
 pub(crate) const DRIFT: &str = "drift.json";
 const REVERTS: &str = "reverts.json";
+/// All files of revisions in between.
+pub(crate) const BETWEEN: &str = "between";
 
 /// Which of the two revisions.
 #[derive(Debug, Clone, Copy)]
@@ -123,8 +125,11 @@ impl LastGood {
         self.read_good(&between(revision))
     }
 
-    pub(crate) fn write_between(&self, good: &Good) -> io::Result<()> {
-        self.write_good(&between(&good.revision), good)
+    /// Keeps revisions in between: a new one while none lacks, else all that there are.
+    pub(crate) fn write_between<'a>(&self, goods: impl IntoIterator<Item = &'a Good>) -> io::Result<()> {
+        let written = goods.into_iter().try_for_each(|good| self.write_good(&between(&good.revision), good));
+        self.noted(BETWEEN, &written);
+        written
     }
 
     pub(crate) fn forget_between(&self, revision: &Revision) {

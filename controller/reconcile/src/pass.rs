@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     apply::{Applied, apply},
     brake,
-    clock::Clock,
+    clock::{Clock, steady},
     drift::{self, Writers},
     facsimile::documents,
     last_good::{self, LastGood, Which},
@@ -101,7 +101,7 @@ pub(crate) async fn pass(
     let Some(good) = state.good.clone() else { return report(state, sight) };
 
     let facts = state.facts();
-    if let Some(by) = state.clock.set_by(Instant::now(), now()) {
+    if let Some(by) = state.clock.set_by(steady(), now()) {
         state.clock_was_set(by);
     }
     let resolution = state.resolved(&good, &facts);
@@ -220,6 +220,9 @@ impl State {
             // Whether it could be is told as trouble.
             drop(self.kept.write_ledger(&self.rollouts.ledger));
         }
+        if self.kept.lacks(last_good::BETWEEN) {
+            drop(self.rollouts.keep_again(&self.kept));
+        }
     }
 
     pub(crate) fn applied(&self) -> Option<&Resolution> {
@@ -260,10 +263,9 @@ impl State {
         self.quarantined = None;
         if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
             let kept = self.kept.clone();
-            // Devices may have it; without its documents they could not keep it until it is their turn.
-            if let Err(error) = self.rollouts.retire(&before, &kept) {
-                tracing::warn!(%error, revision = %before.revision, "cannot keep a revision that devices have");
-            }
+            // Devices may have it; without its documents they could not keep it until it is their turn. Whether a restart
+            // would know them is told as trouble.
+            drop(self.rollouts.retire(&before, &kept));
         }
         tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
         self.good = Some(Arc::new(good));

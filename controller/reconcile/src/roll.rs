@@ -22,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     brake,
-    last_good::{LastGood, Which},
+    last_good::{self, LastGood, Which},
     pass::State,
     resolve::resolve,
     validate::Good,
@@ -76,14 +76,35 @@ impl Rollouts {
         rollouts
     }
 
-    /// Keeps the documents of a revision that another one takes the place of, when devices have it or may have it.
+    /// Keeps the documents of a revision that another one takes the place of, when devices have it or may have it. While the
+    /// program runs it is known whether or not it can be written.
     pub(crate) fn retire(&mut self, good: &Arc<Good>, kept: &LastGood) -> io::Result<()> {
-        if self.ledger.needs().contains(&good.revision) && !self.others.contains_key(&good.revision) {
-            kept.write_between(good)?;
+        if !self.ledger.needs().contains(&good.revision) {
+            return Ok(());
+        }
+        let new = !self.others.contains_key(&good.revision);
+        if new {
             let resolution = resolve(good, &Facts::default());
             self.others.insert(good.revision.clone(), Other { good: Arc::clone(good), resolution });
         }
-        Ok(())
+        if kept.lacks(last_good::BETWEEN) {
+            self.keep_again(kept)
+        } else if new {
+            kept.write_between([good.as_ref()])
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Are the documents of this revision in between known?
+    #[cfg(test)]
+    pub(crate) fn knows(&self, revision: &Revision) -> bool {
+        self.others.contains_key(revision)
+    }
+
+    /// Keeps every revision in between once more.
+    pub(crate) fn keep_again(&self, kept: &LastGood) -> io::Result<()> {
+        kept.write_between(self.others.values().map(|other| other.good.as_ref()))
     }
 
     /// Does it depend on what devices report which of them the revisions in between mean?

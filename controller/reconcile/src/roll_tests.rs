@@ -367,3 +367,29 @@ fn a_quarantined_revision_stays_so_after_a_restart() {
     assert!(proposal.reason.contains("broken on d0 exits 1"), "{}", proposal.reason);
     assert!(Arc::ptr_eq(world.state.good.as_ref().unwrap(), &world.state.applied.as_ref().unwrap().good));
 }
+
+#[test]
+fn a_revision_in_between_that_cannot_be_kept_is_known_all_the_same() {
+    let at = folder();
+    let mut world = World::new(ALONE, at.path().to_owned());
+    // No file can take the place of a folder that holds something.
+    let in_the_way = at.path().join("between-ccccccc.json");
+    std::fs::create_dir_all(in_the_way.join("x")).unwrap();
+    world.now = start();
+    let until = start() + SignedDuration::from_secs(1545);
+    while world.now < until {
+        while world.pass() {}
+        world.now = world.next().unwrap();
+    }
+    let lacks = |world: &World| world.state.kept.lacks(crate::last_good::BETWEEN);
+    let needed = Revision::new("ccccccc").unwrap();
+    assert!(world.state.rollouts.ledger.needs().contains(&needed), "it is in between");
+    assert!(world.state.rollouts.knows(&needed), "its devices keep it");
+    assert!(lacks(&world));
+    assert!(world.state.kept.what_lacks().unwrap().starts_with("between: "));
+    world.state.keep_again();
+    assert!(lacks(&world), "it is still not kept");
+    std::fs::remove_dir_all(&in_the_way).unwrap();
+    world.state.keep_again();
+    assert!(!lacks(&world) && in_the_way.is_file());
+}

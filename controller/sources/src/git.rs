@@ -10,6 +10,7 @@ mod look;
 mod open;
 mod push;
 mod read;
+mod restore;
 mod revert;
 mod signed;
 mod status;
@@ -186,8 +187,8 @@ impl Git {
 
     /// What does not reach people.
     fn untold(&self) -> impl Iterator<Item = Trouble> {
-        let status = self.status.as_ref().and_then(Channel::trouble);
-        status.into_iter().chain(self.forge.iter().flat_map(Channels::trouble))
+        let status = self.status.iter().flat_map(Channel::trouble);
+        status.chain(self.forge.iter().flat_map(Channels::trouble))
     }
 
     /// The same in one word each: other words for the same trouble are no news.

@@ -21,6 +21,8 @@ pub enum Reason {
     HeldBack,
     /// Status does not reach its branch or folder.
     Status,
+    /// Somebody else changed the status branch.
+    StatusRewritten,
     /// The forge does not hear of commits.
     CommitStatus,
     /// The forge does not take the comment.
@@ -43,6 +45,7 @@ impl Reason {
             Self::Unreadable => "unreadable",
             Self::HeldBack => "held-back",
             Self::Status => "status",
+            Self::StatusRewritten => "status-rewritten",
             Self::CommitStatus => "commit-status",
             Self::Comment => "comment",
             Self::Revert => "revert",
@@ -59,6 +62,7 @@ impl Reason {
             }
             Self::HeldBack => "a newer revision is not used",
             Self::Status => "status is not written",
+            Self::StatusRewritten => "somebody else changed the status branch",
             Self::CommitStatus => "the forge does not hear what becomes of commits",
             Self::Comment => "the pull request does not hear what becomes of it",
             Self::Revert => "the branch that goes back is not there",

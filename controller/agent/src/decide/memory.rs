@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Reason, Step, Wanted,
+    clock::Jump,
     drift::{Made, Row},
     restart,
 };
@@ -167,6 +168,20 @@ impl Memory {
     /// This agent stopped a module on purpose (shutdown), so that it starts again with the agent.
     pub fn hold(&mut self, key: &ModuleKey) {
         self.modules.entry(key.clone()).or_default().held = true;
+    }
+
+    /// The clock on the wall was set: times of this run move with it.
+    pub fn shift(&mut self, jump: &Jump) {
+        for remembered in self.modules.values_mut() {
+            let failed = remembered.failure.as_mut().map(|failure| &mut failure.at);
+            for at in remembered.last_restart.iter_mut().chain(failed) {
+                *at = jump.shifted(*at);
+            }
+        }
+        for row in &mut self.drift {
+            row.since = jump.shifted(row.since);
+            row.healed = row.healed.map(|at| jump.shifted(at));
+        }
     }
 
     /// Forgets everything about modules that are neither desired nor there.

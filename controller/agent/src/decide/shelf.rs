@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::clock::Jump;
+
 /// An image that nothing used for that long goes (reference edge-runtime §3.10, image GC).
 const UNUSED_AT_MOST: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -42,6 +44,13 @@ impl Shelf {
             if let Some(kept) = self.images.get_mut(id) {
                 kept.used = now;
             }
+        }
+    }
+
+    /// The clock on the wall was set: times of this run move with it.
+    pub fn shift(&mut self, jump: &Jump) {
+        for kept in self.images.values_mut() {
+            kept.used = jump.shifted(kept.used);
         }
     }
 

@@ -9,7 +9,7 @@ use hemline_model::valid::rollout::DEADLINE_SECS;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Goal, Memory, Wanted, restart};
+use super::{Goal, Memory, Wanted, clock::Jump, restart};
 use crate::module::{EngineStatus, Health, Seen};
 
 /// A module without a health check counts as up when it has run that long.
@@ -104,6 +104,20 @@ impl Course {
         match self {
             Self::Trying(trial) => Self::Trying(Trial { starts: trial.starts.saturating_add(1), ..trial }),
             decided @ (Self::Good { .. } | Self::RolledBack(_)) => decided,
+        }
+    }
+}
+
+impl Course {
+    /// The same by a clock on the wall that was set.
+    #[must_use]
+    pub fn shifted(self, jump: &Jump) -> Self {
+        match self {
+            Self::Trying(trial) => Self::Trying(Trial { since: jump.shifted(trial.since), ..trial }),
+            Self::Good { mark, since } => Self::Good { mark, since: jump.shifted(since) },
+            Self::RolledBack(back) => {
+                Self::RolledBack(RolledBack { since: jump.shifted(back.since), ..back })
+            }
         }
     }
 }

@@ -43,12 +43,14 @@ impl Reconciler {
     }
 
     fn take_readable(&mut self, document: &Arc<DesiredDocument>, desired: AgentDesired) {
+        // Before the course is taken: it moves with the clock.
+        let now = self.now();
         let mark = mark(document);
         let good = self.good.as_deref().map(mark_of_good);
         let before = self.course.take();
-        let course = Course::with(before.clone(), mark, good.as_deref(), Timestamp::now());
+        let course = Course::with(before.clone(), mark, good.as_deref(), now);
         if before.as_ref() != Some(&course) {
-            self.clock = Timestamp::now();
+            self.clock = now;
         }
         self.store.save_config(document);
         self.keep(course);
@@ -65,7 +67,7 @@ impl Reconciler {
     fn enforce(&mut self, version: u64, desired: AgentDesired) {
         let same = |have: &InForce| have.version == version && have.desired == desired;
         if !self.in_force.as_ref().is_some_and(same) {
-            self.since = Timestamp::now();
+            self.since = self.now();
             tracing::info!(version, modules = desired.modules.len(), "configuration is in force");
         }
         self.in_force = Some(InForce { version, desired });
@@ -92,17 +94,22 @@ impl Reconciler {
         if trial.ailing.is_some() {
             return;
         }
-        let ailing = Some(self.evidence(view, decision).ailing());
+        let ailing = Some(self.evidence(view, decision, Timestamp::now()).ailing());
         let trial = Trial { ailing, ..trial.clone() };
         self.keep(Course::Trying(trial));
     }
 
     /// Judges the configuration that is being tried; true when another one is in force now.
     pub(super) fn judge_trial(&mut self, view: &View, decision: &Decision) -> bool {
+        let now = self.now();
+        if self.wall.sets() != view.clock_sets {
+            // Seen by another clock than it would be judged by: the next look tells.
+            return false;
+        }
         let Some(Course::Trying(trial)) = &self.course else { return false };
         let trial = trial.clone();
-        let evidence = self.evidence(view, decision);
-        let (paused, now) = (evidence.paused, evidence.now);
+        let evidence = self.evidence(view, decision, now);
+        let paused = evidence.paused;
         match trial.judge(&evidence) {
             Finding::Undecided => {
                 if paused {
@@ -129,7 +136,7 @@ impl Reconciler {
         }
     }
 
-    fn evidence<'a>(&'a self, view: &'a View, decision: &Decision) -> Evidence<'a> {
+    fn evidence<'a>(&'a self, view: &'a View, decision: &Decision, now: Timestamp) -> Evidence<'a> {
         let hemline = self.in_force.as_ref().and_then(|in_force| in_force.desired.hemline.as_ref());
         let said =
             hemline.and_then(|hemline| hemline_model::duration::seconds(hemline.deadline.as_ref()?).ok());
@@ -145,11 +152,11 @@ impl Reconciler {
             busy: !decision.actions.is_empty() || decision.pulls_outstanding,
             clock: self.clock,
             deadline: said.unwrap_or(DEADLINE),
-            now: Timestamp::now(),
+            now,
         }
     }
 
-    fn keep(&mut self, course: Course) {
+    pub(super) fn keep(&mut self, course: Course) {
         if self.course.as_ref() != Some(&course) || self.kept_good != self.good {
             self.store.save_course(&course, self.good.as_deref());
             self.kept_good.clone_from(&self.good);

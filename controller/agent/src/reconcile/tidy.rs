@@ -11,16 +11,22 @@ use super::{Reconciler, View};
 use crate::{decide::trial::Course, module::ModuleKind, runtime::Discarded};
 
 /// From one look to the next.
-const EVERY: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// In one go, so that the modules do not wait for it.
 const AT_ONCE: usize = 3;
 
 impl Reconciler {
+    /// Looks for images that nobody needs so often, instead of once an hour.
+    #[must_use]
+    pub fn tidying(self, every: SignedDuration) -> Self {
+        Self { tidy_every: every, ..self }
+    }
+
     /// Takes images away that nothing uses, once an hour, and never while a configuration is being tried.
     pub(super) async fn tidy(&mut self, view: &View) {
         let now = Timestamp::now();
-        if now.duration_since(self.tidied) < EVERY
+        if now.duration_since(self.tidied) < self.tidy_every
             || matches!(self.course, Some(Course::Trying(_)))
             || view.silent.contains_key(&ModuleKind::Docker)
         {

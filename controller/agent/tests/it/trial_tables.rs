@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use hemline_agent::{
     decide::{
         Action, Goal, Memory, Reason, RestartPolicy, Step, Wanted, attempt,
+        clock::Clock,
         health::Record,
         trial::{Course, DEADLINE, Evidence, Finding, Mark, RolledBack, Trial},
     },
@@ -225,5 +226,30 @@ fn answers_make_health() {
             let pause = if record.health == S { 1 } else { 10 };
             assert_eq!(record.pause(&check), Duration::from_secs(pause));
         }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_ends_no_trial() {
+    let deadline = DEADLINE.as_secs();
+    let years = SignedDuration::from_hours(55 * 365 * 24);
+    for (by, tried_for, late) in [
+        (years, 60, false),
+        (-years, 60, false),
+        (SignedDuration::from_hours(-2), 60, false),
+        // What took too long took too long.
+        (years, deadline, true),
+        (-years, deadline, true),
+    ] {
+        let begin = ago(deadline * 2);
+        let mut wall = Clock::new(Duration::from_secs(9), begin);
+        let set = NOW + by;
+        let jump = wall.look(Duration::from_secs(9 + 2 * deadline.unsigned_abs()), set).unwrap();
+        let case = Case::of(wanted("m"), None);
+        let evidence = Evidence { clock: jump.shifted(ago(tried_for)), now: set, ..case.evidence() };
+        let found = trial().judge(&evidence);
+        assert_eq!(matches!(found, Finding::TooLate(_)), late, "{by} {tried_for}: {found:?}");
+        let Course::Trying(moved) = Course::Trying(trial()).shifted(&jump) else { panic!("still tried") };
+        assert_eq!(moved.since, trial().since + by);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What cannot be written is trouble until it is, and tried again later; documents are read all the same.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -12,13 +12,16 @@ use super::{
     fetch::{Origin, PACK_AT_MOST, mirror_name},
     look::through,
     push::Side,
-    status::{Writing, Written, mend, tidy},
+    status::{Notice, Writing, Written, mend, tidy},
 };
 use crate::{
     Credentials, Reason, SourceError, StatusFile, Trouble,
     batch::{Batch, REFUSED},
     bridge::Carries,
 };
+
+/// How long it is told that somebody else changed the branch.
+const NOTICE_TOLD: Duration = Duration::from_secs(3600);
 
 type Files = Arc<Vec<StatusFile>>;
 
@@ -34,8 +37,19 @@ pub(super) struct Channel {
     under_way: Option<(Files, AbortOnDropHandle<Result<Written, SourceError>>)>,
     /// Why the last write failed.
     told: Option<String>,
-    /// The notice that was told last: two controllers on one branch are worth a line, not one per commit.
-    noticed: Option<String>,
+    /// What somebody else did to the branch.
+    noticed: Option<Noticed>,
+}
+
+/// What somebody else did, as it is told for a while.
+#[derive(Debug)]
+struct Noticed {
+    text: String,
+    /// How often, while it was told.
+    times: u32,
+    until: Instant,
+    /// The last write did not find it any more.
+    over: bool,
 }
 
 impl Channel {
@@ -99,8 +113,35 @@ impl Channel {
         }
     }
 
-    pub(super) fn trouble(&self) -> Option<Trouble> {
-        self.told.as_ref().map(|text| Trouble::new(Reason::Status, text.as_str()))
+    pub(super) fn trouble(&self) -> impl Iterator<Item = Trouble> {
+        let told = self.told.as_ref().map(|text| Trouble::new(Reason::Status, text.as_str()));
+        let noticed = self.noticed.as_ref().filter(|noticed| Instant::now() < noticed.until);
+        let noticed = noticed.map(|Noticed { text, times, .. }| match times {
+            1 => Trouble::new(Reason::StatusRewritten, text.as_str()),
+            _ => Trouble::new(Reason::StatusRewritten, format!("{text}; that was {times} times")),
+        });
+        told.into_iter().chain(noticed)
+    }
+
+    /// Says each happening once in the log, and for a while as trouble.
+    fn notice(&mut self, notice: Option<Notice>) {
+        let now = Instant::now();
+        let before = self.noticed.take().filter(|before| now < before.until);
+        let (text, each) = match notice {
+            Some(Notice::Changed(text)) => (text, true),
+            Some(Notice::Shared(text)) => (text, false),
+            None => {
+                self.noticed = before.map(|before| Noticed { over: true, ..before });
+                return;
+            }
+        };
+        let same = before.filter(|before| before.text == text);
+        let happened = each || same.as_ref().is_none_or(|same| same.over);
+        if happened {
+            tracing::warn!(source = %self.origin.describe(), "{text}");
+        }
+        let times = same.map_or(0, |same| same.times).saturating_add(u32::from(happened));
+        self.noticed = Some(Noticed { text, times, until: now + NOTICE_TOLD, over: false });
     }
 
     /// How the branch is entered.
@@ -139,13 +180,10 @@ impl Channel {
     }
 
     fn finish(&mut self, files: Files, finished: Result<Written, SourceError>) {
-        let (source, branch) = (self.origin.describe(), &self.branch.name);
         let error = match finished {
             Ok(written) => {
-                if let Some(notice) = written.notice.filter(|notice| self.noticed.as_ref() != Some(notice)) {
-                    tracing::warn!(%source, "{notice}");
-                    self.noticed = Some(notice);
-                }
+                self.notice(written.notice);
+                let (source, branch) = (self.origin.describe(), &self.branch.name);
                 if let Some(commit) = written.commit {
                     tracing::debug!(%source, %branch, %commit, "status was written");
                 }

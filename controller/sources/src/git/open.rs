@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{BranchType, ErrorCode, Oid, Repository, RepositoryOpenFlags};
+use git2::{BranchType, ErrorCode, Object, Oid, Repository, RepositoryOpenFlags};
 
 use crate::SourceError;
 
@@ -58,18 +58,28 @@ pub(super) fn mirror(path: &Path) -> Result<Repository, SourceError> {
     Repository::init_bare(path).map_err(|error| failed(path, error))
 }
 
+/// What a name stands for: the branch first, then the tag, as at an address; then anything that `git rev-parse` takes.
+pub(super) fn named<'r>(repository: &'r Repository, name: &str) -> Result<Object<'r>, git2::Error> {
+    for folder in ["refs/heads/", "refs/tags/"] {
+        let found = repository.find_reference(&format!("{folder}{name}"));
+        // Unlike `peel`, this leaves an annotated tag what it is.
+        if let Some(id) = found.ok().and_then(|found| found.resolve().ok()?.target()) {
+            return repository.find_object(id, None);
+        }
+    }
+    repository.revparse_single(name)
+}
+
 /// The commit that a name stands for in a local repository.
 pub(super) fn resolve(repository: &Repository, path: &Path, name: &str) -> Result<Oid, SourceError> {
-    repository
-        .revparse_single(name)
-        .and_then(|object| object.peel_to_commit())
-        .map(|commit| commit.id())
-        .map_err(|_| SourceError::NoReference {
+    named(repository, name).and_then(|object| object.peel_to_commit()).map(|commit| commit.id()).map_err(
+        |_| SourceError::NoReference {
             url: path.display().to_string(),
             reference: name.to_owned(),
             names: branches(repository),
             hint: hint(repository, name),
-        })
+        },
+    )
 }
 
 /// Why a name that people expect is not there.

@@ -1,4 +1,4 @@
-//! A revert as a branch: the folder of documents as it was when all was well, on top of what the branch is now.
+//! A revert as a branch: the documents as they were when all was well, on top of what the branch is now.
 //!
 //! A person merges it; nothing here touches the branch that documents are read from. Proposing the same again changes
 //! nothing.
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use git2::{Oid, Repository, Signature, Time, Tree};
+use git2::{ObjectType, Oid, Repository, Signature, Time, Tree};
 use hemline_model::id::Revision;
 use jiff::Timestamp;
 
@@ -17,9 +17,10 @@ use super::{
     fetch::{Origin, PACK_AT_MOST, mirror_name},
     look::through,
     push::{Move, Side, Swapped},
+    restore::Restoring,
     tree,
 };
-use crate::{ForgeError, SourceError, bridge::Carries, forge::Puller, select::READ_AT_MOST};
+use crate::{ForgeError, Limits, SourceError, bridge::Carries, forge::Puller, select::READ_AT_MOST};
 
 /// Other writers may be faster so often.
 const ATTEMPTS: u32 = 5;
@@ -57,7 +58,7 @@ pub struct Proposer {
 }
 
 impl Proposer {
-    /// Pushes a branch with a commit that brings the folder of documents back, and opens a pull request where a forge is
+    /// Pushes a branch with a commit that brings the documents back and leaves everything else, and opens a pull request where a forge is
     /// configured. `None` when the documents are as they were already. Done twice it is done once.
     ///
     /// # Errors
@@ -68,9 +69,10 @@ impl Proposer {
         let carries = Carries { bytes: PACK_AT_MOST as u64, blob_bytes };
         let folder = self.mirrors.join(mirror_name(&origin.describe(), "revert"));
         let (inside, wanted, at) = (self.folder.clone(), revert.clone(), self.origin.clone());
+        let limits = self.bounds.limits;
         let work = move |address: &str, deadline| {
             let side = Side::of(&origin.place, &folder, address, deadline)?;
-            Proposal { side, read_from: origin.reference(), folder: &inside, revert: &wanted }.push()
+            Proposal { side, read_from: origin.reference(), folder: &inside, limits, revert: &wanted }.push()
         };
         let Some(pushed) = through(&at, carries, self.bounds.timeout, "git-revert", work).await? else {
             return Ok(None);
@@ -88,6 +90,7 @@ struct Proposal<'a> {
     side: Side<'a>,
     read_from: Option<&'a str>,
     folder: &'a str,
+    limits: Limits,
     revert: &'a Revert,
 }
 
@@ -159,12 +162,32 @@ impl Proposal<'_> {
         let parts: Vec<&str> =
             self.folder.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         let (before, wanted) = (head.tree()?, good.tree()?);
+        let mut restoring = Restoring::new(objects, self.limits);
         let tree = if parts.is_empty() {
-            wanted.id()
+            match restoring.folder(Some(before.id()), Some(wanted.id()))? {
+                Some(tree) => tree,
+                None => objects.treebuilder(None)?.write()?,
+            }
         } else {
-            let entry = wanted.get_path(Path::new(&parts.join("/"))).ok();
-            let entry = entry.map(|entry| (entry.id(), entry.filemode()));
-            replaced(objects, Some(&before), &parts, entry)?
+            let path = parts.join("/");
+            let at = |tree: &Tree<'_>| {
+                let entry = tree.get_path(Path::new(&path)).ok();
+                entry.map(|entry| (entry.id(), entry.filemode(), entry.kind() == Some(ObjectType::Tree)))
+            };
+            let (now, then) = (at(&before), at(&wanted));
+            let folder = |at: Option<(Oid, i32, bool)>| at.filter(|(.., folder)| *folder).map(|(id, ..)| id);
+            let entry = match then {
+                // A source may be one file.
+                Some((id, mode, false)) => Some((id, mode)),
+                Some((.., true)) | None => {
+                    restoring.folder(folder(now), folder(then))?.map(|id| (id, 0o040_000))
+                }
+            };
+            if entry == now.map(|(id, mode, _)| (id, mode)) {
+                before.id()
+            } else {
+                replaced(objects, Some(&before), &parts, entry)?
+            }
         };
         let bad = Oid::from_str(self.revert.bad.as_str()).and_then(|bad| objects.find_commit(bad)).ok();
         let summary = bad.and_then(|bad| bad.summary().ok().flatten().map(str::to_owned)).unwrap_or_default();

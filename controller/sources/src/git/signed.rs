@@ -53,7 +53,7 @@ pub(super) fn refused(repository: &Repository, commit: Oid, why: Note) -> Result
 
 /// The tag that a reference leads to, when it is an annotated one for this commit.
 pub(super) fn tag_of(repository: &Repository, reference: &str, commit: Oid) -> Option<Oid> {
-    let object = repository.revparse_single(reference).ok()?;
+    let object = super::open::named(repository, reference).ok()?;
     let tag = object.as_tag()?;
     let of_it = object.peel_to_commit().is_ok_and(|found| found.id() == commit);
     of_it.then(|| tag.id())

@@ -49,8 +49,17 @@ impl StatusBranch {
 pub(super) struct Written {
     /// The new commit; `None` when the branch said all of it already.
     pub(super) commit: Option<Oid>,
-    /// Something that a person should know, once.
-    pub(super) notice: Option<String>,
+    /// Something that a person should know.
+    pub(super) notice: Option<Notice>,
+}
+
+/// What somebody else did to the branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Deleted or rewrote it: each time is news.
+    Changed(String),
+    /// Writes there too: news once, not one per commit.
+    Shared(String),
 }
 
 /// Which commit of its generation.
@@ -135,14 +144,15 @@ impl Writing<'_> {
     }
 
     /// What the next commit stands on.
-    fn base(&self, tip: Option<Oid>, notice: &mut Option<String>) -> Result<Option<Base>, SourceError> {
+    fn base(&self, tip: Option<Oid>, notice: &mut Option<Notice>) -> Result<Option<Base>, SourceError> {
         let objects = self.side.objects();
         let pushed = std::fs::read_to_string(self.noted).ok();
         let pushed = pushed.and_then(|text| Oid::from_str(text.trim()).ok());
         let name = &self.branch.name;
         let Some(tip) = tip else {
             if pushed.is_some() {
-                *notice = Some(format!("somebody deleted the branch {name}; it is made anew"));
+                let what = format!("somebody deleted the branch {name}; it is made anew");
+                *notice = Some(Notice::Changed(what));
             }
             return Ok(None);
         };
@@ -159,16 +169,16 @@ impl Writing<'_> {
                     fix: "choose another name with --status-branch, or delete that branch".to_owned(),
                 });
             }
-            *notice = Some(format!(
+            *notice = Some(Notice::Changed(format!(
                 "somebody rewrote the branch {name}; it is taken over, and what was there is kept in {name}.previous"
-            ));
+            )));
             return Ok(None);
         };
         if pushed.is_some_and(|pushed| pushed != tip) && notice.is_none() {
             let writer = trailer(WRITER).unwrap_or_default();
-            *notice = Some(format!(
+            *notice = Some(Notice::Shared(format!(
                 "{writer} wrote to the branch {name} too; give each controller a branch of its own"
-            ));
+            )));
         }
         Ok(Some(Base { commit: tip, tree: commit.tree_id(), count }))
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// File mode of a symbolic link in a Git tree.
-const SYMLINK: i32 = 0o120_000;
+pub(super) const SYMLINK: i32 = 0o120_000;
 
 pub(super) fn snapshot(
     repository: &Repository,

@@ -539,3 +539,63 @@ async fn a_revert_goes_to_a_remote_too_and_needs_a_branch() {
         repository.git(&["branch", "-D", &proposed.branch]);
     }
 }
+
+#[tokio::test]
+async fn a_revert_of_a_root_takes_nothing_back_but_documents() {
+    if !git_is_here() {
+        return;
+    }
+    let repository = Repository::new();
+    let good = repository.commit(
+        "good",
+        &[
+            ("a.yaml", "1"),
+            ("sites/b.yaml", "1"),
+            ("gone.yaml", "1"),
+            ("main.rs", "1"),
+            (".ci/run.yaml", "1"),
+        ],
+    );
+    repository.git(&["rm", "--quiet", "gone.yaml"]);
+    let bad = repository.commit("bad", &[("a.yaml", "2"), ("sites/b.yaml", "2"), ("new/c.yaml", "2")]);
+    let later = [
+        ("main.rs", "2"),
+        ("sites/notes.md", "2"),
+        (".ci/run.yaml", "2"),
+        ("status/s.yaml", "2"),
+        ("README.md", "2"),
+        ("late/d.yaml", "2"),
+        ("late/e.txt", "2"),
+    ];
+    let head = repository.commit("work that has nothing to do with it", &later);
+    let mirrors = tempfile::tempdir().unwrap();
+    let config = GitConfig::new(repository.path().display().to_string(), mirrors.path());
+    let revert = Revert {
+        good: Revision::new(good.as_str()).unwrap(),
+        bad: Revision::new(bad.as_str()).unwrap(),
+        evidence: "it burns".to_owned(),
+    };
+    let proposer = Git::open(config).unwrap().proposer();
+    let branch = proposer.propose(&revert).await.unwrap().unwrap().branch;
+    assert_eq!(repository.git(&["rev-parse", &format!("{branch}~1")]), head);
+    let listed = repository.git(&["ls-tree", "-r", "--name-only", &branch]);
+    let found: Vec<_> =
+        listed.lines().map(|path| (path, repository.show(&branch, path).unwrap_or_default())).collect();
+    let found: Vec<_> = found.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            (".ci/run.yaml", "2"),
+            ("README.md", "2"),
+            ("a.yaml", "1"),
+            ("gone.yaml", "1"),
+            ("late/e.txt", "2"),
+            ("main.rs", "2"),
+            ("sites/b.yaml", "1"),
+            ("sites/notes.md", "2"),
+            ("status/s.yaml", "2"),
+        ]
+    );
+    repository.git(&["merge", "--quiet", "--ff-only", &branch]);
+    assert!(proposer.propose(&revert).await.unwrap().is_none(), "documents are back");
+}

@@ -64,6 +64,9 @@ async fn references_of_every_kind() {
     repository.git(&["tag", "-a", "heavy", "-m", "x"]);
     let second = repository.commit("second", &[("a.yaml", "2")]);
     repository.git(&["branch", "side/branch"]);
+    // A branch and a tag of one name.
+    repository.git(&["branch", "v1"]);
+    repository.git(&["tag", "v1", "light"]);
     let mirrors = tempfile::tempdir().unwrap();
     for location in [repository.path().display().to_string(), repository.url()] {
         for (reference, commit) in [
@@ -74,6 +77,8 @@ async fn references_of_every_kind() {
             ("refs/heads/main", &second),
             ("light", &first),
             ("heavy", &first),
+            ("v1", &second),
+            ("refs/tags/v1", &first),
             (first.as_str(), &first),
         ] {
             let mut source =

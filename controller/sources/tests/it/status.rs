@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use hemline_sources::{Git, GitConfig, News, Source as _, StatusBranch, StatusFile};
+use hemline_sources::{Git, GitConfig, News, Reason, Source as _, StatusBranch, StatusFile};
 use hemline_testkit::within;
 
 use super::{
@@ -113,17 +113,31 @@ async fn a_branch_that_somebody_deleted_or_rewrote_comes_back() {
     let server = writable(&path);
     let mirrors = tempfile::tempdir().unwrap();
     let mut source = open(server.url(), mirrors.path(), branch());
-    for (round, harm) in ["nothing", "deleted", "rewritten"].iter().enumerate() {
-        match *harm {
+    for (round, (harm, times)) in
+        [("nothing", 0), ("deleted", 1), ("deleted", 2), ("rewritten", 1)].into_iter().enumerate()
+    {
+        match harm {
             "deleted" => drop(repository.git(&["branch", "-D", BRANCH])),
             "rewritten" => drop(repository.git(&["branch", "--force", BRANCH, "main"])),
             _ => {}
         }
-        let text = format!("# {harm}");
+        let text = format!("# {round} {harm}");
         source.write_status(&[file("README.md", &format!("{text}\n"))]).await.unwrap();
         until_written(&repository, &mut source, BRANCH, "README.md", &text).await;
         let count = repository.git(&["rev-list", "--count", BRANCH]);
         assert_eq!(count, "1", "round {round}: an orphan again");
+        // The branch has it a moment before the source knows.
+        source.settle().await;
+        let told: Vec<_> = source.trouble().iter().map(|one| (one.reason, one.message.clone())).collect();
+        match (times, told.as_slice()) {
+            (0, []) => {}
+            (_, [(Reason::StatusRewritten, message)]) => {
+                assert!(message.starts_with(&format!("somebody {harm}")) || harm == "rewritten", "{message}");
+                assert!(message.contains("somebody rewrote") || harm == "deleted", "{message}");
+                assert_eq!(message.contains(&format!("{times} times")), times > 1, "{message}");
+            }
+            _ => panic!("round {round}: {told:?}"),
+        }
     }
     // What somebody put there is not lost.
     let kept = repository.git(&["rev-parse", &format!("{BRANCH}.previous")]);
@@ -165,7 +179,9 @@ async fn two_writers_race_and_no_commit_is_lost() {
             for round in 0..ROUNDS {
                 source.write_status(&[file("README.md", &format!("# {name} {round}\n"))]).await.unwrap();
                 source.settle().await;
-                assert!(source.trouble().is_empty(), "{name} in round {round}");
+                let troubles = source.trouble();
+                let shared = troubles.iter().all(|one| one.reason == Reason::StatusRewritten);
+                assert!(shared, "{name} in round {round}: {troubles:?}");
             }
         }));
     }
