@@ -29,7 +29,7 @@ use crate::{
 use self::{channel::Channel, fetch::Origin};
 pub use self::{
     open::{Located, locate},
-    read::{merge_base, read_file, read_revision},
+    read::{Way, merge_base, read_file, read_revision, way},
     revert::{Proposed, Proposer, Revert},
     status::StatusBranch,
 };

@@ -62,11 +62,7 @@ fn a_committed_merge_conflict_is_told_everywhere_and_logged_once() {
     hem.eventually("all is well", |hem| reasons(hem).is_empty().then_some(()));
     assert_eq!(troubles(&hem), Vec::<String>::new());
 
-    let both = format!(
-        "<<<<<<< HEAD\n{}=======\n{}>>>>>>> faster\n",
-        device("press", 2),
-        device("press", 3)
-    );
+    let both = format!("<<<<<<< HEAD\n{}=======\n{}>>>>>>> faster\n", device("press", 2), device("press", 3));
     let bad = push(&clone, &both, "merge");
     hem.eventually("the refusal is known", |hem| (reasons(hem) == ["refused"]).then_some(()));
     assert_eq!(troubles(&hem), ["hemline_source_trouble{source=\"default\",reason=\"refused\"} 1"]);
@@ -88,6 +84,7 @@ fn a_committed_merge_conflict_is_told_everywhere_and_logged_once() {
     assert_eq!(troubles(&hem), Vec::<String>::new());
     assert!(!hem.status().contains("merge conflict"), "{}", hem.status());
     let log = fs::read_to_string(hem.data().with_file_name("stderr")).expect("a log");
-    let told = log.lines().filter(|line| line.contains("WARN") && line.contains("the revision is not usable"));
+    let told =
+        log.lines().filter(|line| line.contains("WARN") && line.contains("the revision is not usable"));
     assert_eq!(told.filter(|line| line.contains(&bad)).count(), 1, "{log}");
 }

@@ -75,8 +75,7 @@ impl Forge {
         for token in [GIT, STATUSES, COMMENTS, PULLS] {
             fs::write(folder.join(token), format!("{token}\n")).expect("writable");
         }
-        let told =
-            Told { git_user: TOKEN_USER.to_owned(), git_token: GIT.to_owned(), ..Told::default() };
+        let told = Told { git_user: TOKEN_USER.to_owned(), git_token: GIT.to_owned(), ..Told::default() };
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let mut forge =

@@ -138,7 +138,7 @@ fn sync_makes_it_look_at_a_remote_that_it_would_not_look_at_for_an_hour() {
     hem.eventually("the first commit is in force", |hem| (device_ids(hem) == ["a"]).then_some(()));
     // It is fetched into a mirror, so the hour counts: what is read in place is looked at each second.
     let mirrors = fs::read_dir(hem.data().join("git")).expect("a folder of mirrors").count();
-    assert_eq!(mirrors, 1);
+    assert_ne!(mirrors, 0);
     let log = || fs::read_to_string(hem.data().with_file_name("stderr")).expect("a log");
     let second = push(&clone, &device("b"), "second");
     assert!(!log().contains(&second), "nothing knows of it yet");

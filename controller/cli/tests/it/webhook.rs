@@ -114,7 +114,11 @@ fn the_push_of_each_forge_wakes_and_a_forged_one_does_not() {
     ] {
         let body = pushed(forge, &asleep.push());
         let headers = |hex: &str| {
-            ["Content-Type: application/json".to_owned(), event.to_owned(), format!("{header}: {prefix}{hex}")]
+            [
+                "Content-Type: application/json".to_owned(),
+                event.to_owned(),
+                format!("{header}: {prefix}{hex}"),
+            ]
         };
         let right = asleep.hex(&body);
         let wrong = asleep.hex(b"another body");
@@ -131,8 +135,7 @@ fn the_push_of_each_forge_wakes_and_a_forged_one_does_not() {
 
     // GitLab's older form: the secret itself.
     let body = pushed("gitlab", &asleep.push());
-    let headers =
-        |token: &str| ["X-Gitlab-Event: Push Hook".to_owned(), format!("X-Gitlab-Token: {token}")];
+    let headers = |token: &str| ["X-Gitlab-Event: Push Hook".to_owned(), format!("X-Gitlab-Token: {token}")];
     assert_eq!(asleep.post(&headers("what nobody knows"), &body), "401");
     asleep.still_sleeps();
     assert_eq!(asleep.post(&headers(SECRET), &body), "200");
@@ -175,7 +178,8 @@ fn a_body_above_the_bound_is_not_read_however_it_is_signed() {
     let mut asleep = Asleep::new(SECRET, SECRET.as_bytes());
     let mut body = pushed("github", &asleep.push());
     body.resize(hemline_sources::WEBHOOK_AT_MOST + 1, b' ');
-    let headers = |asleep: &Asleep, body: &[u8]| [format!("X-Hub-Signature-256: sha256={}", asleep.hex(body))];
+    let headers =
+        |asleep: &Asleep, body: &[u8]| [format!("X-Hub-Signature-256: sha256={}", asleep.hex(body))];
     assert_eq!(asleep.post(&headers(&asleep, &body), &body), "413");
     asleep.still_sleeps();
     // The largest that is read.
