@@ -9,6 +9,8 @@
     reason = "tests say what went wrong that way"
 )]
 
+#[path = "it/also.rs"]
+mod also;
 #[path = "it/apply.rs"]
 mod apply;
 #[path = "it/azure.rs"]
@@ -23,6 +25,8 @@ mod bad_input;
 mod by_hand;
 #[path = "it/commands.rs"]
 mod commands;
+#[path = "it/conflict.rs"]
+mod conflict;
 #[path = "it/credentials.rs"]
 mod credentials;
 #[path = "it/disk.rs"]
@@ -71,8 +75,12 @@ mod route_test;
 mod sdk;
 #[path = "it/secrets.rs"]
 mod secrets;
+#[path = "it/signed.rs"]
+mod signed;
 #[path = "it/trouble.rs"]
 mod trouble;
+#[path = "it/webhook.rs"]
+mod webhook;
 #[path = "it/why.rs"]
 mod why;
 #[path = "it/wire.rs"]

@@ -30,10 +30,13 @@ use crate::{
 use self::{channel::Channel, fetch::Origin};
 pub use self::{
     open::{Located, locate},
-    read::{merge_base, read_file, read_revision},
+    read::{Way, merge_base, read_file, read_revision, way},
     revert::{Proposed, Proposer, Revert},
     status::StatusBranch,
 };
+
+/// For so long what a look found is what there is: the time from the news to the question.
+const JUST: Duration = Duration::from_secs(10);
 
 /// Looking at a local repository costs a file read, so it is not worth waiting for.
 const LOCAL_INTERVAL: Duration = Duration::from_secs(1);
@@ -111,6 +114,10 @@ pub struct Git {
     /// A look at the remote that is under way. Kept here so that `changed` may be cancelled, and so that a remote that
     /// hangs holds one thread and not one more per poll.
     under_way: Option<AbortOnDropHandle<Result<Oid, SourceError>>>,
+    /// What the last look found, and when, for the snapshot that is asked for because of it.
+    found: Option<(Result<Oid, SourceError>, Instant)>,
+    /// Somebody wants a look now, whatever it finds.
+    nudged: bool,
     signers: Option<Signers>,
     status: Option<Channel>,
     forge: Option<Channels>,
@@ -146,6 +153,8 @@ impl Git {
             seen: None,
             away: None,
             under_way: None,
+            found: None,
+            nudged: false,
             signers: config.signers,
             status,
             forge,
@@ -278,7 +287,13 @@ impl Source for Git {
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
-        let tip = self.tip().await;
+        // What a look has just found need not be looked for again, least of all at a remote that is silent: whoever asks for a
+        // snapshot waits for it.
+        let just = self.found.take().filter(|(_, at)| at.elapsed() < JUST).map(|(found, _)| found);
+        let tip = match just {
+            Some(found) => found,
+            None => self.tip().await,
+        };
         self.wait();
         match tip {
             Ok(commit) => {
@@ -306,8 +321,9 @@ impl Source for Git {
             tokio::select! {
                 // Cancel-safe: the nudge keeps its permit, and the deadline, the running look and the running write are
                 // kept in `self`.
-                () = self.nudge.nudged() => return News::Documents,
-                () = sleep_until(self.next_poll) => {}
+                // Who nudges wants what is there now, not what a look finds that began before.
+                () = self.nudge.nudged() => (self.nudged, self.under_way) = (true, None),
+                () = sleep_until(if self.nudged { Instant::now() } else { self.next_poll }) => {}
                 () = tell(&mut self.status, &mut self.forge) => {
                     if self.in_vain() != before {
                         return News::Trouble;
@@ -318,9 +334,12 @@ impl Source for Git {
             let found = self.tip().await;
             self.wait();
             match found {
-                Ok(commit) if self.seen == Some(commit) => {}
+                Ok(commit) if self.seen == Some(commit) && !self.nudged => {}
                 // A failure is a change too: the snapshot will say what is wrong.
-                Ok(_) | Err(_) => return News::Documents,
+                found => {
+                    (self.nudged, self.found) = (false, Some((found, Instant::now())));
+                    return News::Documents;
+                }
             }
         }
     }

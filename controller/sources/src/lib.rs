@@ -45,8 +45,8 @@ pub use directory::{Directory, read_paths};
 pub use error::SourceError;
 pub use forge::{ForgeConfig, ForgeError, ForgeKind, Outcome, Phase};
 pub use git::{
-    Bounds, Git, GitConfig, Located, Proposed, Proposer, Revert, StatusBranch, locate, merge_base, read_file,
-    read_revision,
+    Bounds, Git, GitConfig, Located, Proposed, Proposer, Revert, StatusBranch, Way, locate, merge_base,
+    read_file, read_revision, way,
 };
 pub use select::{Limits, contents, digest};
 pub use several::Several;

@@ -3,9 +3,11 @@
 //!
 //! Not a test: budgets are printed with a verdict, and a loaded machine shows in them; ratios move less than times.
 
+mod backend;
 mod peers;
 mod process;
 pub(crate) mod restart;
+mod verdict;
 
 use std::{
     fs,

@@ -54,9 +54,13 @@ pub(crate) struct Simulate {
     /// A folder of documents inside a Git repository; with --from and --to it is not needed.
     #[arg(required_unless_present = "to", value_name = "FLEET")]
     pub(crate) folder: Option<PathBuf>,
-    /// The commits to rehearse: what the fleet runs at first, and where it goes.
+    /// The commits to rehearse: what the fleet runs at first, and where it goes. Each commit of the branch in between is
+    /// pushed in its turn, oldest first, as far after the first one as it was committed; the newest fifty of more.
     #[arg(long, value_name = "A..B", required_unless_present = "to", requires = "folder")]
     pub(crate) commits: Option<String>,
+    /// Push a commit as often as this, whenever they were committed.
+    #[arg(long, value_parser = seconds, value_name = "DURATION", requires = "commits")]
+    pub(crate) every: Option<Duration>,
     /// A folder of documents that the fleet runs at first; without it the fleet is new.
     #[arg(long, value_name = "DIR", requires = "to")]
     pub(crate) from: Option<PathBuf>,

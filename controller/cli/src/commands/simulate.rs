@@ -1,13 +1,14 @@
 //! `hem simulate`: the real resolving, planning and rolling out of a change, against devices that are played. Needs no hub.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
-use hemline_model::{Fleet, id::Revision};
+use hemline_model::{Finding, Fleet, id::Revision};
 use hemline_plan::{
     Facts, judge,
     simulate::{Commit, Faults, Outcome, Rehearsal, rehearse},
 };
 use hemline_sources::Snapshot;
+use serde::Serialize;
 
 use super::{documents, documents::plural};
 use crate::{
@@ -18,8 +19,12 @@ use crate::{
 
 /// Lines of the timeline for people.
 const LINES_AT_MOST: usize = 60;
+/// Commits that are played; of more the newest.
+const COMMITS_AT_MOST: usize = 50;
+/// Characters of what a commit says about itself.
+const MESSAGE_AT_MOST: usize = 60;
 
-/// One side of the change.
+/// One revision that can be used.
 struct Side {
     revision: Revision,
     documents: String,
@@ -32,33 +37,91 @@ impl Side {
     }
 }
 
+/// A commit, and when it comes. One that cannot be used is refused, as the controller does, and changes nothing.
+struct Pushed {
+    at_secs: u64,
+    revision: Revision,
+    message: Option<String>,
+    side: Result<Side, Vec<Finding>>,
+}
+
+impl Pushed {
+    fn new(at_secs: u64, snapshot: Snapshot) -> Self {
+        let (revision, message) = (snapshot.revision.clone(), snapshot.message.clone());
+        Self { at_secs, revision, message, side: side(snapshot) }
+    }
+
+    fn commit(&self) -> Option<Commit<'_>> {
+        let side = self.side.as_ref().ok()?;
+        Some(Commit { at_secs: self.at_secs, ..side.commit() })
+    }
+
+    fn told(&self) -> ToldCommit<'_> {
+        let errors = self.side.as_ref().err().map(|findings| {
+            let errors = || findings.iter().filter(|finding| finding.is_error());
+            let first = errors().next().map(|finding| finding.message.as_str()).unwrap_or_default();
+            format!("{}, first: {first}", plural(errors().count(), "error"))
+        });
+        ToldCommit {
+            after_secs: self.at_secs,
+            revision: self.revision.as_str(),
+            message: self.message.as_deref(),
+            refused: errors,
+        }
+    }
+}
+
+/// What is played.
+struct Story {
+    from: Option<Snapshot>,
+    pushed: Vec<Pushed>,
+    /// There are older commits that are not played.
+    older: bool,
+}
+
+/// What is printed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    commits: Vec<ToldCommit<'a>>,
+    /// Older commits were left out.
+    older_left_out: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToldCommit<'a> {
+    after_secs: u64,
+    revision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
 /// Rehearses and prints.
 pub(crate) fn run(args: &Args, typed: &Simulate) -> Result<ExitCode, CommandError> {
-    let (from, to) = match (&typed.folder, &typed.commits, &typed.to) {
-        (Some(folder), Some(commits), _) => {
-            let (from, to) = commits
-                .split_once("..")
-                .filter(|(from, to)| !from.is_empty() && !to.is_empty())
-                .ok_or_else(|| {
-                    CommandError::Usage(format!(
-                        "--commits takes two revisions such as main..HEAD, not {commits:?}"
-                    ))
-                })?;
-            (Some(at_revision(folder, from)?), at_revision(folder, to)?)
-        }
-        (_, _, Some(to)) => (typed.from.as_deref().map(on_disk).transpose()?, on_disk(to)?),
+    let Story { from, pushed, older } = match (&typed.folder, &typed.commits, &typed.to) {
+        (Some(folder), Some(commits), _) => of_commits(folder, commits, typed.every)?,
+        (_, _, Some(to)) => Story {
+            from: typed.from.as_deref().map(on_disk).transpose()?,
+            pushed: vec![Pushed::new(0, on_disk(to)?)],
+            older: false,
+        },
         _ => return Err(CommandError::Usage("say --commits A..B, or --from DIR --to DIR".to_owned())),
     };
     // What the fleet runs at first need not be without mistakes, only usable.
-    let from = match from {
-        Some(snapshot) => Some(side(snapshot)?),
-        None => None,
-    };
-    let to = side(to)?;
-    let (Some(to), from) = (to, from.flatten()) else { return Ok(ExitCode::from(exit::FAILURE)) };
+    let from = from.and_then(|from| side(from).map_err(|findings| documents::show(&findings)).ok());
+    // Where it all leads to has to be.
+    if let Some(Err(findings)) = pushed.last().map(|last| last.side.as_ref()) {
+        documents::show(findings);
+        return Ok(ExitCode::from(exit::FAILURE));
+    }
     let rehearsal = Rehearsal {
         base: from.as_ref().map(Side::commit),
-        commits: vec![to.commit()],
+        commits: pushed.iter().filter_map(Pushed::commit).collect(),
         events: Vec::new(),
         faults: Faults {
             seed: typed.seed,
@@ -72,15 +135,46 @@ pub(crate) fn run(args: &Args, typed: &Simulate) -> Result<ExitCode, CommandErro
         start: typed.start.unwrap_or_else(jiff::Timestamp::now),
     };
     let outcome = rehearse(&rehearsal, &mut |_, _, _| {});
-    output::value(&outcome, args.output, |outcome| as_text(outcome, &from, &to))?;
+    let commits = pushed.iter().map(Pushed::told).collect();
+    let told = Told { outcome: &outcome, commits, older_left_out: older };
+    let begin = from.as_ref().map_or("a new fleet", |from| from.revision.short());
+    let end = pushed.last().map_or("nothing", |last| last.revision.short());
+    output::value(&told, args.output, |told| as_text(told, begin, end))?;
     let good = matches!(outcome.outcome.as_str(), "complete" | "nothing");
     Ok(ExitCode::from(if good { exit::SUCCESS } else { exit::REFUSED }))
 }
 
-fn at_revision(folder: &Path, revision: &str) -> Result<Snapshot, CommandError> {
+/// Every commit of `A..B` in its turn. The way back, on which no commit is new, is one step.
+fn of_commits(folder: &Path, commits: &str, every: Option<Duration>) -> Result<Story, CommandError> {
+    let (from, to) = commits
+        .split_once("..")
+        .filter(|(from, to)| !from.is_empty() && !to.is_empty())
+        .ok_or_else(|| {
+            CommandError::Usage(format!("--commits takes two revisions such as main..HEAD, not {commits:?}"))
+        })?;
     let git = |error| CommandError::part("Git", error);
     let place = hemline_sources::locate(folder).map_err(git)?;
-    hemline_sources::read_revision(&place.repository, revision, &place.folder).map_err(git)
+    let read = |revision: &str| {
+        hemline_sources::read_revision(&place.repository, revision, &place.folder).map_err(git)
+    };
+    let way = hemline_sources::way(&place.repository, from, to, COMMITS_AT_MOST).map_err(git)?;
+    let first = way.commits.first().map(|(_, time)| *time);
+    let mut pushed: Vec<Pushed> = Vec::new();
+    for (revision, time) in &way.commits {
+        let at_secs = match (every, pushed.last(), first) {
+            (Some(every), Some(last), _) => last.at_secs.saturating_add(every.as_secs()),
+            // Clocks of people differ; nobody pushes before what he builds on.
+            (None, Some(last), Some(first)) => {
+                u64::try_from(time.duration_since(first).as_secs()).unwrap_or_default().max(last.at_secs)
+            }
+            _ => 0,
+        };
+        pushed.push(Pushed::new(at_secs, read(revision.as_str())?));
+    }
+    if pushed.is_empty() {
+        pushed.push(Pushed::new(0, read(to)?));
+    }
+    Ok(Story { from: Some(read(from)?), pushed, older: way.older })
 }
 
 fn on_disk(folder: &Path) -> Result<Snapshot, CommandError> {
@@ -88,22 +182,19 @@ fn on_disk(folder: &Path) -> Result<Snapshot, CommandError> {
     Ok(Snapshot { revision: hemline_sources::digest(&files), files, message: None, notes })
 }
 
-/// The documents with what they mean; `None` when they are not usable, which has been shown.
-fn side(snapshot: Snapshot) -> Result<Option<Side>, CommandError> {
+/// The documents with what they mean, or why they are not usable.
+fn side(snapshot: Snapshot) -> Result<Side, Vec<Finding>> {
     let documents = hemline_sources::contents(&snapshot.files);
     let judged = judge(hemline_model::load(&snapshot.files), &Facts::default());
     match judged.usable {
-        Some((fleet, _)) => Ok(Some(Side { revision: snapshot.revision, documents, fleet })),
-        None => {
-            documents::show(&judged.findings);
-            Ok(None)
-        }
+        Some((fleet, _)) => Ok(Side { revision: snapshot.revision, documents, fleet }),
+        None => Err(judged.findings),
     }
 }
 
-fn as_text(outcome: &Outcome, from: &Option<Side>, to: &Side) -> String {
-    let from = from.as_ref().map_or("a new fleet", |from| from.revision.short());
-    let mut text = format!("rehearsal {from} → {}     ", to.revision.short());
+fn as_text(told: &Told<'_>, from: &str, to: &str) -> String {
+    let outcome = told.outcome;
+    let mut text = format!("rehearsal {from} → {to}     ");
     let devices = plural(outcome.devices, "device");
     text.push_str(&match outcome.outcome.as_str() {
         "nothing" => "no rollout: everything changes at once, or nothing does\n".to_owned(),
@@ -121,6 +212,7 @@ fn as_text(outcome: &Outcome, from: &Option<Side>, to: &Side) -> String {
         text.push_str(&format!("  {stopped}\n"));
     }
     text.push('\n');
+    text.push_str(&commits(told));
     for told in outcome.timeline.iter().take(LINES_AT_MOST) {
         text.push_str(&format!("  {:>12}  {}  {}\n", span(told.after_secs), told.deployment, told.what));
     }
@@ -129,6 +221,26 @@ fn as_text(outcome: &Outcome, from: &Option<Side>, to: &Side) -> String {
     }
     for failed in outcome.failed.values() {
         text.push_str(&format!("  failed  {failed}\n"));
+    }
+    text
+}
+
+/// What is pushed when; of one commit the first line says enough.
+fn commits(told: &Told<'_>) -> String {
+    let mut text = String::new();
+    if told.older_left_out {
+        text.push_str(&format!("  the newest {COMMITS_AT_MOST} commits; older ones are left out\n"));
+    }
+    if told.commits.len() > 1 {
+        for commit in &told.commits {
+            let message: String = commit.message.unwrap_or_default().chars().take(MESSAGE_AT_MOST).collect();
+            let revision = commit.revision.get(..7).unwrap_or(commit.revision);
+            text.push_str(&format!("  {:>12}  {revision} pushed: {message}\n", span(commit.after_secs)));
+            if let Some(refused) = &commit.refused {
+                text.push_str(&format!("  {:>12}  {revision} refused: {refused}\n", ""));
+            }
+        }
+        text.push('\n');
     }
     text
 }

@@ -1,5 +1,5 @@
 //! Two real servers, two private authorities, two tokens: each source shows its own to its own server and to nobody else. One is
-//! taken back in the middle, and given anew: the other source goes on all the time.
+//! taken back in the middle, and given anew: the other source goes on all the time. And one server that wants a user beside it.
 
 use std::{fs, path::Path};
 
@@ -11,7 +11,7 @@ use crate::{
     repository::{commit, git, git_is_here},
 };
 
-fn device(name: &str, every: u32) -> String {
+pub(crate) fn device(name: &str, every: u32) -> String {
     format!(
         "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: {name}}}\nspec: {{desired: {{every: {every}}}}}\n"
     )
@@ -63,7 +63,7 @@ impl Site {
 }
 
 /// What does not work: source and reason.
-fn trouble(hem: &Hem) -> Vec<(String, String)> {
+pub(crate) fn trouble(hem: &Hem) -> Vec<(String, String)> {
     let output = hem.command(&["status", "-o", "json"]).output().expect("hem starts");
     let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
@@ -71,7 +71,7 @@ fn trouble(hem: &Hem) -> Vec<(String, String)> {
     trouble.iter().map(|one| (text(one, "source"), text(one, "reason"))).collect()
 }
 
-fn every(hem: &Hem, device: &str) -> Option<u64> {
+pub(crate) fn every(hem: &Hem, device: &str) -> Option<u64> {
     let output = hem.command(&["twin", "get", device, "-o", "json"]).output().expect("hem starts");
     let twin: Value = serde_json::from_slice(&output.stdout).ok()?;
     twin["properties"]["desired"]["every"].as_u64()
@@ -126,4 +126,49 @@ fn each_source_has_its_own_and_loses_only_its_own() {
     }
     let denied = log.lines().filter(|line| line.contains("WARN") && line.contains("reason=\"denied\""));
     assert_eq!(denied.count(), 1, "{log}");
+}
+
+#[test]
+fn a_user_and_a_password_open_what_a_token_alone_does_not() {
+    if !git_is_here() {
+        return;
+    }
+    let folder = tempfile::Builder::new().prefix("hem-").tempdir().expect("a temporary folder");
+    let site = Site::new(folder.path(), "deployed", &device("press", 1));
+    site.forge.wants_user("deploy-7");
+    site.give_token("first-password");
+    let (ca, password) =
+        (site.forge.authority().display().to_string(), site.forge.token_file().display().to_string());
+    let options = ["--branch", "main", "--interval", "1s", "--status-branch", "off"];
+    let options = [&options[..], &["--git-ca", &ca, "--git-token-file", &password, "--git-user", "deploy-7"]];
+    let hem = Hem::up_from(folder, &site.forge.url(), &options.concat());
+    hem.eventually("it is read", |hem| (every(hem, "press") == Some(1)).then_some(()));
+    assert_eq!(trouble(&hem), []);
+    let shown = || site.forge.told().shown.iter().cloned().collect::<Vec<_>>();
+    assert_eq!(shown(), Vec::<String>::new(), "user and password came as typed");
+
+    // The password is another one now: the fleet stays as it is, and says why.
+    site.forge.wants_token("second-password");
+    site.push(&device("press", 2));
+    let denied = [("default".to_owned(), "denied".to_owned())];
+    hem.eventually("the denial is known", |hem| (trouble(hem) == denied).then_some(()));
+    assert_eq!(every(&hem, "press"), Some(1));
+    let status = hem.status();
+    let shows_a_password =
+        |text: &str| ["first-password", "second-password"].iter().any(|one| text.contains(one));
+    assert!(status.contains("401") && !shows_a_password(&status), "{status}");
+    assert_eq!(shown(), ["deploy-7:first-password"]);
+
+    // The right password of somebody else is no better.
+    site.forge.wants_user("deploy-8");
+    site.give_token("second-password");
+    hem.eventually("it was shown", |_| {
+        shown().contains(&"deploy-7:second-password".to_owned()).then_some(())
+    });
+    assert_eq!(every(&hem, "press"), Some(1));
+    assert_eq!(trouble(&hem), denied);
+
+    site.forge.wants_user("deploy-7");
+    hem.eventually("it is read again", |hem| (every(hem, "press") == Some(2)).then_some(()));
+    hem.eventually("all is well", |hem| trouble(hem).is_empty().then_some(()));
 }

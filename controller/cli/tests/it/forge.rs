@@ -24,6 +24,8 @@ use serde_json::{Value, json};
 const PROJECT: &str = "acme/fleet";
 /// Each use has a token of its own.
 const GIT: &str = "git-token";
+/// Who shows a token that has no user of its own.
+const TOKEN_USER: &str = "x-access-token";
 const STATUSES: &str = "statuses-token";
 const COMMENTS: &str = "comments-token";
 const PULLS: &str = "pulls-token";
@@ -46,7 +48,8 @@ pub(crate) struct Told {
     pub(crate) git_refused: bool,
     /// What else the repository was to be entered with: user and token.
     pub(crate) shown: BTreeSet<String>,
-    /// The only token that the repository is entered with.
+    /// The only user and token that the repository is entered with.
+    git_user: String,
     git_token: String,
 }
 
@@ -72,7 +75,7 @@ impl Forge {
         for token in [GIT, STATUSES, COMMENTS, PULLS] {
             fs::write(folder.join(token), format!("{token}\n")).expect("writable");
         }
-        let told = Told { git_token: GIT.to_owned(), ..Told::default() };
+        let told = Told { git_user: TOKEN_USER.to_owned(), git_token: GIT.to_owned(), ..Told::default() };
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let mut forge =
@@ -129,6 +132,11 @@ impl Forge {
     /// From here on the repository is entered with this token; whoever shows another one is remembered.
     pub(crate) fn wants_token(&self, token: &str) {
         token.clone_into(&mut self.told().git_token);
+    }
+
+    /// From here on the repository is entered by this user, as with a deploy token or a password.
+    pub(crate) fn wants_user(&self, user: &str) {
+        user.clone_into(&mut self.told().git_user);
     }
 
     /// The file that `hem` reads the token for the repository from.
@@ -241,7 +249,7 @@ impl Desk {
     /// May the repository be entered so? What was shown and is not right is remembered.
     fn enters(&self, shown: &str) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let right = format!("Basic {}", STANDARD.encode(format!("x-access-token:{}", told.git_token)));
+        let right = format!("Basic {}", STANDARD.encode(format!("{}:{}", told.git_user, told.git_token)));
         if !shown.is_empty() && shown != right {
             let shown = shown.strip_prefix("Basic ").and_then(|shown| STANDARD.decode(shown).ok());
             let shown = shown.map(|shown| String::from_utf8_lossy(&shown).into_owned());

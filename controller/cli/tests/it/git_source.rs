@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     hem::Hem,
-    repository::{git, git_is_here},
+    repository::{git, git_is_here, origin_and_clone, push},
 };
 
 fn device(name: &str) -> String {
@@ -54,8 +54,8 @@ fn commits_change_the_fleet_and_files_do_not() {
     hem.eventually("the last commit is in force", |hem| (device_ids(hem) == ["a", "d"]).then_some(()));
 }
 
-/// One webhook; the HTTP status that came of it.
-fn webhook(hem: &Hem, ca: &Path, name: &str, headers: &[&str], body: &str) -> String {
+/// One webhook; the HTTP status that came of it. A body that begins with `@` names a file.
+pub(crate) fn webhook(hem: &Hem, ca: &Path, name: &str, headers: &[&str], body: &str) -> String {
     let url = format!("https://{}:{}/api/v1/sources/{name}/sync", hem.address(), hem.https_port());
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--data-binary", body]);
@@ -124,4 +124,29 @@ fn a_webhook_wakes_the_source_and_the_status_branch_tells_the_planner() {
         let plan = hem.text(&["plan", &lyon, "--base", "origin/main", "--state", state]);
         assert!(plan.contains("Plan: 1 to add"), "{state}: {plan}");
     }
+}
+
+#[test]
+fn sync_makes_it_look_at_a_remote_that_it_would_not_look_at_for_an_hour() {
+    if !git_is_here() {
+        return;
+    }
+    let (folder, origin, clone) = origin_and_clone();
+    push(&clone, &device("a"), "first");
+    let options = ["--branch", "main", "--interval", "1h", "--status-branch", "off"];
+    let hem = Hem::up_from(folder, &format!("file://{}", origin.display()), &options);
+    hem.eventually("the first commit is in force", |hem| (device_ids(hem) == ["a"]).then_some(()));
+    // It is fetched into a mirror, so the hour counts: what is read in place is looked at each second.
+    let mirrors = fs::read_dir(hem.data().join("git")).expect("a folder of mirrors").count();
+    assert_ne!(mirrors, 0);
+    let log = || fs::read_to_string(hem.data().with_file_name("stderr")).expect("a log");
+    let second = push(&clone, &device("b"), "second");
+    assert!(!log().contains(&second), "nothing knows of it yet");
+    let told = hem.text(&["sync"]);
+    hem.eventually("the second commit is in force", |hem| (device_ids(hem) == ["b"]).then_some(()));
+    assert!(log().contains(&second), "{told}");
+    // And once more, as often as somebody says so.
+    push(&clone, &device("c"), "third");
+    hem.text(&["sync"]);
+    hem.eventually("the third commit is in force", |hem| (device_ids(hem) == ["c"]).then_some(()));
 }

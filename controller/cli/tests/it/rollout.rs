@@ -200,3 +200,72 @@ fn a_rehearsal_says_where_it_would_stop() {
         assert_eq!(simulate(&[place, "--commits", "HEAD"]).0, Some(64));
     }
 }
+
+#[test]
+fn a_rehearsal_pushes_each_commit_in_its_turn() {
+    if !git_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let repository = folder.path();
+    git(repository, &["init", "--quiet", "-b", "main"]);
+    let rules = "{waves: [{name: canary, count: 1}, {percent: 100}], healthyFor: 2m, deadline: 30m}";
+    let good = |argument: u32| fleet(&format!("[/bin/sleep, '{argument}']"), rules);
+    for (text, message) in [
+        (good(1001), "what it runs"),
+        (good(1002), "a slower one"),
+        ("kind: Nonsense\n".to_owned(), "a slip"),
+        (good(1003), "the slip mended"),
+    ] {
+        fs::write(repository.join("fleet.yaml"), text).expect("writable");
+        git(repository, &["add", "."]);
+        git(repository, &["commit", "--quiet", "-m", message]);
+    }
+    let simulate = |range: &str, more: &[&str]| {
+        let output = hem()
+            .arg("simulate")
+            .arg(repository)
+            .args(["--start", "2026-11-23T20:00:00Z", "--commits", range])
+            .args(more)
+            .output()
+            .expect("hem starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text + &String::from_utf8_lossy(&output.stderr))
+    };
+    let (code, text) = simulate("HEAD~3..HEAD", &["--every", "1m"]);
+    assert_eq!(code, Some(0), "{text}");
+    for part in
+        ["0 s", "pushed: a slower one", "60 s", "pushed: a slip", "refused: ", "pushed: the slip mended"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(text.contains("complete after"), "{text}");
+
+    let story = |range: &str, more: &[&str]| -> Value {
+        let (code, text) = simulate(range, &[&["-o", "json"], more].concat());
+        assert_eq!(code, Some(0), "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let pushed = |story: &Value| -> Vec<(u64, bool)> {
+        let commits = story["commits"].as_array().expect("a list");
+        let one = |one: &Value| (one["afterSecs"].as_u64().expect("seconds"), one["refused"].is_string());
+        commits.iter().map(one).collect()
+    };
+    let played = story("HEAD~3..HEAD", &["--every", "1m"]);
+    assert_eq!(pushed(&played), [(0, false), (60, true), (120, false)]);
+    assert_eq!(
+        (played["took"].as_u64(), played["olderLeftOut"].as_bool()),
+        (Some(3), Some(false)),
+        "{played}"
+    );
+    // The canary of the first commit had begun when the last one came, which starts anew: it takes longer than one commit alone.
+    let alone = story("HEAD~3..HEAD~2", &[]);
+    assert_eq!(pushed(&alone), [(0, false)]);
+    assert!(played["seconds"].as_u64() > alone["seconds"].as_u64(), "{played} {alone}");
+    // By the times of the commits, which are all the same here; and the way back, on which nothing is new.
+    assert_eq!(pushed(&story("HEAD~3..HEAD", &[])), [(0, false), (0, true), (0, false)]);
+    assert_eq!(pushed(&story("HEAD..HEAD~2", &[])), [(0, false)]);
+    // What all of it leads to has to be usable.
+    assert_eq!(simulate("HEAD~3..HEAD~1", &[]).0, Some(1));
+    assert_eq!(simulate("HEAD~3..HEAD", &["--every", "often"]).0, Some(64));
+}

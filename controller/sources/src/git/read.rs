@@ -1,8 +1,10 @@
-//! Single looks into a local repository, for the command line: a revision, a file of one, where two histories part.
+//! Single looks into a local repository, for the command line: a revision, a file of one, where two histories part, which
+//! commits lead from one to another.
 
 use std::path::Path;
 
 use hemline_model::id::Revision;
+use jiff::Timestamp;
 
 use super::{open, tree};
 use crate::{Limits, Snapshot, SourceError};
@@ -49,4 +51,44 @@ pub fn merge_base(repository: &Path, a: &str, b: &str) -> Result<Revision, Sourc
             Err(SourceError::NoMergeBase { a: a.to_owned(), b: b.to_owned(), shallow })
         }
     }
+}
+
+/// The commits that lead from one revision to another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Each commit with the time at which it was committed; oldest first.
+    pub commits: Vec<(Revision, Timestamp)>,
+    /// There are more, older than these.
+    pub older: bool,
+}
+
+/// The commits of `from..to` along first parents: what a branch was at, one after the other, without the inside of what was
+/// merged. Of more than `at_most` the newest. None when `to` is `from` or older.
+///
+/// # Errors
+/// When the path is in no repository, or a revision does not exist.
+pub fn way(repository: &Path, from: &str, to: &str, at_most: usize) -> Result<Way, SourceError> {
+    let objects = open::discover(repository)?;
+    let (from, to) = (open::resolve(&objects, repository, from)?, open::resolve(&objects, repository, to)?);
+    let failed = |error: git2::Error| SourceError::Repository {
+        path: repository.to_path_buf(),
+        source: Box::new(error),
+    };
+    let mut way = Way::default();
+    let mut next = Some(to);
+    while let Some(at) = next {
+        if at == from || objects.graph_descendant_of(from, at).map_err(failed)? {
+            break;
+        }
+        if way.commits.len() == at_most {
+            way.older = true;
+            break;
+        }
+        let commit = objects.find_commit(at).map_err(failed)?;
+        let time = Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH);
+        way.commits.push((tree::revision(at)?, time));
+        next = commit.parent_id(0).ok();
+    }
+    way.commits.reverse();
+    Ok(way)
 }
