@@ -28,7 +28,7 @@ pub mod uplink;
 pub mod workload;
 
 pub use agent::{AgentConfig, AgentError, AgentHandle, AgentStatus, ModuleState, start};
-pub use runtime::docker::bridge_address;
+pub use runtime::docker::{EngineFacts, bridge_address, engine_facts};
 
 /// The message of an error with its causes, for reported properties and logs.
 #[must_use]

@@ -1,5 +1,6 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
+mod check;
 mod diff;
 mod message;
 mod rollout;
@@ -10,6 +11,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
 
+pub(crate) use self::check::{Check, CheckId};
 pub(crate) use self::diff::Diff;
 pub(crate) use self::message::SendMessage;
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Export(Export),
     /// What runs, what is off, and why.
     Status,
+    /// Is this machine fit to run a fleet, and does what runs on it answer?
+    Check(Check),
     /// Show in what a device is not what its documents say.
     Diff(Diff),
     /// See how a revision reaches the devices; pause, resume, approve, abort or take it back.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod apply;
+mod check;
 mod connection_string;
 mod diff;
 mod documents;
@@ -50,6 +51,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CommandError> {
         Command::Import(import) => return import::run(&args, import),
         Command::Export(export) => return export::run(&args, export),
         Command::Status => return status::run(&args).await,
+        Command::Check(check) => return check::run(&args, check).await,
         Command::Diff(diff) => return diff::run(&args, diff).await,
         Command::Rollout(rollout) => return rollout::run(&args, rollout).await,
         Command::Simulate(simulate) => return simulate::run(&args, simulate),

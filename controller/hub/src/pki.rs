@@ -8,6 +8,7 @@ mod certificate;
 mod files;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -68,6 +69,9 @@ pub enum PkiError {
     /// Making a certificate failed.
     #[error("cannot make a certificate")]
     Make(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What was shown is no certificate.
+    #[error("not a certificate")]
+    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// rustls does not take what was made.
     #[error("the TLS library refuses the server certificate")]
     Tls(#[from] rustls::Error),
@@ -104,6 +108,37 @@ impl Pki {
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
         self.server.clone()
+    }
+}
+
+/// What people must know of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// It counts until then.
+    pub not_after: Timestamp,
+    /// Host names and addresses that it is for, in lower case.
+    pub names: BTreeSet<String>,
+}
+
+/// Reads a certificate.
+///
+/// # Errors
+/// When it is none.
+pub fn facts(certificate: &CertificateDer<'_>) -> Result<CertificateFacts, PkiError> {
+    certificate::facts(certificate).map_err(|error| PkiError::Read(error.into()))
+}
+
+impl CertificateFacts {
+    /// Whole days until it ends; zero and less when it has.
+    #[must_use]
+    pub fn days_left(&self, now: Timestamp) -> i64 {
+        (self.not_after.as_second() - now.as_second()).div_euclid(86_400)
+    }
+
+    /// The day of its end, in UTC.
+    #[must_use]
+    pub fn day(&self) -> String {
+        self.not_after.strftime("%F").to_string()
     }
 }
 

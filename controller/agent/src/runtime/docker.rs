@@ -80,6 +80,38 @@ pub async fn bridge_address(socket: Option<&str>) -> Option<IpAddr> {
     tokio::time::timeout(BRIDGE_DEADLINE, network::bridge_address(&engine)).await.ok().flatten()
 }
 
+/// What is known of an engine that answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFacts {
+    /// Name and version, as `Docker Engine 28.2.2`.
+    pub version: String,
+    /// Log driver of containers that name none.
+    pub logging: String,
+    /// Its socket.
+    pub socket: String,
+}
+
+/// Asks the engine that modules would run on. `socket` as for [`DockerRuntime::new`].
+///
+/// # Errors
+/// In words, when there is none or it does not answer like one.
+pub async fn engine_facts(socket: Option<&str>) -> Result<EngineFacts, String> {
+    let socket = socket::find(socket)?;
+    let engine = UnixHttp::new(socket.clone());
+    let socket = socket.display().to_string();
+    let asked = async { Ok::<_, String>((engine.get("/version").await?, engine.get("/info").await?)) };
+    let (version, info) = tokio::time::timeout(BRIDGE_DEADLINE, asked)
+        .await
+        .map_err(|_| format!("{socket} does not answer"))?
+        .map_err(|error| format!("{socket} does not answer like a container engine: {error}"))?;
+    let text = |value: &Value, pointer: &str| {
+        value.pointer(pointer).and_then(Value::as_str).unwrap_or("unknown").to_owned()
+    };
+    let name = text(&version, "/Components/0/Name");
+    let number = text(&version, "/Version");
+    Ok(EngineFacts { version: format!("{name} {number}"), logging: text(&info, "/LoggingDriver"), socket })
+}
+
 /// Runs modules as containers.
 pub struct DockerRuntime {
     owner: Owner,

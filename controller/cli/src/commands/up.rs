@@ -21,6 +21,7 @@ use hemline_hub_core::service::{ServiceReply, ServiceRequest};
 use hemline_reconcile::ControllerHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::names::CONTAINER_GATEWAY;
 use self::{agents::Agents, names::Names, progress::Progress};
 use crate::{
     args::{Args, Up},

@@ -7,7 +7,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
-use x509_parser::{extensions::GeneralName, pem::parse_x509_pem, prelude::X509Certificate};
+use x509_parser::{
+    extensions::GeneralName,
+    pem::parse_x509_pem,
+    prelude::{FromDer as _, X509Certificate},
+};
+
+use super::CertificateFacts;
 
 /// The authority outlives the hardware of most fleets; changing it means touching every client.
 const AUTHORITY_YEARS: i16 = 20;
@@ -159,6 +165,15 @@ fn parsed<T>(
         parse_x509_pem(pem.as_bytes()).map_err(|error| CertificateError::Parse(error.to_string()))?;
     let certificate = block.parse_x509().map_err(|error| CertificateError::Parse(error.to_string()))?;
     read(&certificate)
+}
+
+/// Its end and its names.
+pub(super) fn facts(certificate: &[u8]) -> Result<CertificateFacts, CertificateError> {
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|error| CertificateError::Parse(error.to_string()))?;
+    let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp())
+        .map_err(|error| CertificateError::Parse(error.to_string()))?;
+    Ok(CertificateFacts { not_after, names: alternatives(&certificate) })
 }
 
 fn canonical(name: &str) -> String {

@@ -63,13 +63,12 @@ impl<'a> Restoring<'a> {
                     }
                     match self.inside(now_in, then_in, &path, depth + 1)? {
                         Some(id) if Some(id) != now_in => {
-                            drop(builder.insert(name.as_str(), id, 0o040_000)?)
+                            drop(builder.insert(name.as_str(), id, 0o040_000)?);
                         }
-                        Some(_) => {}
                         None if matches!(now, Some(What::Document(..) | What::Folder(_))) => {
                             builder.remove(name.as_str())?;
                         }
-                        None => {}
+                        Some(_) | None => {}
                     }
                 }
             }
