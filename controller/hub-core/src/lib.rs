@@ -9,12 +9,14 @@
 
 mod authenticate;
 mod call;
+mod certified;
 pub mod changes;
 mod clock;
 mod cloud_queue;
 pub mod cloud_to_device;
 pub mod core;
 pub mod counters;
+pub mod credential;
 pub mod effect;
 pub mod event;
 mod event_log;

@@ -238,6 +238,12 @@ fn auth_method(method: AuthMethod) -> &'static str {
         AuthMethod::PolicySas => {
             r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
         }
+        AuthMethod::DeviceX509 => {
+            r#"{"scope":"device","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#
+        }
+        AuthMethod::ModuleX509 => {
+            r#"{"scope":"module","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use hemline_model::id::ClientId;
 use jiff::Timestamp;
 
 use crate::{
+    credential::Presented,
     event::{ConnectionId, DeliveryId, Feature, Grant, Qos},
     message::AuthMethod,
     queue::{Place, Waiting},
@@ -26,6 +27,8 @@ pub(crate) enum Session {
 pub(crate) struct Connected {
     pub(crate) connection: ConnectionId,
     pub(crate) auth: AuthMethod,
+    /// What it was let in with, unless that was a token.
+    pub(crate) certificate: Option<Arc<Presented>>,
     pub(crate) generation: Arc<str>,
     /// End of the token plus grace.
     pub(crate) closes: Timestamp,

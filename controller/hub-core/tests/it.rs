@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod access;
+    mod certificates;
     mod changes;
     mod cloud_model;
     mod cloud_to_device;

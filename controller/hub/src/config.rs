@@ -16,6 +16,8 @@ pub struct HubConfig {
     pub https: Vec<SocketAddr>,
     /// Certificate and key of both listeners, see `pki`.
     pub tls: Arc<rustls::ServerConfig>,
+    /// Folder of the authorities whose signature on a device's certificate counts, see `device_ca`. May be missing.
+    pub device_ca: PathBuf,
     /// Bounds of sockets and queues towards sockets.
     pub limits: Limits,
     /// Bounds of everything that the core keeps.
@@ -83,8 +85,10 @@ impl HubConfig {
     /// A hub that listens nowhere yet.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, names: Vec<String>, tls: Arc<rustls::ServerConfig>) -> Self {
+        let data_dir = data_dir.into();
         Self {
-            data_dir: data_dir.into(),
+            device_ca: data_dir.join(crate::device_ca::FOLDER),
+            data_dir,
             names,
             mqtt: Vec::new(),
             https: Vec::new(),

@@ -4,6 +4,7 @@
 //! `outbox.rs` (effects reach clients), `head/` (bytes become events). What the hub decides stands in `hemline-hub-core`.
 
 pub mod config;
+pub mod device_ca;
 pub mod error;
 pub mod handle;
 mod head;
@@ -14,7 +15,9 @@ pub mod pki;
 pub mod store;
 mod task;
 mod tls;
+mod visitor;
 mod writer;
+pub mod x509;
 
 pub use config::{HubConfig, Limits};
 pub use error::HubError;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod certificates;
     mod cloud_to_device;
     mod pki;
     mod rest;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::Core;
 use crate::{
     clock::later,
+    credential::Credential,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
     event::{AckToken, Connect, ConnectionId, Grant},
     session::{Connected, Grants, Keep, Offline, Session},
@@ -25,12 +26,12 @@ pub(super) enum End {
 
 impl Core {
     pub(super) fn connect(&mut self, connect: Connect, now: Timestamp, out: &mut Vec<Effect>) {
-        let Connect { connection, host, client, token, clean, model_id, peer: _ } = connect;
+        let Connect { connection, host, client, credential, clean, model_id, peer: _ } = connect;
         if let Some(known) = self.connections.get(&connection).cloned() {
             self.end(&known, End::Closed(CloseReason::ProtocolError), now, out);
             return;
         }
-        let proof = match self.gate(now).connect(&host, &client, &token) {
+        let proof = match self.gate(now).connect(&host, &client, &credential) {
             Ok(proof) => proof,
             Err(failure) => return self.refuse(connection, failure, out),
         };
@@ -58,6 +59,10 @@ impl Core {
         let connected = Connected {
             connection,
             auth: proof.method,
+            certificate: match credential {
+                Credential::Certificate(certificate) => Some(certificate),
+                Credential::Token(_) => None,
+            },
             generation,
             closes,
             grants,

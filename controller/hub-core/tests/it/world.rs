@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hemline_hub_core::{
     core::{Core, CoreConfig},
+    credential::Credential,
     effect::{CloseReason, Effect, Notice, Outbound},
     event::{
         AckToken, Caller, Connect, ConnectionId, DeliveryId, Entropy, Event, Feature, Grant, Qos, RequestId,
@@ -248,7 +249,7 @@ impl World {
             connection,
             host: HUB.to_owned(),
             client: id(client),
-            token,
+            credential: Credential::Token(token),
             clean,
             model_id,
             peer: "test".to_owned(),

@@ -21,6 +21,7 @@ use crate::{
         websocket::{self, WebSockets},
     },
     tls::Handshakes,
+    visitor::Visitor,
 };
 
 /// See the MQTT listener.
@@ -77,18 +78,18 @@ async fn one(
     let _open = counters.https_connections.gauge();
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
-        shaken = head.handshakes.accept(stream) => shaken,
+        shaken = head.handshakes.accept(stream, peer) => shaken,
         () = stop.cancelled() => return,
     };
-    let stream = match shaken {
-        Ok(stream) => stream,
+    let (stream, visitor) = match shaken {
+        Ok(shaken) => shaken,
         Err(error) => {
             counters.handshakes_failed.add();
             tracing::debug!(%peer, %error, "a TLS handshake failed");
             return;
         }
     };
-    let answer = service_fn(|request| respond(&head, request, peer));
+    let answer = service_fn(|request| respond(&head, request, visitor.clone()));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
     let connection = builder.serve_connection(TokioIo::new(stream), answer).with_upgrades();
@@ -109,14 +110,15 @@ async fn one(
 async fn respond(
     head: &HttpsHead,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    visitor: Visitor,
 ) -> Result<Response, Infallible> {
     head.counters.http_requests.add();
     if websocket::is_meant(&request) {
-        return Ok(head.websockets.open(request, peer));
+        return Ok(head.websockets.open(request, visitor));
     }
     let mut request = request.map(Body::new);
     http::normalise(&mut request);
+    request.extensions_mut().insert(visitor);
     let response = head.router.clone().oneshot(request).await?;
     Ok(http::complete(response))
 }

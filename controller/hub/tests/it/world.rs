@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) handle: HubHandle,
     pub(crate) shutdown: CancellationToken,
     pub(crate) folder: Arc<TempDir>,
-    ca_pem: String,
+    pub(crate) ca_pem: String,
 }
 
 impl World {

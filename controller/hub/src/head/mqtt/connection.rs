@@ -6,6 +6,7 @@ use hemline_hub_core::{
     effect::Refusal,
     event::{Connect, ConnectionId, Event},
 };
+use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until, timeout},
@@ -20,7 +21,10 @@ use super::{
     session::Session,
     wire::{Moved, Wire},
 };
-use crate::outbox::{Inbox, ToClient};
+use crate::{
+    outbox::{Inbox, ToClient},
+    visitor::Visitor,
+};
 
 /// Largest packet before the client is known: a CONNECT with a token and a modest will.
 const FIRST_PACKET_BYTES: usize = 32 << 10;
@@ -38,10 +42,11 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     stream: S,
-    peer: String,
+    visitor: Visitor,
     stop: CancellationToken,
 ) {
     let mut wire = Wire::new(stream);
+    let peer = visitor.address.to_string();
     // Cancelling drops a connection that nobody knows yet, so that is safe.
     let first = tokio::select! {
         first = timeout(head.limits.connect, first_packet(&mut wire)) => first,
@@ -68,7 +73,9 @@ pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let keep_alive = silence(packet.keep_alive, head.limits.keep_alive_cap);
     let connection = head.mailbox.next_connection();
-    match connecting::request(packet, connection, peer) {
+    let request = connecting::request(packet, connection, &visitor, Timestamp::now());
+    drop(visitor);
+    match request {
         Ok(request) => admit(head, wire, request, keep_alive, stop).await,
         Err(error) => {
             head.counters.connects_malformed.add();

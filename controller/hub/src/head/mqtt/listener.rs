@@ -57,11 +57,11 @@ async fn one(
     let _open = head.counters.mqtt_connections.gauge();
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
-        shaken = handshakes.accept(stream) => shaken,
+        shaken = handshakes.accept(stream, peer) => shaken,
         () = stop.cancelled() => return,
     };
     match shaken {
-        Ok(stream) => connection::serve(&head, stream, peer.ip().to_string(), stop).await,
+        Ok((stream, visitor)) => connection::serve(&head, stream, visitor, stop).await,
         Err(error) => {
             head.counters.handshakes_failed.add();
             tracing::debug!(%peer, %error, "a TLS handshake failed");
