@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, header::CONTENT_TYPE},
     response::IntoResponse,
 };
+use hemline_hub::HeadStatistics;
 use hemline_hub_core::{counters::Counters, write::Permission};
 use hemline_plan::{
     drift::{DriftKind, DriftLedger, DriftRow},
@@ -25,6 +26,7 @@ pub(crate) async fn text(
     let counters = state.hub.counters();
     let mut text = render(&counters);
     text.push_str(&cloud_to_device(&counters));
+    text.push_str(&door(&state.hub.head_statistics()));
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
         text.push_str(&drift(&report.drift_ledger));
@@ -49,6 +51,9 @@ fn render(counters: &Counters) -> String {
         messages_refused_large,
         connects,
         refusals,
+        connects_throttled,
+        wills,
+        wills_lost,
         unauthorised,
         take_overs,
         tokens_expired,
@@ -98,6 +103,11 @@ fn render(counters: &Counters) -> String {
             .collect()
     };
     page.labelled("hemline_connects_refused_total", &reasons(refusals));
+    page.counter("hemline_connects_too_often_total", &[("", *connects_throttled)]);
+    page.counter(
+        "hemline_wills_total",
+        &[("outcome=\"published\"", *wills), ("outcome=\"lost\"", *wills_lost)],
+    );
     page.labelled("hemline_requests_unauthorised_total", &reasons(unauthorised));
     page.counter("hemline_take_overs_total", &[("", *take_overs)]);
     page.counter("hemline_tokens_expired_total", &[("", *tokens_expired)]);
@@ -110,6 +120,21 @@ fn render(counters: &Counters) -> String {
     page.gauge("edgehub_connected_clients", *connected);
     page.gauge("edgehub_queue_length", *waiting);
     page.gauge("hemline_queue_bytes", *waiting_bytes);
+    page.0
+}
+
+/// What never came as far as the core.
+fn door(heads: &HeadStatistics) -> String {
+    let mut page = Page(String::new());
+    page.counter(
+        "hemline_connections_dropped_total",
+        &[
+            ("reason=\"full\"", heads.connections_over_limit),
+            ("reason=\"address\"", heads.connections_turned_away),
+        ],
+    );
+    page.counter("hemline_attempts_throttled_total", &[("", heads.connects_throttled)]);
+    page.counter("hemline_handshakes_failed_total", &[("", heads.handshakes_failed)]);
     page.0
 }
 

@@ -65,8 +65,29 @@ pub struct Connect {
     pub clean: bool,
     /// DTDL model it announces, if any.
     pub model_id: Option<String>,
+    /// What is published in its name when it vanishes.
+    pub will: Option<Box<Will>>,
     /// Where it comes from, for the log.
     pub peer: String,
+}
+
+/// A message that a client leaves behind: published when its connection ends without goodbye (reference device-protocol
+/// §4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Will {
+    /// As of any message of the client.
+    pub properties: Properties,
+    /// Verbatim.
+    pub body: Bytes,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The client said goodbye, or the hub stops: no reason to speak its will.
+    Orderly,
+    /// It was silent, broke the protocol, or its network is gone.
+    Vanished,
 }
 
 /// Everything that can happen.
@@ -153,6 +174,8 @@ pub enum Event {
     Disconnected {
         /// Which.
         connection: ConnectionId,
+        /// How.
+        departure: Departure,
     },
     /// Somebody on the service side, or a device over HTTPS, asks for something.
     Service {

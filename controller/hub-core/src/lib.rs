@@ -29,6 +29,7 @@ mod registry;
 mod route;
 pub mod service;
 mod session;
+pub mod throttle;
 mod twin;
 mod view;
 pub mod write;

@@ -204,6 +204,7 @@ impl RouteMessage for Seen<'_> {
             "connectionModuleId" => system.connection_module_id.as_deref(),
             "connectionDeviceGenerationId" => Some(&self.message.generation),
             "connectionAuthMethod" => Some(auth_method(self.message.auth)),
+            "messageType" | "iothub-MessageType" => system.message_type.as_deref(),
             "outputName" => system.output_name.as_deref(),
             "contentType" => system.content_type.as_deref(),
             "contentEncoding" => system.content_encoding.as_deref(),

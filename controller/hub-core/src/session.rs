@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     credential::Presented,
-    event::{ConnectionId, DeliveryId, Feature, Grant, Qos},
+    event::{ConnectionId, DeliveryId, Feature, Grant, Qos, Will},
     message::AuthMethod,
     queue::{Place, Waiting},
     write::SessionRecord,
@@ -32,6 +32,7 @@ pub(crate) struct Connected {
     pub(crate) generation: Arc<str>,
     /// End of the token plus grace.
     pub(crate) closes: Timestamp,
+    pub(crate) will: Option<Box<Will>>,
     pub(crate) grants: Grants,
     pub(crate) keep: Keep,
     /// Sent and not yet acknowledged, in order of sending.

@@ -15,5 +15,6 @@ mod it {
     mod routing;
     mod sessions;
     mod twins;
+    mod wills;
     mod world;
 }

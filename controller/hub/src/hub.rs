@@ -16,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::HubConfig,
     device_ca,
+    door::Door,
     error::HubError,
     handle::{HubHandle, entropy},
     head::{
@@ -242,6 +243,7 @@ fn serve(
         limits: config.limits.clone(),
         counters: handle.heads.clone(),
         refusals: Refusals::default(),
+        door: Door::new(limits.door.clone()),
     });
     let places = Arc::new(Semaphore::new(limits.mqtt_connections));
     for socket in mqtt.sockets {

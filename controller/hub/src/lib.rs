@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod device_ca;
+mod door;
 pub mod error;
 pub mod handle;
 mod head;

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{config::Limits, visitor::Visitor, x509::DeviceAuthorities};
+use crate::{config::Limits, door::Pass, visitor::Visitor, x509::DeviceAuthorities};
 
 /// Shakes hands for one listener.
 #[derive(Clone)]
@@ -41,8 +41,12 @@ impl Handshakes {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        pass: &Pass,
     ) -> io::Result<(TlsStream<TcpStream>, Visitor)> {
         let shaken = async {
+            // Somebody who says nothing waits here, not at the turns of others; and those of one address are not all.
+            stream.readable().await?;
+            let _of_address = pass.shaking.acquire().await.map_err(io::Error::other)?;
             let _turn = self.permits.acquire().await.map_err(io::Error::other)?;
             // Small packets both ways: waiting to fill a segment only costs time.
             stream.set_nodelay(true)?;

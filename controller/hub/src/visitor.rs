@@ -7,12 +7,14 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
-use crate::x509::DeviceAuthorities;
+use crate::{door::Origin, x509::DeviceAuthorities};
 
 /// The other end of a connection. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
     pub(crate) address: IpAddr,
+    /// What of it is counted.
+    pub(crate) origin: Origin,
     /// As the handshake left it: the client holds the key of the first one.
     chain: Arc<[CertificateDer<'static>]>,
     authorities: watch::Receiver<Arc<DeviceAuthorities>>,
@@ -24,11 +26,11 @@ impl Visitor {
         chain: Option<&[CertificateDer<'static>]>,
         authorities: watch::Receiver<Arc<DeviceAuthorities>>,
     ) -> Self {
-        Self { address, chain: chain.unwrap_or_default().into(), authorities }
+        Self { address, origin: Origin::of(address), chain: chain.unwrap_or_default().into(), authorities }
     }
 
-    /// What its certificate says at this moment; `None` when it has shown none that can be read. Follows signatures, which
-    /// costs up to milliseconds: for where no token came.
+    /// What its certificate says at this moment; `None` when it has shown none that can be read. Follows signatures: for where
+    /// no token came.
     pub(crate) fn certificate(&self, now: Timestamp) -> Option<Arc<Presented>> {
         let authorities = Arc::clone(&self.authorities.borrow());
         authorities.examine(&self.chain, now).map(Arc::new)

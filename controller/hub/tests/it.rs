@@ -5,12 +5,14 @@
 mod it {
     mod certificates;
     mod cloud_to_device;
+    mod door;
     mod pki;
     mod rest;
     mod sessions;
     mod stop;
     mod store;
     mod websocket;
+    mod wills;
     mod wire;
     mod world;
 }

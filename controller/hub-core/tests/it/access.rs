@@ -54,6 +54,7 @@ fn connect(world: &mut World, host: &str, client: &str, token: String) -> Result
         credential: Credential::Token(token),
         clean: false,
         model_id: None,
+        will: None,
         peer: String::new(),
     }));
     if let Some(Effect::Refuse { refusal: Refusal::NotAuthorised(failure), .. }) = effects.first() {

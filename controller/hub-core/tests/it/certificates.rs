@@ -55,8 +55,7 @@ fn world() -> World {
         ("thumb/m", sas()),
     ] {
         let settings = ModuleSettings { authentication, ..ModuleSettings::default() };
-        let operation =
-            ServiceRequest::PutModule { client: id(module), settings, if_match: IfMatch::Absent };
+        let operation = ServiceRequest::PutModule { client: id(module), settings, if_match: IfMatch::Absent };
         world.call(operation).unwrap();
     }
     world
@@ -90,16 +89,13 @@ fn connect(world: &mut World, client: &str, certificate: &Arc<Presented>) -> (Co
         credential: Credential::Certificate(Arc::clone(certificate)),
         clean: false,
         model_id: None,
+        will: None,
         peer: String::new(),
     }));
     (connection, effects)
 }
 
-fn verdict(
-    world: &mut World,
-    client: &str,
-    certificate: &Arc<Presented>,
-) -> Result<AuthMethod, AuthFailure> {
+fn verdict(world: &mut World, client: &str, certificate: &Arc<Presented>) -> Result<AuthMethod, AuthFailure> {
     let (connection, effects) = connect(world, client, certificate);
     if let Some(Effect::Refuse { refusal: Refusal::NotAuthorised(failure), .. }) = effects.first() {
         return Err(*failure);
@@ -206,13 +202,15 @@ fn a_connection_ends_with_its_certificate() {
     assert!(world.handle(Event::Tick).is_empty());
     world.now = end + step + SignedDuration::from_secs(1);
     let effects = world.handle(Event::Tick);
-    assert!(effects.contains(&Effect::Close { connection, reason: CloseReason::TokenExpired }), "{effects:?}");
+    assert!(
+        effects.contains(&Effect::Close { connection, reason: CloseReason::TokenExpired }),
+        "{effects:?}"
+    );
 }
 
 fn put(world: &mut World, name: &str, authentication: Option<Authentication>) -> Vec<Effect> {
     let settings = DeviceSettings { authentication, ..DeviceSettings::default() };
-    let operation =
-        ServiceRequest::PutDevice { device: device(name), settings, if_match: IfMatch::Any };
+    let operation = ServiceRequest::PutDevice { device: device(name), settings, if_match: IfMatch::Any };
     world.ask(Caller::Internal, operation).1
 }
 

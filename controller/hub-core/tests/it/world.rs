@@ -6,7 +6,8 @@ use hemline_hub_core::{
     credential::Credential,
     effect::{CloseReason, Effect, Notice, Outbound},
     event::{
-        AckToken, Caller, Connect, ConnectionId, DeliveryId, Entropy, Event, Feature, Grant, Qos, RequestId,
+        AckToken, Caller, Connect, ConnectionId, DeliveryId, Departure, Entropy, Event, Feature, Grant, Qos,
+        RequestId,
     },
     limits::Limits,
     message::{Endpoint, QueueEntry},
@@ -252,6 +253,7 @@ impl World {
             credential: Credential::Token(token),
             clean,
             model_id,
+            will: None,
             peer: "test".to_owned(),
         }));
         (connection, effects)
@@ -297,7 +299,7 @@ impl World {
     }
 
     pub(crate) fn leave(&mut self, connection: ConnectionId) -> Vec<Effect> {
-        self.handle(Event::Disconnected { connection })
+        self.handle(Event::Disconnected { connection, departure: Departure::Vanished })
     }
 }
 

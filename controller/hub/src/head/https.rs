@@ -3,9 +3,10 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, response::Response};
+use axum::{Router, body::Body, http::StatusCode, response::Response};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -16,8 +17,10 @@ use tower::ServiceExt;
 
 use crate::{
     config::Limits,
+    door::{Door, Pass},
     head::{
-        HeadCounters, http,
+        HeadCounters,
+        http::{self, attempts},
         websocket::{self, WebSockets},
     },
     tls::Handshakes,
@@ -35,6 +38,13 @@ pub(crate) struct HttpsHead {
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Arc<HeadCounters>,
     pub(crate) websockets: WebSockets,
+}
+
+impl HttpsHead {
+    /// Shared with the other listeners.
+    fn door(&self) -> &Arc<Door> {
+        &self.websockets.mqtt.door
+    }
 }
 
 /// Accepts until `stop`. Connections run in `tasks`.
@@ -57,7 +67,11 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer, place)) => {
-                tasks.spawn(one(stream, peer, head.clone(), place, stop.clone()));
+                let Ok(pass) = head.door().enter(peer.ip(), Timestamp::now()) else {
+                    head.counters.connections_turned_away.add();
+                    continue;
+                };
+                tasks.spawn(one((stream, peer), head.clone(), pass, place, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "the HTTPS listener cannot accept");
@@ -68,9 +82,9 @@ pub(crate) async fn serve(
 }
 
 async fn one(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
     head: HttpsHead,
+    pass: Pass,
     _place: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
@@ -78,7 +92,7 @@ async fn one(
     let _open = counters.https_connections.gauge();
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
-        shaken = head.handshakes.accept(stream, peer) => shaken,
+        shaken = head.handshakes.accept(stream, peer, &pass) => shaken,
         () = stop.cancelled() => return,
     };
     let (stream, visitor) = match shaken {
@@ -89,6 +103,7 @@ async fn one(
             return;
         }
     };
+    drop(pass);
     let answer = service_fn(|request| respond(&head, request, visitor.clone()));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
@@ -118,7 +133,15 @@ async fn respond(
     }
     let mut request = request.map(Body::new);
     http::normalise(&mut request);
+    let (origin, identity) = (visitor.origin, attempts::named(request.uri().path()));
+    if let Err(wait) = head.door().may_try(origin, identity.as_deref(), Timestamp::now()) {
+        head.counters.connects_throttled.add();
+        return Ok(attempts::later(wait));
+    }
     request.extensions_mut().insert(visitor);
     let response = head.router.clone().oneshot(request).await?;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        head.door().failed(origin, identity.as_deref(), Timestamp::now());
+    }
     Ok(http::complete(response))
 }

@@ -35,7 +35,7 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::mqtt::{MqttHead, connection};
-use crate::visitor::Visitor;
+use crate::{door::Pass, visitor::Visitor};
 
 const PATH: &str = "/$iothub/websocket";
 const MQTT: &str = "mqtt";
@@ -141,8 +141,12 @@ impl WebSockets {
             self.mqtt.counters.connections_over_limit.add();
             return Refused::Full.into_response();
         };
+        let Ok(pass) = self.mqtt.door.hold(visitor.origin) else {
+            self.mqtt.counters.connections_turned_away.add();
+            return Refused::Full.into_response();
+        };
         let upgrade = hyper::upgrade::on(&mut request);
-        self.tasks.spawn(self.clone().serve(upgrade, visitor, place));
+        self.tasks.spawn(self.clone().serve(upgrade, visitor, pass, place));
         let accept = derive_accept_key(&key);
         let mut response = (StatusCode::SWITCHING_PROTOCOLS, Body::empty()).into_response();
         let headers = response.headers_mut();
@@ -156,7 +160,7 @@ impl WebSockets {
         response
     }
 
-    async fn serve(self, upgrade: OnUpgrade, visitor: Visitor, _place: OwnedSemaphorePermit) {
+    async fn serve(self, upgrade: OnUpgrade, visitor: Visitor, pass: Pass, _place: OwnedSemaphorePermit) {
         let _open = self.mqtt.counters.mqtt_connections.gauge();
         // Cancelling drops a connection on which nothing was said yet.
         let upgraded = tokio::select! {
@@ -176,7 +180,7 @@ impl WebSockets {
         let frames =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let stream = Bytestream { frames, rest: Bytes::new() };
-        connection::serve(&self.mqtt, stream, visitor, self.stop).await;
+        connection::serve(&self.mqtt, stream, visitor, pass, self.stop).await;
     }
 }
 

@@ -123,6 +123,18 @@ impl World {
         Client::start(options)
     }
 
+    /// A client with a last will: topic, body, retain.
+    pub(crate) fn connect_leaving(
+        &self,
+        id: &str,
+        key: &str,
+        (topic, body, retain): (&str, &str, bool),
+    ) -> Client {
+        let mut options = self.options(id, &token(&client_resource(id), key, None), false);
+        options.set_last_will(rumqttc::LastWill::new(topic, body, QoS::AtLeastOnce, retain));
+        Client::start(options)
+    }
+
     pub(crate) fn connect_with(&self, id: &str, password: &str, clean: bool) -> Client {
         Client::start(self.options(id, password, clean))
     }

@@ -2,12 +2,19 @@
 
 use hemline_hub_core::{
     credential::Credential,
-    event::{Connect, ConnectionId},
+    event::{Connect, ConnectionId, Will},
 };
-use hemline_protocol::username::{Username, UsernameError};
+use hemline_model::id::ClientId;
+use hemline_protocol::{
+    topic::{self, ClientTopic, TopicError},
+    username::{Username, UsernameError},
+};
 use jiff::Timestamp;
 
-use super::codec::ConnectPacket;
+use super::{
+    codec::{ConnectPacket, WillPacket},
+    session::mark,
+};
 use crate::visitor::Visitor;
 
 /// Why a CONNECT is turned away before the core is asked. All of them are CONNACK 5: clients must not retry like this.
@@ -19,6 +26,31 @@ pub(super) enum ConnectError {
     /// Take-over would hit somebody else (reference device-protocol §3.3).
     #[error("client id {client_id:?} is not the identity of the user name, {expected:?}")]
     ClientId { client_id: String, expected: String },
+}
+
+/// Why a will is not kept. The client is let in all the same, as by IoT Hub; tools for other brokers set one by habit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum WillError {
+    /// Not a topic of this client.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// A topic that asks for something.
+    #[error("a will can only be a message of the client itself; {0:?} is none")]
+    NoMessage(String),
+}
+
+/// The message that a will is.
+pub(super) fn will(packet: WillPacket, client: &ClientId) -> Result<Will, WillError> {
+    let WillPacket { topic, retain, body } = packet;
+    match topic::parse(&topic, client)? {
+        ClientTopic::Telemetry { mut properties } => {
+            mark(&mut properties, retain, false);
+            Ok(Will { properties, body })
+        }
+        ClientTopic::TwinGet { .. }
+        | ClientTopic::ReportedPatch { .. }
+        | ClientTopic::MethodResult { .. } => Err(WillError::NoMessage(topic)),
+    }
 }
 
 /// What the core is asked.
@@ -49,6 +81,7 @@ pub(super) fn request(
         credential,
         clean: packet.clean,
         model_id: username.model_id,
+        will: None,
         peer: visitor.address.to_string(),
     })
 }
