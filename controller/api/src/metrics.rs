@@ -26,7 +26,7 @@ pub(crate) async fn text(
     let counters = state.hub.counters();
     let mut text = render(&counters);
     text.push_str(&cloud_to_device(&counters));
-    text.push_str(&door(&state.hub.head_statistics()));
+    text.push_str(&door(&counters, &state.hub.head_statistics()));
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
         text.push_str(&drift(&report.drift_ledger));
@@ -51,9 +51,10 @@ fn render(counters: &Counters) -> String {
         messages_refused_large,
         connects,
         refusals,
-        connects_throttled,
-        wills,
-        wills_lost,
+        // In `door`.
+        connects_throttled: _,
+        wills: _,
+        wills_lost: _,
         unauthorised,
         take_overs,
         tokens_expired,
@@ -103,11 +104,6 @@ fn render(counters: &Counters) -> String {
             .collect()
     };
     page.labelled("hemline_connects_refused_total", &reasons(refusals));
-    page.counter("hemline_connects_too_often_total", &[("", *connects_throttled)]);
-    page.counter(
-        "hemline_wills_total",
-        &[("outcome=\"published\"", *wills), ("outcome=\"lost\"", *wills_lost)],
-    );
     page.labelled("hemline_requests_unauthorised_total", &reasons(unauthorised));
     page.counter("hemline_take_overs_total", &[("", *take_overs)]);
     page.counter("hemline_tokens_expired_total", &[("", *tokens_expired)]);
@@ -123,8 +119,8 @@ fn render(counters: &Counters) -> String {
     page.0
 }
 
-/// What never came as far as the core.
-fn door(heads: &HeadStatistics) -> String {
+/// Who was kept out before it had to prove anything, or came too often; and what was said for those who vanished.
+fn door(counters: &Counters, heads: &HeadStatistics) -> String {
     let mut page = Page(String::new());
     page.counter(
         "hemline_connections_dropped_total",
@@ -134,6 +130,11 @@ fn door(heads: &HeadStatistics) -> String {
         ],
     );
     page.counter("hemline_attempts_throttled_total", &[("", heads.connects_throttled)]);
+    page.counter("hemline_connects_too_often_total", &[("", counters.connects_throttled)]);
+    page.counter(
+        "hemline_wills_total",
+        &[("outcome=\"published\"", counters.wills), ("outcome=\"lost\"", counters.wills_lost)],
+    );
     page.counter("hemline_handshakes_failed_total", &[("", heads.handshakes_failed)]);
     page.0
 }

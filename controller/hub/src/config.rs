@@ -66,7 +66,7 @@ pub struct Limits {
 /// Bounds of what comes to the door, for all listeners together, and of attempts to get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Connections that are not let in yet: MQTT before CONNACK, HTTPS before the end of the handshake. More are dropped.
+    /// Connections that are not let in yet: MQTT before CONNACK, HTTPS before the first request. More are dropped.
     pub half_open: usize,
     /// Those of one address.
     pub half_open_per_address: usize,
@@ -105,7 +105,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             mqtt_connections: 50_000,
-            https_connections: 1_024,
+            https_connections: 4_096,
             door: DoorLimits::default(),
             handshakes: 256,
             handshake: Duration::from_secs(10),

@@ -1,7 +1,12 @@
 //! The HTTPS listener: connections, handshakes and deadlines. What a request means stands in `http/` and in the extra
 //! router of whoever started the hub.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, http::StatusCode, response::Response};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
@@ -103,8 +108,12 @@ async fn one(
             return;
         }
     };
-    drop(pass);
-    let answer = service_fn(|request| respond(&head, request, visitor.clone()));
+    // Whoever has asked nothing yet is not in: a connection that only shook hands counts on.
+    let pass = Mutex::new(Some(pass));
+    let answer = service_fn(|request| {
+        drop(pass.lock().unwrap_or_else(PoisonError::into_inner).take());
+        respond(&head, request, visitor.clone())
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
     let connection = builder.serve_connection(TokioIo::new(stream), answer).with_upgrades();

@@ -87,6 +87,34 @@ async fn silent_connections_take_no_place_of_others() {
 }
 
 #[tokio::test]
+async fn a_connection_that_only_shook_hands_is_not_in_yet() {
+    let world = world(|config| {
+        config.limits.head_read = Duration::from_secs(2);
+        config.limits.door.half_open_per_address = 3;
+        config.limits.door.spares_loopback = false;
+    })
+    .await;
+    let to = world.hub.https_addr()[0];
+    let shake = async || {
+        let connector = TlsConnector::from(Arc::new(world.tls()));
+        connector.connect("127.0.0.1".try_into().unwrap(), from("127.0.0.9", to).await).await
+    };
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (mut first, second, third) = (shake().await.unwrap(), shake().await.unwrap(), shake().await.unwrap());
+    assert!(shake().await.is_err(), "three are silent");
+    first.write_all(request).await.unwrap();
+    let mut answer = [0; 12];
+    within(SOON, "an answer", first.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let fourth = shake().await.expect("the first has a place of its own now");
+    for mut silent in [second, third, fourth] {
+        let mut byte = [0];
+        assert!(matches!(within(SOON, "the end", silent.read(&mut byte)).await, Ok(0) | Err(_)));
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_address_that_comes_too_often_is_dropped_before_the_handshake() {
     let world = world(|config| {
         config.limits.door.connections = Rate { burst: 3, period_ms: 3_600_000 };

@@ -75,9 +75,14 @@ pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let keep_alive = silence(packet.keep_alive, head.limits.keep_alive_cap);
     let connection = head.mailbox.next_connection();
-    let (will, now) = (packet.will.take(), Timestamp::now());
+    let (origin, will, now) = (visitor.origin, packet.will.take(), Timestamp::now());
+    // Before anything that costs: the client id of a good CONNECT is the identity.
+    if let Err(wait) = head.door.may_try(origin, Some(&packet.client_id), now) {
+        head.counters.connects_throttled.add();
+        head.complain(&peer, &wait.to_string(), "an MQTT client was told to come later");
+        return refuse(wire, ConnectCode::Unavailable).await;
+    }
     let request = connecting::request(packet, connection, &visitor, now);
-    let origin = visitor.origin;
     drop(visitor);
     match request {
         Ok(mut request) => {
@@ -87,11 +92,6 @@ pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     let client = request.client.to_string();
                     head.complain(&client, &error.to_string(), "the will of an MQTT client is not kept");
                 }
-            }
-            if let Err(wait) = head.door.may_try(origin, Some(&request.client.to_string()), now) {
-                head.counters.connects_throttled.add();
-                head.complain(&request.peer, &wait.to_string(), "an MQTT client was told to come later");
-                return refuse(wire, ConnectCode::Unavailable).await;
             }
             admit(head, wire, request, At { origin, pass }, keep_alive, stop).await;
         }
