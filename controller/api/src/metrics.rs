@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, header::CONTENT_TYPE},
     response::IntoResponse,
 };
+use hemline_hub::HeadStatistics;
 use hemline_hub_core::{counters::Counters, write::Permission};
 use hemline_plan::{
     drift::{DriftKind, DriftLedger, DriftRow},
@@ -25,6 +26,7 @@ pub(crate) async fn text(
     let counters = state.hub.counters();
     let mut text = render(&counters);
     text.push_str(&cloud_to_device(&counters));
+    text.push_str(&door(&counters, &state.hub.head_statistics()));
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
         text.push_str(&drift(&report.drift_ledger));
@@ -49,6 +51,10 @@ fn render(counters: &Counters) -> String {
         messages_refused_large,
         connects,
         refusals,
+        // In `door`.
+        connects_throttled: _,
+        wills: _,
+        wills_lost: _,
         unauthorised,
         take_overs,
         tokens_expired,
@@ -110,6 +116,26 @@ fn render(counters: &Counters) -> String {
     page.gauge("edgehub_connected_clients", *connected);
     page.gauge("edgehub_queue_length", *waiting);
     page.gauge("hemline_queue_bytes", *waiting_bytes);
+    page.0
+}
+
+/// Who was kept out before it had to prove anything, or came too often; and what was said for those who vanished.
+fn door(counters: &Counters, heads: &HeadStatistics) -> String {
+    let mut page = Page(String::new());
+    page.counter(
+        "hemline_connections_dropped_total",
+        &[
+            ("reason=\"full\"", heads.connections_over_limit),
+            ("reason=\"address\"", heads.connections_turned_away),
+        ],
+    );
+    page.counter("hemline_attempts_throttled_total", &[("", heads.connects_throttled)]);
+    page.counter("hemline_connects_too_often_total", &[("", counters.connects_throttled)]);
+    page.counter(
+        "hemline_wills_total",
+        &[("outcome=\"published\"", counters.wills), ("outcome=\"lost\"", counters.wills_lost)],
+    );
+    page.counter("hemline_handshakes_failed_total", &[("", heads.handshakes_failed)]);
     page.0
 }
 

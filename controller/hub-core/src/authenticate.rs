@@ -1,6 +1,6 @@
 //! Who may come in, and who may ask for what (reference device-protocol §3.1, service-api §2).
 //!
-//! Keys are compared in constant time (`protocol::sas`). What exactly was wrong goes into logs and counters only.
+//! A token or a certificate, never both: whoever sends a token is judged by it alone. Keys are compared in constant time (`protocol::sas`). What exactly was wrong goes into logs and counters only.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::later,
+    credential::Credential,
     effect::AuthFailure,
     event::Caller,
     message::AuthMethod,
@@ -40,7 +41,7 @@ pub(crate) struct Proof {
 pub(crate) enum Authority {
     Internal,
     Policy,
-    /// A device or module with a token of its own.
+    /// A device or module with a token or certificate of its own.
     Client,
     /// Whoever may speak for a device or module as its client, as over a connection.
     Device(AuthMethod),
@@ -54,21 +55,35 @@ enum Need {
 
 impl Gate<'_> {
     /// Lets a client in, or says why not.
-    pub(crate) fn connect(&self, host: &str, client: &ClientId, token: &str) -> Result<Proof, AuthFailure> {
+    pub(crate) fn connect(
+        &self,
+        host: &str,
+        client: &ClientId,
+        credential: &Credential,
+    ) -> Result<Proof, AuthFailure> {
         if !self.names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
             return Err(AuthFailure::WrongHost);
         }
-        self.speaks_for(client, token)
+        match credential {
+            Credential::Token(token) => self.speaks_for(client, token),
+            Credential::Certificate(certificate) => self.certified(client, certificate),
+        }
     }
 
-    /// May the holder of this token act as this client?
-    fn speaks_for(&self, client: &ClientId, token: &str) -> Result<Proof, AuthFailure> {
+    /// Is it there, and not disabled?
+    pub(crate) fn may_connect(&self, client: &ClientId) -> Result<(), AuthFailure> {
         if self.registry.identity(client).is_none() {
             return Err(AuthFailure::UnknownIdentity);
         }
         if !self.registry.enabled(client) {
             return Err(AuthFailure::Disabled);
         }
+        Ok(())
+    }
+
+    /// May the holder of this token act as this client?
+    fn speaks_for(&self, client: &ClientId, token: &str) -> Result<Proof, AuthFailure> {
+        self.may_connect(client)?;
         let token = self.token(token)?;
         if !token.resource().covers(&identity_path(client)) {
             return Err(AuthFailure::WrongIdentity);
@@ -94,6 +109,7 @@ impl Gate<'_> {
     ) -> Result<Authority, AuthFailure> {
         let text = match caller {
             Caller::Internal => return Ok(Authority::Internal),
+            Caller::Certificate(certificate) => return self.service_certified(certificate, operation),
             Caller::Token(text) => text,
         };
         if let Some(client) = acting_client(operation) {
@@ -115,12 +131,7 @@ impl Gate<'_> {
             }
             None => {
                 let client = identity_of(&token).ok_or(AuthFailure::WrongIdentity)?;
-                if self.registry.identity(&client).is_none() {
-                    return Err(AuthFailure::UnknownIdentity);
-                }
-                if !self.registry.enabled(&client) {
-                    return Err(AuthFailure::Disabled);
-                }
+                self.may_connect(&client)?;
                 self.signed_by_identity(&token, &client)?;
                 if self.client_may(&client, operation) {
                     Ok(Authority::Client)
@@ -181,7 +192,7 @@ impl Gate<'_> {
 
     /// What a device or module may ask on its own authority: an edge device looks after its own modules, and whoever
     /// lives on it calls methods of its neighbours (reference device-protocol §4.7, §8.3).
-    fn client_may(&self, client: &ClientId, operation: &ServiceRequest) -> bool {
+    pub(crate) fn client_may(&self, client: &ClientId, operation: &ServiceRequest) -> bool {
         let own = |device: &DeviceId| *device == client.device;
         let own_edge = |device: &DeviceId| {
             client.module.is_none() && own(device) && self.registry.is_edge(&client.device)
@@ -229,7 +240,13 @@ fn signed_by(token: &SasToken, keys: [&String; 2]) -> bool {
 /// How a caller is named to people: the policy or identity of its token, which was checked before. Nobody for requests of
 /// this process.
 pub(crate) fn name_of(caller: &Caller) -> Option<Arc<str>> {
-    let Caller::Token(text) = caller else { return None };
+    let text = match caller {
+        Caller::Internal => return None,
+        Caller::Certificate(certificate) => {
+            return certificate.common_name.as_ref().map(|name| format!("certificate of {name}").into());
+        }
+        Caller::Token(text) => text,
+    };
     let token = SasToken::parse(text).ok()?;
     match token.policy() {
         Some(policy) => Some(format!("policy {policy}").into()),
@@ -293,7 +310,7 @@ fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
 }
 
 /// The client in whose name an operation is asked for, when it is one of those that clients do.
-fn acting_client(operation: &ServiceRequest) -> Option<&ClientId> {
+pub(crate) fn acting_client(operation: &ServiceRequest) -> Option<&ClientId> {
     match operation {
         ServiceRequest::SendTelemetry { client, .. }
         | ServiceRequest::ReceiveCloudToDevice(client)

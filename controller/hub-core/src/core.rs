@@ -36,6 +36,7 @@ use crate::{
     route::{RouteTable, reported_in_force},
     service::ServiceError,
     session::{Grants, Offline, Presence, Session},
+    throttle::Throttle,
     write::{Policy, Restored, TwinRecord, Write},
 };
 
@@ -68,7 +69,12 @@ pub struct Core {
     changes: Changes,
     last_sequence: u64,
     counters: Counters,
+    /// How often each identity came in lately.
+    arrivals: Throttle<ClientId>,
 }
+
+/// Identities whose comings are counted; those that come seldom need no place.
+const ARRIVALS: usize = 65_536;
 
 /// Does the hub take work?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +99,7 @@ impl Core {
             events,
         } = restored;
         let registry = Registry::restore(identities, policies);
+        let arrivals = Throttle::new(config.limits.connects, ARRIVALS);
         let events = EventLog::new(config.limits.event_messages, config.limits.event_bytes, events);
         let offline = |grants| Session::Offline(Offline { stored: Some(grants), since: None, active: None });
         let mut core = Self {
@@ -112,6 +119,7 @@ impl Core {
             changes: Changes::new(GONE),
             last_sequence,
             counters: Counters::default(),
+            arrivals,
         };
         core.registry.devices().for_each(|device| core.changes.note(&device.identity.client.device, true));
         for (message, entries) in waiting {
@@ -202,7 +210,9 @@ impl Core {
                 self.method_result(methods::Answer { connection, rid, status, payload, token }, now, out);
             }
             Event::Delivered { connection, delivery } => self.delivered(connection, delivery, now, out),
-            Event::Disconnected { connection } => self.disconnected(connection, now, out),
+            Event::Disconnected { connection, departure } => {
+                self.disconnected(connection, departure, now, out);
+            }
             Event::Service { request, caller, operation, entropy } => {
                 self.service(requests::Asked { request, caller, operation, entropy }, now, out);
             }

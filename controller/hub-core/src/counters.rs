@@ -31,6 +31,12 @@ pub struct Counters {
     pub connects: u64,
     /// Clients turned away, by reason.
     pub refusals: BTreeMap<AuthFailure, u64>,
+    /// Clients told to come later because they came too often.
+    pub connects_throttled: u64,
+    /// Last wills published.
+    pub wills: u64,
+    /// Last wills that could not be taken in: too large, or a queue was full.
+    pub wills_lost: u64,
     /// Service requests refused for lack of authority, by reason.
     pub unauthorised: BTreeMap<AuthFailure, u64>,
     /// Connections that lost their identity to a newer one.

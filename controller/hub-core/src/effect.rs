@@ -176,6 +176,15 @@ pub enum AuthFailure {
     /// Token for another resource, or the client id differs from the user name.
     #[error("token is for another identity")]
     WrongIdentity,
+    /// The certificate is none of this identity's, or the identity has no certificates.
+    #[error("wrong certificate")]
+    WrongCertificate,
+    /// The certificate leads to no authority that the hub was told of.
+    #[error("certificate of an unregistered authority")]
+    UntrustedCertificate,
+    /// The certificate is not good yet, or no longer.
+    #[error("certificate is outside its dates")]
+    CertificateDates,
     /// The policy exists and lacks the permission.
     #[error("policy lacks the permission")]
     Forbidden,
@@ -187,11 +196,11 @@ pub enum CloseReason {
     /// A newer connection of the same identity won.
     #[error("a newer connection of the same identity took over")]
     TakenOver,
-    /// The token ran out.
-    #[error("the token expired")]
+    /// The token ran out, or the certificate.
+    #[error("the token or certificate expired")]
     TokenExpired,
-    /// The identity was deleted or disabled.
-    #[error("the identity was deleted or disabled")]
+    /// The identity was deleted or disabled, or the certificate of the connection is no longer its own.
+    #[error("the identity was deleted or disabled, or its certificate withdrawn")]
     IdentityGone,
     /// A limit was hit and acknowledging would have lost data.
     #[error("a queue is full")]

@@ -1,12 +1,17 @@
 //! What happens to the hub. A head turns bytes into these; nothing here knows MQTT, AMQP or HTTP.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hemline_model::id::ClientId;
 pub use hemline_protocol::filter::Feature;
 use hemline_protocol::properties::Properties;
 use serde::{Deserialize, Serialize};
 
-use crate::service::ServiceRequest;
+use crate::{
+    credential::{Credential, Presented},
+    service::ServiceRequest,
+};
 
 /// One live connection of one head. Numbers are never reused while the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,14 +59,35 @@ pub struct Connect {
     pub host: String,
     /// Who it says it is.
     pub client: ClientId,
-    /// The SAS token it brings (the MQTT password).
-    pub token: String,
+    /// How it proves that: the MQTT password, or without one the certificate of its TLS connection.
+    pub credential: Credential,
     /// `true` drops the stored session (MQTT clean session).
     pub clean: bool,
     /// DTDL model it announces, if any.
     pub model_id: Option<String>,
+    /// What is published in its name when it vanishes.
+    pub will: Option<Box<Will>>,
     /// Where it comes from, for the log.
     pub peer: String,
+}
+
+/// A message that a client leaves behind: published when its connection ends without goodbye (reference device-protocol
+/// §4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Will {
+    /// As of any message of the client.
+    pub properties: Properties,
+    /// Verbatim.
+    pub body: Bytes,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The client said goodbye, or the hub stops: no reason to speak its will.
+    Orderly,
+    /// It was silent, broke the protocol, or its network is gone.
+    Vanished,
 }
 
 /// Everything that can happen.
@@ -148,6 +174,8 @@ pub enum Event {
     Disconnected {
         /// Which.
         connection: ConnectionId,
+        /// How.
+        departure: Departure,
     },
     /// Somebody on the service side, or a device over HTTPS, asks for something.
     Service {
@@ -171,6 +199,8 @@ pub enum Caller {
     Internal,
     /// An `Authorization` header, verbatim. The core verifies signature, expiry, scope and permission.
     Token(String),
+    /// No such header, and the certificate of the TLS connection.
+    Certificate(Arc<Presented>),
 }
 
 impl std::fmt::Debug for Caller {
@@ -178,6 +208,7 @@ impl std::fmt::Debug for Caller {
         match self {
             Self::Internal => f.write_str("Internal"),
             Self::Token(_) => f.write_str("Token(***)"),
+            Self::Certificate(certificate) => f.debug_tuple("Certificate").field(certificate).finish(),
         }
     }
 }

@@ -9,12 +9,14 @@
 
 mod authenticate;
 mod call;
+mod certified;
 pub mod changes;
 mod clock;
 mod cloud_queue;
 pub mod cloud_to_device;
 pub mod core;
 pub mod counters;
+pub mod credential;
 pub mod effect;
 pub mod event;
 mod event_log;
@@ -27,6 +29,7 @@ mod registry;
 mod route;
 pub mod service;
 mod session;
+pub mod throttle;
 mod twin;
 mod view;
 pub mod write;

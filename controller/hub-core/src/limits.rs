@@ -1,5 +1,7 @@
 //! Every bound of the hub in one place. A hit limit is refused loudly; nothing grows silently.
 
+use crate::throttle::Rate;
+
 /// Sizes in bytes, times in seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -12,6 +14,8 @@ pub struct Limits {
     pub clock_skew_seconds: i64,
     /// A connection lives this long after the `se` of its token (reference device-protocol §3.6).
     pub token_grace_seconds: i64,
+    /// How often one identity may come in: two devices with one id take each other's place for ever otherwise.
+    pub connects: Rate,
     /// Subscriptions of one session.
     pub grants: usize,
     /// Unacknowledged messages towards one client.
@@ -63,6 +67,7 @@ impl Default for Limits {
             properties_bytes: 16 * 1024,
             clock_skew_seconds: 300,
             token_grace_seconds: 600,
+            connects: Rate { burst: 100, period_ms: 1_000 },
             grants: 64,
             in_flight: 16,
             queue_messages: 100_000,

@@ -23,6 +23,10 @@ pub enum AuthMethod {
     ModuleSas,
     /// A token of a hub policy.
     PolicySas,
+    /// The device's own certificate.
+    DeviceX509,
+    /// The module's own certificate.
+    ModuleX509,
 }
 
 /// One accepted message.

@@ -204,6 +204,7 @@ impl RouteMessage for Seen<'_> {
             "connectionModuleId" => system.connection_module_id.as_deref(),
             "connectionDeviceGenerationId" => Some(&self.message.generation),
             "connectionAuthMethod" => Some(auth_method(self.message.auth)),
+            "messageType" | "iothub-MessageType" => system.message_type.as_deref(),
             "outputName" => system.output_name.as_deref(),
             "contentType" => system.content_type.as_deref(),
             "contentEncoding" => system.content_encoding.as_deref(),
@@ -237,6 +238,12 @@ fn auth_method(method: AuthMethod) -> &'static str {
         }
         AuthMethod::PolicySas => {
             r#"{"scope":"hub","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
+        }
+        AuthMethod::DeviceX509 => {
+            r#"{"scope":"device","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#
+        }
+        AuthMethod::ModuleX509 => {
+            r#"{"scope":"module","type":"x509","issuer":"iothub","acceptingIpFilterRule":null}"#
         }
     }
 }

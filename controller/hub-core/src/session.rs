@@ -8,7 +8,8 @@ use hemline_model::id::ClientId;
 use jiff::Timestamp;
 
 use crate::{
-    event::{ConnectionId, DeliveryId, Feature, Grant, Qos},
+    credential::Presented,
+    event::{ConnectionId, DeliveryId, Feature, Grant, Qos, Will},
     message::AuthMethod,
     queue::{Place, Waiting},
     write::SessionRecord,
@@ -26,9 +27,12 @@ pub(crate) enum Session {
 pub(crate) struct Connected {
     pub(crate) connection: ConnectionId,
     pub(crate) auth: AuthMethod,
+    /// What it was let in with, unless that was a token.
+    pub(crate) certificate: Option<Arc<Presented>>,
     pub(crate) generation: Arc<str>,
     /// End of the token plus grace.
     pub(crate) closes: Timestamp,
+    pub(crate) will: Option<Box<Will>>,
     pub(crate) grants: Grants,
     pub(crate) keep: Keep,
     /// Sent and not yet acknowledged, in order of sending.

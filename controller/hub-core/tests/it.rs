@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod access;
+    mod certificates;
     mod changes;
     mod cloud_model;
     mod cloud_to_device;
@@ -14,5 +15,6 @@ mod it {
     mod routing;
     mod sessions;
     mod twins;
+    mod wills;
     mod world;
 }

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use hemline_hub_core::throttle::Rate;
+
 /// Everything that `Hub::start` needs.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
@@ -16,6 +18,8 @@ pub struct HubConfig {
     pub https: Vec<SocketAddr>,
     /// Certificate and key of both listeners, see `pki`.
     pub tls: Arc<rustls::ServerConfig>,
+    /// Folder of the authorities whose signature on a device's certificate counts, see `device_ca`. May be missing.
+    pub device_ca: PathBuf,
     /// Bounds of sockets and queues towards sockets.
     pub limits: Limits,
     /// Bounds of everything that the core keeps.
@@ -29,6 +33,8 @@ pub struct Limits {
     pub mqtt_connections: usize,
     /// HTTPS connections at a time; more wait in the backlog of the socket.
     pub https_connections: usize,
+    /// Bounds of what comes to the door and is not let in yet.
+    pub door: DoorLimits,
     /// TLS handshakes at a time, per listener. They cost CPU, so a flood of them must not starve the rest.
     pub handshakes: usize,
     /// A TLS handshake takes at most that long.
@@ -57,12 +63,51 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+/// Bounds of what comes to the door, for all listeners together, and of attempts to get in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoorLimits {
+    /// Connections that are not let in yet: MQTT before CONNACK, HTTPS before the first request. More are dropped.
+    pub half_open: usize,
+    /// Those of one address.
+    pub half_open_per_address: usize,
+    /// TLS handshakes of one address at a time; more of them wait.
+    pub handshakes_per_address: usize,
+    /// New connections of one address; more are dropped before a byte is read.
+    pub connections: Rate,
+    /// Failed attempts from one address; who goes on hears "not now" (CONNACK 3, HTTP 429) unasked.
+    pub failures: Rate,
+    /// Failed attempts at one identity from one address, likewise.
+    pub failures_of_identity: Rate,
+    /// Addresses, and identities at addresses, that are remembered in each of the three.
+    pub remembered: usize,
+    /// Connections from this machine are neither few nor counted; failures are.
+    pub spares_loopback: bool,
+}
+
+impl Default for DoorLimits {
+    /// A factory behind one address comes back within seconds of a power cut; somebody who guesses the key of a
+    /// device gets one attempt in five seconds.
+    fn default() -> Self {
+        Self {
+            half_open: 8_192,
+            half_open_per_address: 1_024,
+            handshakes_per_address: 64,
+            connections: Rate { burst: 5_000, period_ms: 5 },
+            failures: Rate { burst: 500, period_ms: 100 },
+            failures_of_identity: Rate { burst: 30, period_ms: 5_000 },
+            remembered: 65_536,
+            spares_loopback: true,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             mqtt_connections: 50_000,
-            https_connections: 1_024,
-            handshakes: 64,
+            https_connections: 4_096,
+            door: DoorLimits::default(),
+            handshakes: 256,
             handshake: Duration::from_secs(10),
             connect: Duration::from_secs(60),
             keep_alive_cap: Duration::from_secs(1_767),
@@ -83,8 +128,10 @@ impl HubConfig {
     /// A hub that listens nowhere yet.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>, names: Vec<String>, tls: Arc<rustls::ServerConfig>) -> Self {
+        let data_dir = data_dir.into();
         Self {
-            data_dir: data_dir.into(),
+            device_ca: data_dir.join(crate::device_ca::FOLDER),
+            data_dir,
             names,
             mqtt: Vec::new(),
             https: Vec::new(),

@@ -15,6 +15,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::HubConfig,
+    device_ca,
+    door::Door,
     error::HubError,
     handle::{HubHandle, entropy},
     head::{
@@ -31,6 +33,7 @@ use crate::{
     task::Task,
     tls::Handshakes,
     writer::{self, Job, Writer},
+    x509::DeviceAuthorities,
 };
 
 /// A running hub.
@@ -77,6 +80,8 @@ impl Hub {
         }
         let loaded = spawn_blocking(move || store.load().map(|restored| (store, restored))).await;
         let (store, restored) = loaded.map_err(|_| HubError::Defect("store"))??;
+        let (folder, known) = folder_of_authorities(&config).await?;
+        let (known, authorities) = watch::channel(known);
         let mqtt = Listeners::bind("MQTT", &config.mqtt)?;
         let https = Listeners::bind("HTTPS", &config.https)?;
         // A child: when the hub fails it stops itself, and its owner hears of that from `join`.
@@ -103,8 +108,10 @@ impl Hub {
         let finish = CancellationToken::new();
         let task = tokio::spawn(Task { core, mail, jobs, counters: counted, finish: finish.clone() }.run());
         let tasks = TaskTracker::new();
+        tasks.spawn(device_ca::watch(folder, known, stop.clone()));
         let addresses = (mqtt.addresses.clone(), https.addresses.clone());
-        serve(&config, &handle, extra(handle.clone()), (mqtt, https), &tasks, &stop);
+        let entrance = Entrance { mqtt, https, authorities };
+        serve(&config, &handle, extra(handle.clone()), entrance, &tasks, &stop);
         tracing::info!(mqtt = ?addresses.0, https = ?addresses.1, "the hub serves");
         let limits = config.limits;
         let ended = stop.clone();
@@ -200,15 +207,35 @@ fn policy_entropy() -> Result<[hemline_hub_core::event::Entropy; 5], HubError> {
     Ok([drawn()?, drawn()?, drawn()?, drawn()?, drawn()?])
 }
 
+/// The folder of authorities, and what is in it now: a device that comes first must not be the one that is refused.
+async fn folder_of_authorities(
+    config: &HubConfig,
+) -> Result<(device_ca::Folder, Arc<DeviceAuthorities>), HubError> {
+    let mut folder = device_ca::Folder::new(config.device_ca.clone());
+    let looked = spawn_blocking(move || {
+        let known = folder.look().unwrap_or_default();
+        (folder, Arc::new(known))
+    });
+    looked.await.map_err(|_| HubError::Defect("device authorities"))
+}
+
+/// Where clients come in, and by what certificates are judged.
+struct Entrance {
+    mqtt: Listeners,
+    https: Listeners,
+    authorities: watch::Receiver<Arc<DeviceAuthorities>>,
+}
+
 /// Starts the accept loops.
 fn serve(
     config: &HubConfig,
     handle: &HubHandle,
     extra: Router,
-    (mqtt, https): (Listeners, Listeners),
+    entrance: Entrance,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
+    let Entrance { mqtt, https, authorities } = entrance;
     let limits = Arc::new(config.limits.clone());
     let mqtt_head = Arc::new(MqttHead {
         mailbox: handle.mailbox.clone(),
@@ -216,10 +243,11 @@ fn serve(
         limits: config.limits.clone(),
         counters: handle.heads.clone(),
         refusals: Refusals::default(),
+        door: Door::new(limits.door.clone()),
     });
     let places = Arc::new(Semaphore::new(limits.mqtt_connections));
     for socket in mqtt.sockets {
-        let handshakes = Handshakes::new(config.tls.clone(), &limits);
+        let handshakes = Handshakes::new(config.tls.clone(), &limits, authorities.clone());
         let (head, places) = (mqtt_head.clone(), places.clone());
         tasks.spawn(mqtt::listener::serve(socket, head, handshakes, places, tasks.clone(), stop.clone()));
     }
@@ -235,7 +263,7 @@ fn serve(
     for socket in https.sockets {
         let head = HttpsHead {
             router: router.clone(),
-            handshakes: Handshakes::new(config.tls.clone(), &limits),
+            handshakes: Handshakes::new(config.tls.clone(), &limits, authorities.clone()),
             limits: limits.clone(),
             counters: handle.heads.clone(),
             websockets: websockets.clone(),

@@ -4,6 +4,8 @@
 //! `outbox.rs` (effects reach clients), `head/` (bytes become events). What the hub decides stands in `hemline-hub-core`.
 
 pub mod config;
+pub mod device_ca;
+mod door;
 pub mod error;
 pub mod handle;
 mod head;
@@ -14,7 +16,9 @@ pub mod pki;
 pub mod store;
 mod task;
 mod tls;
+mod visitor;
 mod writer;
+pub mod x509;
 
 pub use config::{HubConfig, Limits};
 pub use error::HubError;

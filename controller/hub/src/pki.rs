@@ -20,6 +20,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
 };
 
+use crate::tls::verifier::AnyCertificate;
 use certificate::{Authority, CertificateError};
 
 /// The server certificate is made anew when it has less than this to live.
@@ -104,7 +105,8 @@ pub fn open(data_dir: &Path, names: &[String], now: Timestamp) -> Result<Pki, Pk
 }
 
 impl Pki {
-    /// For both listeners of the hub: TLS 1.2 and 1.3, client certificates not asked for.
+    /// For both listeners of the hub: TLS 1.2 and 1.3, client certificates asked for, not required, and judged after the
+    /// handshake.
     #[must_use]
     pub fn server_config(&self) -> Arc<ServerConfig> {
         self.server.clone()
@@ -224,6 +226,8 @@ fn server_config(pem: &str, key: &str) -> Result<ServerConfig, ConfigError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .and_then(|builder| {
+            builder.with_client_cert_verifier(Arc::new(AnyCertificate)).with_single_cert(chain, key)
+        })
         .map_err(ConfigError::Tls)
 }

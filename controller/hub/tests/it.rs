@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod certificates;
     mod cloud_to_device;
+    mod door;
     mod pki;
     mod rest;
     mod sessions;
     mod stop;
     mod store;
     mod websocket;
+    mod wills;
     mod wire;
     mod world;
 }

@@ -92,6 +92,7 @@ pub fn to_client(to: &str, properties: &Properties) -> String {
         component,
         connection_device_id,
         connection_module_id,
+        message_type,
         ack,
         other,
     } = &properties.system;
@@ -109,6 +110,7 @@ pub fn to_client(to: &str, properties: &Properties) -> String {
     push_if(&mut out, "%24.sub", component.as_deref());
     push_if(&mut out, "%24.cdid", connection_device_id.as_deref());
     push_if(&mut out, "%24.cmid", connection_module_id.as_deref());
+    push_if(&mut out, "iothub-MessageType", message_type.as_deref());
     push_if(&mut out, "iothub-ack", ack.as_deref().filter(|ack| *ack != "none"));
     push_rest(&mut out, other, &properties.application);
     out
@@ -132,6 +134,7 @@ pub fn to_hub(properties: &Properties) -> String {
         component,
         connection_device_id: _,
         connection_module_id: _,
+        message_type: _,
         ack,
         other,
     } = &properties.system;

@@ -50,6 +50,9 @@ pub struct SystemProperties {
     /// `$.cmid`: stamped by the hub, never taken from a client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_module_id: Option<String>,
+    /// `iothub-MessageType`: stamped by the hub, never taken from a client. `Will` for the last will of one that vanished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_type: Option<String>,
     /// `iothub-ack`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ack: Option<String>,

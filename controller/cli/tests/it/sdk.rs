@@ -57,7 +57,9 @@ impl Script {
 
     fn client(python: &Path, hem: &Hem, connection_string: &str, transport: &str) -> Self {
         let ca = hem.ca_file();
-        let arguments = [connection_string.trim(), &ca.to_string_lossy(), transport];
+        let own = [ca.with_file_name("device.pem"), ca.with_file_name("device.key")];
+        let own = own.each_ref().map(|path| path.to_string_lossy());
+        let arguments = [connection_string.trim(), &ca.to_string_lossy(), transport, &own[0], &own[1]];
         Self::start(python, "client.py", &arguments, &[])
     }
 
@@ -295,6 +297,85 @@ fn device_client() {
     let Some(python) = python() else { return };
     let mut hem = up();
     a_day_of(&mut hem, &python, "meter-1", None, "mqtt");
+}
+
+/// A certificate of its own, and how it is written into a document.
+fn certificate(name: &str, by: Option<&rcgen::Issuer<'_, rcgen::KeyPair>>) -> (String, String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let made = match by {
+        Some(issuer) => params.signed_by(&key, issuer),
+        None => params.self_signed(&key),
+    };
+    let made = made.expect("a certificate");
+    let chain = [made.der().clone()];
+    let read = hemline_hub::x509::DeviceAuthorities::default().examine(&chain, jiff::Timestamp::now());
+    (made.pem(), key.serialize_pem(), read.expect("a certificate").sha1)
+}
+
+/// A whole day with a certificate known by its thumbprint, then another device whose certificate an authority below a
+/// registered one has signed, and a third that has somebody else's.
+#[test]
+fn device_client_with_a_certificate() {
+    let Some(python) = python() else { return };
+    let (pem, key, thumbprint) = certificate("any name", None);
+    let fleet = format!(
+        "{FLEET}  auth: {{type: selfSigned, primaryThumbprint: {thumbprint}}}\n---\n{}",
+        FLEET.replace("meter-1", "meter-2") + "  auth: {type: certificateAuthority}\n"
+    );
+    let mut hem = Hem::up(&[("fleet.yaml", &fleet)]);
+    hem.eventually("the devices are in the registry", |hem| {
+        let asked = hem.command(&["connection-string", "--device", "meter-2"]).output().ok()?;
+        asked.status.success().then_some(())
+    });
+    let own = hem.ca_file();
+    let shows = |pem: &str, key: &str| {
+        std::fs::write(own.with_file_name("device.pem"), pem).expect("a writable folder");
+        std::fs::write(own.with_file_name("device.key"), key).expect("a writable folder");
+    };
+    shows(&pem, &key);
+    a_day_of(&mut hem, &python, "meter-1", None, "mqtt");
+
+    let (root_key, line_key) = (rcgen::KeyPair::generate(), rcgen::KeyPair::generate());
+    let (root_key, line_key) = (root_key.expect("a key"), line_key.expect("a key"));
+    let authority = |name: &str| {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params
+    };
+    let root_pem = authority("plant").self_signed(&root_key).expect("a certificate").pem();
+    let root = rcgen::Issuer::new(authority("plant"), root_key);
+    let line_pem = authority("line 1").signed_by(&line_key, &root).expect("a certificate").pem();
+    let line = rcgen::Issuer::new(authority("line 1"), line_key);
+    let folder = hem.data().join(hemline_hub::device_ca::FOLDER);
+    std::fs::create_dir(&folder).expect("a new folder");
+    std::fs::write(folder.join("plant.pem"), root_pem).expect("a writable folder");
+
+    let connection_string = hem.text(&["connection-string", "--device", "meter-2"]);
+    let (pem, key, _) = certificate("meter-2", Some(&line));
+    shows(&(pem + &line_pem), &key);
+    // The folder is looked at every few seconds, and to this SDK a refusal is final.
+    hem.eventually("the authority counts", |hem| {
+        let mut client = Script::client(&python, hem, &connection_string, "mqtt");
+        let answer = client.answer(&json!({"do": "connect"}));
+        if answer.get("failure").is_some() {
+            return None;
+        }
+        client.ask(&json!({"do": "send", "body": {"n": 1}}));
+        client.ask(&json!({"do": "shutdown"}));
+        Some(())
+    });
+    let message = hem.messages(&["meter-2", "--from-start", "--count", "1"]).next().expect("a message");
+    assert_eq!((&message["deviceId"], &message["body"]), (&json!("meter-2"), &json!({"n": 1})), "{message}");
+
+    let (pem, key, _) = certificate("meter-1", Some(&line));
+    shows(&(pem + &line_pem), &key);
+    let mut client = Script::client(&python, &hem, &connection_string, "mqtt");
+    let answer = client.answer(&json!({"do": "connect"}));
+    let failure = answer["failure"].as_str().expect("a failure");
+    assert!(failure.contains("CredentialError"), "{failure}");
 }
 
 /// The same through a WebSocket on the port of HTTPS.

@@ -2,14 +2,14 @@
 
 Reads one JSON command per line from standard input, answers each with {"reply": ...}; what happens by itself is printed
 as {"event": ...}. Arguments: connection string, file with the certificate authority, "websockets" or "mqtt". Nothing else
-is configured.
+is configured. With files of a certificate and its key as further arguments the client has no key in its connection string.
 """
 
 import json
 import sys
 import threading
 
-from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
+from azure.iot.device import X509, IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
 
 connection_string, ca_file, transport = sys.argv[1:4]
 printing = threading.Lock()
@@ -23,6 +23,15 @@ def say(**line):
 def make_client():
     kind = IoTHubModuleClient if "ModuleId=" in connection_string else IoTHubDeviceClient
     with open(ca_file, encoding="ascii") as ca:
+        if "x509=true" in connection_string:
+            parts = dict(part.split("=", 1) for part in connection_string.split(";"))
+            return kind.create_from_x509_certificate(
+                X509(*sys.argv[4:6]),
+                parts["HostName"],
+                parts["DeviceId"],
+                server_verification_cert=ca.read(),
+                websockets=transport == "websockets",
+            )
         return kind.create_from_connection_string(
             connection_string, server_verification_cert=ca.read(), websockets=transport == "websockets"
         )

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use hemline_model::id::ClientId;
 use jiff::Timestamp;
 
-use super::Core;
+use super::{Core, messages::LastWords};
 use crate::{
     clock::later,
+    credential::Credential,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
-    event::{AckToken, Connect, ConnectionId, Grant},
+    event::{AckToken, Connect, ConnectionId, Departure, Grant},
     session::{Connected, Grants, Keep, Offline, Session},
     write::Write,
 };
@@ -17,20 +18,38 @@ use crate::{
 /// Why a connection ends, seen from the core.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
+    /// It said goodbye, or the hub stops.
+    Left,
     /// The socket is gone.
     Lost,
     /// The hub closes it.
     Closed(CloseReason),
 }
 
+impl End {
+    /// Is the will of the client published (MQTT 3.1.1, §3.1.2.5)? Not for an identity that is gone or may not speak.
+    fn speaks_will(self) -> bool {
+        match self {
+            Self::Left | Self::Closed(CloseReason::IdentityGone) => false,
+            Self::Lost
+            | Self::Closed(
+                CloseReason::TakenOver
+                | CloseReason::TokenExpired
+                | CloseReason::QueueFull
+                | CloseReason::ProtocolError,
+            ) => true,
+        }
+    }
+}
+
 impl Core {
     pub(super) fn connect(&mut self, connect: Connect, now: Timestamp, out: &mut Vec<Effect>) {
-        let Connect { connection, host, client, token, clean, model_id, peer: _ } = connect;
+        let Connect { connection, host, client, credential, clean, model_id, will, peer: _ } = connect;
         if let Some(known) = self.connections.get(&connection).cloned() {
             self.end(&known, End::Closed(CloseReason::ProtocolError), now, out);
             return;
         }
-        let proof = match self.gate(now).connect(&host, &client, &token) {
+        let proof = match self.gate(now).connect(&host, &client, &credential) {
             Ok(proof) => proof,
             Err(failure) => return self.refuse(connection, failure, out),
         };
@@ -38,6 +57,11 @@ impl Core {
         else {
             return self.refuse(connection, AuthFailure::UnknownIdentity, out);
         };
+        // Only after the proof: whoever cannot prove anything must not use up the turns of somebody else.
+        if self.arrivals.take(client.clone(), now).is_err() {
+            self.counters.connects_throttled += 1;
+            return out.push(Effect::Refuse { connection, refusal: Refusal::Unavailable });
+        }
         // Within one event, so nobody ever sees two connections of one identity, or the newcomer refused.
         self.end(&client, End::Closed(CloseReason::TakenOver), now, out);
         let stored = match self.sessions.remove(&client) {
@@ -58,8 +82,13 @@ impl Core {
         let connected = Connected {
             connection,
             auth: proof.method,
+            certificate: match credential {
+                Credential::Certificate(certificate) => Some(certificate),
+                Credential::Token(_) => None,
+            },
             generation,
             closes,
+            will,
             grants,
             keep,
             flight: BTreeMap::new(),
@@ -135,15 +164,25 @@ impl Core {
         out.push(Effect::Revoked { connection, token });
     }
 
-    pub(super) fn disconnected(&mut self, connection: ConnectionId, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn disconnected(
+        &mut self,
+        connection: ConnectionId,
+        departure: Departure,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let end = match departure {
+            Departure::Orderly => End::Left,
+            Departure::Vanished => End::Lost,
+        };
         if let Some(client) = self.connections.get(&connection).cloned() {
-            self.end(&client, End::Lost, now, out);
+            self.end(&client, end, now, out);
         }
     }
 
     /// Ends the connection of a client, if it has one. What was on its way waits again; calls it was to answer fail.
     pub(super) fn end(&mut self, client: &ClientId, end: End, now: Timestamp, out: &mut Vec<Effect>) {
-        let connected = match self.sessions.remove(client) {
+        let mut connected = match self.sessions.remove(client) {
             Some(Session::Connected(connected)) => connected,
             Some(Session::Offline(offline)) => {
                 self.sessions.insert(client.clone(), Session::Offline(offline));
@@ -154,6 +193,11 @@ impl Core {
         let connection = connected.connection;
         self.connections.remove(&connection);
         self.closing.remove(&(connected.closes, connection));
+        let last = connected.will.take().map(|will| LastWords {
+            will,
+            generation: Arc::clone(&connected.generation),
+            auth: connected.auth,
+        });
         let (offline, flight) = connected.into_offline(now);
         self.queues.take_back(client, flight);
         if client.module.is_none() {
@@ -161,7 +205,7 @@ impl Core {
         }
         self.sessions.insert(client.clone(), Session::Offline(offline));
         let replaced = match end {
-            End::Lost => false,
+            End::Left | End::Lost => false,
             End::Closed(reason) => {
                 out.push(Effect::Close { connection, reason });
                 match reason {
@@ -173,6 +217,9 @@ impl Core {
             }
         };
         self.fail_calls_on(client, connection, out);
+        if let (Some(last), true) = (last, end.speaks_will()) {
+            self.publish_will(client, last, now, out);
+        }
         if !replaced {
             out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: false }));
         }

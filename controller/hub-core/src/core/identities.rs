@@ -14,6 +14,7 @@ use crate::{
     event::Entropy,
     registry::{Writing, first_etag, settle_authentication, writing},
     service::{Authentication, DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply},
+    session::Session,
     twin, view,
     write::{Identity, Write},
 };
@@ -101,6 +102,7 @@ impl Core {
         if was_enabled && !enabled {
             self.close_device(device, now, out);
         }
+        self.close_withdrawn(device, now, out);
         self.identity_reply(&client)
     }
 
@@ -143,6 +145,7 @@ impl Core {
             },
         };
         self.put_identity(identity, writing, now, out);
+        self.close_withdrawn(&client.device, now, out);
         self.identity_reply(client)
     }
 
@@ -295,13 +298,30 @@ impl Core {
 
     /// A disabled device is cut off, with its modules.
     fn close_device(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
-        let Some(entry) = self.registry.device(device) else {
-            return;
-        };
-        let mut clients: Vec<ClientId> = entry.modules.values().map(|module| module.client.clone()).collect();
-        clients.push(entry.identity.client.clone());
-        for client in clients {
+        for client in self.clients_of(device) {
             self.end(&client, End::Closed(CloseReason::IdentityGone), now, out);
         }
+    }
+
+    /// Whoever came in with a certificate that is no longer its own goes at once. A key that was replaced closes nobody:
+    /// its token runs out within hours, a certificate within years, and a fleet whose keys are rotated must not come
+    /// back all at the same moment.
+    fn close_withdrawn(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
+        for client in self.clients_of(device) {
+            let certificate = self.sessions.get(&client).and_then(Session::connected);
+            let Some(certificate) = certificate.and_then(|connected| connected.certificate.clone()) else {
+                continue;
+            };
+            if self.gate(now).certified(&client, &certificate).is_err() {
+                self.end(&client, End::Closed(CloseReason::IdentityGone), now, out);
+            }
+        }
+    }
+
+    /// A device and its modules, modules first.
+    fn clients_of(&self, device: &DeviceId) -> Vec<ClientId> {
+        let Some(entry) = self.registry.device(device) else { return Vec::new() };
+        let modules = entry.modules.values().map(|module| module.client.clone());
+        modules.chain([entry.identity.client.clone()]).collect()
     }
 }

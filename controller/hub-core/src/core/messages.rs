@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::{Core, connections::End};
 use crate::{
     effect::{CloseReason, Effect, Notice, Outbound},
-    event::{AckToken, ConnectionId, DeliveryId, Feature, Qos},
+    event::{AckToken, ConnectionId, DeliveryId, Feature, Qos, Will},
     message::{AuthMethod, Endpoint, Message, QueueEntry, Sequence},
     queue::{self, History},
     route,
@@ -38,7 +38,21 @@ struct Sender {
     client: ClientId,
     generation: Arc<str>,
     auth: AuthMethod,
+    message_type: Option<&'static str>,
 }
+
+/// A will, and in whose name it is.
+pub(super) struct LastWords {
+    pub(super) will: Box<Will>,
+    pub(super) generation: Arc<str>,
+    pub(super) auth: AuthMethod,
+}
+
+/// The property that says it. Receivers find it among those of the application, so no client may write it there.
+const MESSAGE_TYPE: &str = "iothub-MessageType";
+
+/// What marks a will (reference device-protocol §4.1).
+const WILL: &str = "Will";
 
 /// Why a message is not taken in.
 enum NotTaken {
@@ -53,8 +67,12 @@ impl Core {
             return;
         };
         connected.active = now;
-        let sender =
-            Sender { client: client.clone(), generation: connected.generation.clone(), auth: connected.auth };
+        let sender = Sender {
+            client: client.clone(),
+            generation: connected.generation.clone(),
+            auth: connected.auth,
+            message_type: None,
+        };
         match self.take_in(sender, properties, body, now, out) {
             Ok(()) => {
                 if let Some(token) = token {
@@ -63,6 +81,23 @@ impl Core {
             }
             Err(NotTaken::TooLarge) => self.end(&client, End::Closed(CloseReason::ProtocolError), now, out),
             Err(NotTaken::Full) => self.end(&client, End::Closed(CloseReason::QueueFull), now, out),
+        }
+    }
+
+    /// The last message of a client that vanished.
+    pub(super) fn publish_will(
+        &mut self,
+        client: &ClientId,
+        last: LastWords,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let LastWords { will, generation, auth } = last;
+        let Will { properties, body } = *will;
+        let sender = Sender { client: client.clone(), generation, auth, message_type: Some(WILL) };
+        match self.take_in(sender, properties, body, now, out) {
+            Ok(()) => self.counters.wills += 1,
+            Err(NotTaken::TooLarge | NotTaken::Full) => self.counters.wills_lost += 1,
         }
     }
 
@@ -84,7 +119,8 @@ impl Core {
             return Err(ServiceError::MessageTooLarge(limit));
         }
         for (properties, body) in messages {
-            let sender = Sender { client: client.clone(), generation: generation.clone(), auth };
+            let sender =
+                Sender { client: client.clone(), generation: generation.clone(), auth, message_type: None };
             self.take_in(sender, properties, body, now, out).map_err(|not_taken| match not_taken {
                 NotTaken::TooLarge => ServiceError::MessageTooLarge(limit),
                 NotTaken::Full => ServiceError::Throttled,
@@ -112,8 +148,8 @@ impl Core {
             self.counters.messages_refused_large += 1;
             return Err(NotTaken::TooLarge);
         }
-        let Sender { client, generation, auth } = sender;
-        stamp(&mut properties, &client);
+        let Sender { client, generation, auth, message_type } = sender;
+        stamp(&mut properties, &client, message_type);
         let sequence = Sequence(self.last_sequence + 1);
         let message =
             Arc::new(Message { sequence, enqueued: now, generation, auth, sender: client, properties, body });
@@ -279,7 +315,9 @@ impl Core {
 }
 
 /// Writes into the properties what only the hub may say, over whatever the client wrote there.
-fn stamp(properties: &mut Properties, client: &ClientId) {
+fn stamp(properties: &mut Properties, client: &ClientId, message_type: Option<&'static str>) {
+    properties.system.message_type = message_type.map(str::to_owned);
+    properties.application.retain(|(name, _)| !name.eq_ignore_ascii_case(MESSAGE_TYPE));
     properties.system.connection_device_id = Some(client.device.to_string());
     properties.system.connection_module_id = client.module.as_ref().map(ToString::to_string);
 }

@@ -1,6 +1,7 @@
 //! Who gets in and who may do what (reference device-protocol §3.1, service-api §2).
 
 use hemline_hub_core::{
+    credential::Credential,
     effect::{AuthFailure, Effect, Notice, Refusal},
     event::{Caller, Connect, ConnectionId, Event},
     message::AuthMethod,
@@ -50,9 +51,10 @@ fn connect(world: &mut World, host: &str, client: &str, token: String) -> Result
         connection,
         host: host.to_owned(),
         client: id(client),
-        token,
+        credential: Credential::Token(token),
         clean: false,
         model_id: None,
+        will: None,
         peer: String::new(),
     }));
     if let Some(Effect::Refuse { refusal: Refusal::NotAuthorised(failure), .. }) = effects.first() {

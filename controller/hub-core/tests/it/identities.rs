@@ -2,7 +2,7 @@
 
 use hemline_hub_core::{
     effect::CloseReason,
-    event::{Caller, Event},
+    event::{Caller, Departure, Event},
     limits::Limits,
     service::{
         Authentication, DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply, ServiceRequest,
@@ -182,8 +182,12 @@ fn disabling_closes_and_changing_keys_does_not() {
     };
     let (_, effects) = world.ask(Caller::Internal, put("d", disable, IfMatch::Any));
     assert_eq!(closed(&effects), Some(CloseReason::IdentityGone));
-    assert!(world.handle(Event::Disconnected { connection: first }).is_empty());
-    assert!(world.handle(Event::Disconnected { connection: second }).is_empty());
+    assert!(
+        world.handle(Event::Disconnected { connection: first, departure: Departure::Vanished }).is_empty()
+    );
+    assert!(
+        world.handle(Event::Disconnected { connection: second, departure: Departure::Vanished }).is_empty()
+    );
     let document = world.document(ServiceRequest::GetDevice(device("d")));
     assert_eq!((&document["status"], &document["statusReason"]), (&json!("disabled"), &json!("stolen")));
     assert_eq!(document["statusUpdatedTime"], "2026-01-01T00:00:00.0000000Z");

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use hemline_hub_core::{
     core::{Core, CoreConfig},
+    credential::Credential,
     effect::{CloseReason, Effect, Notice, Outbound},
     event::{
-        AckToken, Caller, Connect, ConnectionId, DeliveryId, Entropy, Event, Feature, Grant, Qos, RequestId,
+        AckToken, Caller, Connect, ConnectionId, DeliveryId, Departure, Entropy, Event, Feature, Grant, Qos,
+        RequestId,
     },
     limits::Limits,
     message::{Endpoint, QueueEntry},
@@ -248,9 +250,10 @@ impl World {
             connection,
             host: HUB.to_owned(),
             client: id(client),
-            token,
+            credential: Credential::Token(token),
             clean,
             model_id,
+            will: None,
             peer: "test".to_owned(),
         }));
         (connection, effects)
@@ -296,7 +299,7 @@ impl World {
     }
 
     pub(crate) fn leave(&mut self, connection: ConnectionId) -> Vec<Effect> {
-        self.handle(Event::Disconnected { connection })
+        self.handle(Event::Disconnected { connection, departure: Departure::Vanished })
     }
 }
 

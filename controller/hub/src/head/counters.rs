@@ -31,6 +31,10 @@ counters! {
     https_connections,
     /// Connections dropped at once because there were too many.
     connections_over_limit,
+    /// Connections dropped at once because their address had too many, or came too often.
+    connections_turned_away,
+    /// Clients told to come later without being asked for proof, because too many attempts had failed (CONNACK 3, HTTP 429).
+    connects_throttled,
     /// TLS handshakes that failed or took too long.
     handshakes_failed,
     /// MQTT clients turned away before the core was asked: protocol level, user name, client id, no CONNECT in time.

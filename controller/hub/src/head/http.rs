@@ -4,6 +4,7 @@
 //! `router.rs` says which path leads where, `call.rs` reads what all calls share, `error.rs` prints refusals; the other
 //! files are one per kind of resource and only translate. Not here: who may do what, which the core decides.
 
+pub(crate) mod attempts;
 mod call;
 mod cloud_to_device;
 mod device_messages;

@@ -1,11 +1,17 @@
 //! The HTTPS listener: connections, handshakes and deadlines. What a request means stands in `http/` and in the extra
 //! router of whoever started the hub.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use axum::{Router, body::Body, response::Response};
+use axum::{Router, body::Body, http::StatusCode, response::Response};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -16,11 +22,14 @@ use tower::ServiceExt;
 
 use crate::{
     config::Limits,
+    door::{Door, Pass},
     head::{
-        HeadCounters, http,
+        HeadCounters,
+        http::{self, attempts},
         websocket::{self, WebSockets},
     },
     tls::Handshakes,
+    visitor::Visitor,
 };
 
 /// See the MQTT listener.
@@ -34,6 +43,13 @@ pub(crate) struct HttpsHead {
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Arc<HeadCounters>,
     pub(crate) websockets: WebSockets,
+}
+
+impl HttpsHead {
+    /// Shared with the other listeners.
+    fn door(&self) -> &Arc<Door> {
+        &self.websockets.mqtt.door
+    }
 }
 
 /// Accepts until `stop`. Connections run in `tasks`.
@@ -56,7 +72,11 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, peer, place)) => {
-                tasks.spawn(one(stream, peer, head.clone(), place, stop.clone()));
+                let Ok(pass) = head.door().enter(peer.ip(), Timestamp::now()) else {
+                    head.counters.connections_turned_away.add();
+                    continue;
+                };
+                tasks.spawn(one((stream, peer), head.clone(), pass, place, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "the HTTPS listener cannot accept");
@@ -67,9 +87,9 @@ pub(crate) async fn serve(
 }
 
 async fn one(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
     head: HttpsHead,
+    pass: Pass,
     _place: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
@@ -77,18 +97,23 @@ async fn one(
     let _open = counters.https_connections.gauge();
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
-        shaken = head.handshakes.accept(stream) => shaken,
+        shaken = head.handshakes.accept(stream, peer, &pass) => shaken,
         () = stop.cancelled() => return,
     };
-    let stream = match shaken {
-        Ok(stream) => stream,
+    let (stream, visitor) = match shaken {
+        Ok(shaken) => shaken,
         Err(error) => {
             counters.handshakes_failed.add();
             tracing::debug!(%peer, %error, "a TLS handshake failed");
             return;
         }
     };
-    let answer = service_fn(|request| respond(&head, request, peer));
+    // Whoever has asked nothing yet is not in: a connection that only shook hands counts on.
+    let pass = Mutex::new(Some(pass));
+    let answer = service_fn(|request| {
+        drop(pass.lock().unwrap_or_else(PoisonError::into_inner).take());
+        respond(&head, request, visitor.clone())
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
     let connection = builder.serve_connection(TokioIo::new(stream), answer).with_upgrades();
@@ -109,14 +134,23 @@ async fn one(
 async fn respond(
     head: &HttpsHead,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    visitor: Visitor,
 ) -> Result<Response, Infallible> {
     head.counters.http_requests.add();
     if websocket::is_meant(&request) {
-        return Ok(head.websockets.open(request, peer));
+        return Ok(head.websockets.open(request, visitor));
     }
     let mut request = request.map(Body::new);
     http::normalise(&mut request);
+    let (origin, identity) = (visitor.origin, attempts::named(request.uri().path()));
+    if let Err(wait) = head.door().may_try(origin, identity.as_deref(), Timestamp::now()) {
+        head.counters.connects_throttled.add();
+        return Ok(attempts::later(wait));
+    }
+    request.extensions_mut().insert(visitor);
     let response = head.router.clone().oneshot(request).await?;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        head.door().failed(origin, identity.as_deref(), Timestamp::now());
+    }
     Ok(http::complete(response))
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::{
     config::Limits,
+    door::Door,
     head::{HeadCounters, refusals::Refusals},
     mailbox::Mailbox,
     outbox::Outbox,
@@ -29,4 +30,5 @@ pub(crate) struct MqttHead {
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<HeadCounters>,
     pub(crate) refusals: Refusals,
+    pub(crate) door: Arc<Door>,
 }

@@ -5,7 +5,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -36,6 +35,7 @@ use tokio_tungstenite::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::mqtt::{MqttHead, connection};
+use crate::{door::Pass, visitor::Visitor};
 
 const PATH: &str = "/$iothub/websocket";
 const MQTT: &str = "mqtt";
@@ -132,7 +132,7 @@ fn offer(method: &Method, headers: &HeaderMap) -> Result<Offer, Refused> {
 
 impl WebSockets {
     /// Answers a request that is meant for here; on success what follows on its connection is served in a task of its own.
-    pub(crate) fn open<B>(&self, mut request: Request<B>, peer: SocketAddr) -> Response {
+    pub(crate) fn open<B>(&self, mut request: Request<B>, visitor: Visitor) -> Response {
         let Offer { key, protocol } = match offer(request.method(), request.headers()) {
             Ok(offer) => offer,
             Err(refused) => return refused.into_response(),
@@ -141,8 +141,12 @@ impl WebSockets {
             self.mqtt.counters.connections_over_limit.add();
             return Refused::Full.into_response();
         };
+        let Ok(pass) = self.mqtt.door.hold(visitor.origin) else {
+            self.mqtt.counters.connections_turned_away.add();
+            return Refused::Full.into_response();
+        };
         let upgrade = hyper::upgrade::on(&mut request);
-        self.tasks.spawn(self.clone().serve(upgrade, peer, place));
+        self.tasks.spawn(self.clone().serve(upgrade, visitor, pass, place));
         let accept = derive_accept_key(&key);
         let mut response = (StatusCode::SWITCHING_PROTOCOLS, Body::empty()).into_response();
         let headers = response.headers_mut();
@@ -156,7 +160,7 @@ impl WebSockets {
         response
     }
 
-    async fn serve(self, upgrade: OnUpgrade, peer: SocketAddr, _place: OwnedSemaphorePermit) {
+    async fn serve(self, upgrade: OnUpgrade, visitor: Visitor, pass: Pass, _place: OwnedSemaphorePermit) {
         let _open = self.mqtt.counters.mqtt_connections.gauge();
         // Cancelling drops a connection on which nothing was said yet.
         let upgraded = tokio::select! {
@@ -164,7 +168,7 @@ impl WebSockets {
             () = self.stop.cancelled() => return,
         };
         let Ok(Ok(upgraded)) = upgraded else {
-            tracing::debug!(%peer, "a WebSocket was asked for and not used");
+            tracing::debug!(peer = %visitor.address, "a WebSocket was asked for and not used");
             return;
         };
         let config = WebSocketConfig::default()
@@ -176,7 +180,7 @@ impl WebSockets {
         let frames =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let stream = Bytestream { frames, rest: Bytes::new() };
-        connection::serve(&self.mqtt, stream, peer.ip().to_string(), self.stop).await;
+        connection::serve(&self.mqtt, stream, visitor, pass, self.stop).await;
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) handle: HubHandle,
     pub(crate) shutdown: CancellationToken,
     pub(crate) folder: Arc<TempDir>,
-    ca_pem: String,
+    pub(crate) ca_pem: String,
 }
 
 impl World {
@@ -120,6 +120,18 @@ impl World {
     pub(crate) fn connect_mute(&self, id: &str, key: &str) -> Client {
         let mut options = self.options(id, &token(&client_resource(id), key, None), false);
         options.set_manual_acks(true);
+        Client::start(options)
+    }
+
+    /// A client with a last will: topic, body, retain.
+    pub(crate) fn connect_leaving(
+        &self,
+        id: &str,
+        key: &str,
+        (topic, body, retain): (&str, &str, bool),
+    ) -> Client {
+        let mut options = self.options(id, &token(&client_resource(id), key, None), false);
+        options.set_last_will(rumqttc::LastWill::new(topic, body, QoS::AtLeastOnce, retain));
         Client::start(options)
     }
 

@@ -102,11 +102,11 @@ pub(super) const RULES: &[Rule] = &[
     ),
     warning(
         "not-supported-yet",
-        "The hub of this version cannot do what is asked.",
-        "The device would not be able to connect.",
-        "Use `type: sas` until then.",
-        "auth: {type: certificateAuthority}",
-        "auth: {type: sas}",
+        "The agent of this version cannot do what is asked.",
+        "It has no certificate to come in with, so the modules of the device would not run.",
+        "Use `type: sas` for devices that run Hemline's agent; others may have certificates.",
+        "edge: true\nauth: {type: certificateAuthority}",
+        "edge: true\nauth: {type: sas}",
     ),
     error(
         "twin-limit",

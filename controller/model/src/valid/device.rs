@@ -28,7 +28,7 @@ pub(super) fn alone(document: Device, context: &mut Context<'_>) -> Alone {
     let Device { spec, metadata, .. } = document;
     context.twin(&spec.tags, Which::Tags, "/spec/tags");
     context.twin(&spec.desired, Which::Desired, "/spec/desired");
-    auth(&spec.auth, context);
+    auth(&spec.auth, spec.edge, context);
     let unsure = spec.device_id.is_none() && context.was_dropped("/spec/deviceId");
     let (pointer, text) = match &spec.device_id {
         Some(id) => ("/spec/deviceId", id),
@@ -107,7 +107,7 @@ fn find_parent(parent: &str, devices: &Devices, context: &mut Context<'_>) -> Op
     }
 }
 
-fn auth(auth: &Auth, context: &mut Context<'_>) {
+fn auth(auth: &Auth, edge: bool, context: &mut Context<'_>) {
     let thumbprints = [
         ("/spec/auth/primaryThumbprint", &auth.primary_thumbprint),
         ("/spec/auth/secondaryThumbprint", &auth.secondary_thumbprint),
@@ -126,19 +126,20 @@ fn auth(auth: &Auth, context: &mut Context<'_>) {
         }
     }
     match auth.kind {
-        AuthType::Sas => {}
         AuthType::SelfSigned => {
             if auth.primary_thumbprint.is_none() && !context.was_dropped("/spec/auth/primaryThumbprint") {
                 context.error("thumbprint", "/spec/auth/type", "selfSigned needs a primaryThumbprint");
             }
-            not_yet(context);
         }
-        AuthType::CertificateAuthority => not_yet(context),
+        AuthType::Sas | AuthType::CertificateAuthority => {}
+    }
+    if edge && auth.kind != AuthType::Sas {
+        not_yet(context);
     }
 }
 
 fn not_yet(context: &mut Context<'_>) {
-    let message = "this version's hub accepts no certificates: the device will not be able to connect";
+    let message = "this version's agent knows keys only: it will not run the modules of this device";
     context.warning("not-supported-yet", "/spec/auth/type", message).hint =
         Some("use `type: sas`".to_owned());
 }

@@ -11,10 +11,12 @@ use bytes::Bytes;
 use hemline_hub_core::{event::Caller, service::IfMatch};
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::{error::ErrorCode, etag::Condition};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{Rest, error::RestError};
+use crate::visitor::Visitor;
 
 /// Modules call methods through the hub without naming an api-version, but with this header
 /// (reference device-protocol §4.7).
@@ -54,8 +56,15 @@ impl FromRequestParts<Rest> for Call {
             return Err(RestError::new(ErrorCode::GenericBadRequest, text));
         }
         let text = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        // No header: the core finds no token in the empty text, and counts it like any other refusal.
-        let caller = Caller::Token(text(header::AUTHORIZATION).unwrap_or_default().to_owned());
+        let visitor = parts.extensions.get::<Visitor>();
+        let caller = match text(header::AUTHORIZATION) {
+            Some(token) => Caller::Token(token.to_owned()),
+            // Without either the core finds no token in the empty text, and counts it like any other refusal.
+            None => match visitor.and_then(|visitor| visitor.certificate(Timestamp::now())) {
+                Some(certificate) => Caller::Certificate(certificate),
+                None => Caller::Token(String::new()),
+            },
+        };
         let if_match = match Condition::parse(text(header::IF_MATCH)) {
             Condition::Absent => IfMatch::Absent,
             Condition::Any => IfMatch::Any,

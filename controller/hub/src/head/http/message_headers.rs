@@ -50,6 +50,7 @@ pub(super) fn write(headers: &mut HeaderMap, properties: &Properties) {
         component,
         connection_device_id: _, // of what devices send
         connection_module_id: _,
+        message_type: _,
         ack,
         other: _, // keys of topics that have no header
     } = &properties.system;

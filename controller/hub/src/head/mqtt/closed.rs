@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hemline_hub_core::effect::CloseReason;
+use hemline_hub_core::{effect::CloseReason, event::Departure};
 use hemline_protocol::topic::TopicError;
 
 use super::codec::DecodeError;
@@ -65,6 +65,24 @@ impl Closed {
             Self::Silent => Fault::Silence,
             Self::Slow => Fault::Slowness,
             Self::Packet(_) | Self::ExactlyOnce | Self::OutOfPlace(_) | Self::Topic(_) => Fault::Protocol,
+        }
+    }
+}
+
+impl Closed {
+    /// What the core is told. Whoever is closed because the hub stops has not vanished.
+    pub(super) fn departure(&self) -> Departure {
+        match self {
+            Self::ByClient | Self::HubStops => Departure::Orderly,
+            Self::Lost
+            | Self::Socket(_)
+            | Self::ByHub(_)
+            | Self::Silent
+            | Self::Slow
+            | Self::Packet(_)
+            | Self::ExactlyOnce
+            | Self::OutOfPlace(_)
+            | Self::Topic(_) => Departure::Vanished,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum ClientPacket {
     Disconnect,
 }
 
-/// CONNECT. A will is read past and not yet acted upon.
+/// CONNECT.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct ConnectPacket {
     pub(super) client_id: String,
@@ -35,6 +35,15 @@ pub(super) struct ConnectPacket {
     /// Seconds; 0 is "none".
     pub(super) keep_alive: u16,
     pub(super) clean: bool,
+    pub(super) will: Option<WillPacket>,
+}
+
+/// What a client leaves behind for when it vanishes. Its QoS says nothing: it is stored like every message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WillPacket {
+    pub(super) topic: String,
+    pub(super) retain: bool,
+    pub(super) body: Bytes,
 }
 
 impl std::fmt::Debug for ConnectPacket {
@@ -54,6 +63,8 @@ pub(super) struct PublishPacket {
     pub(super) topic: String,
     pub(super) delivery: Delivery,
     pub(super) retain: bool,
+    /// The client sent it before.
+    pub(super) duplicate: bool,
     pub(super) body: Bytes,
 }
 
@@ -124,6 +135,11 @@ fn client_packet(packet: Packet) -> Result<ClientPacket, DecodeError> {
                 password: Some(password).filter(|password| !password.is_empty()),
                 keep_alive: connect.keep_alive,
                 clean: connect.clean_session,
+                will: connect.last_will.map(|will| WillPacket {
+                    topic: will.topic,
+                    retain: will.retain,
+                    body: Bytes::copy_from_slice(&will.message),
+                }),
             }))
         }
         Packet::Publish(publish) => {
@@ -137,6 +153,7 @@ fn client_packet(packet: Packet) -> Result<ClientPacket, DecodeError> {
                 topic: publish.topic,
                 delivery,
                 retain: publish.retain,
+                duplicate: publish.dup,
                 body,
             }))
         }
@@ -310,6 +327,7 @@ mod tests {
             topic: "a".into(),
             delivery: Delivery::Acknowledged(7),
             retain: false,
+            duplicate: false,
             body: Bytes::from_static(b"!"),
         };
         assert_eq!(next(), Decoded::Packet(ClientPacket::Publish(publish)));

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hemline_hub_core::{
     effect::Refusal,
-    event::{Connect, ConnectionId, Event},
+    event::{Connect, ConnectionId, Departure, Event},
 };
+use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep_until, timeout},
@@ -20,7 +21,11 @@ use super::{
     session::Session,
     wire::{Moved, Wire},
 };
-use crate::outbox::{Inbox, ToClient};
+use crate::{
+    door::{Origin, Pass},
+    outbox::{Inbox, ToClient},
+    visitor::Visitor,
+};
 
 /// Largest packet before the client is known: a CONNECT with a token and a modest will.
 const FIRST_PACKET_BYTES: usize = 32 << 10;
@@ -38,16 +43,18 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     stream: S,
-    peer: String,
+    visitor: Visitor,
+    pass: Pass,
     stop: CancellationToken,
 ) {
     let mut wire = Wire::new(stream);
+    let peer = visitor.address.to_string();
     // Cancelling drops a connection that nobody knows yet, so that is safe.
     let first = tokio::select! {
         first = timeout(head.limits.connect, first_packet(&mut wire)) => first,
         () = stop.cancelled() => return,
     };
-    let packet = match first {
+    let mut packet = match first {
         Ok(Ok(packet)) => packet,
         Ok(Err(Closed::Packet(DecodeError::Level))) => {
             head.counters.connects_malformed.add();
@@ -68,10 +75,29 @@ pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let keep_alive = silence(packet.keep_alive, head.limits.keep_alive_cap);
     let connection = head.mailbox.next_connection();
-    match connecting::request(packet, connection, peer) {
-        Ok(request) => admit(head, wire, request, keep_alive, stop).await,
+    let (origin, will, now) = (visitor.origin, packet.will.take(), Timestamp::now());
+    // Before anything that costs: the client id of a good CONNECT is the identity.
+    if let Err(wait) = head.door.may_try(origin, Some(&packet.client_id), now) {
+        head.counters.connects_throttled.add();
+        head.complain(&peer, &wait.to_string(), "an MQTT client was told to come later");
+        return refuse(wire, ConnectCode::Unavailable).await;
+    }
+    let request = connecting::request(packet, connection, &visitor, now);
+    drop(visitor);
+    match request {
+        Ok(mut request) => {
+            match will.map(|will| connecting::will(will, &request.client)).transpose() {
+                Ok(will) => request.will = will.map(Box::new),
+                Err(error) => {
+                    let client = request.client.to_string();
+                    head.complain(&client, &error.to_string(), "the will of an MQTT client is not kept");
+                }
+            }
+            admit(head, wire, request, At { origin, pass }, keep_alive, stop).await;
+        }
         Err(error) => {
             head.counters.connects_malformed.add();
+            head.door.failed(origin, None, now);
             head.complain("", &error.to_string(), "an MQTT client was turned away");
             refuse(wire, ConnectCode::NotAuthorised).await;
         }
@@ -111,11 +137,18 @@ fn silence(keep_alive: u16, cap: Duration) -> Duration {
     }
 }
 
+/// Where a client comes from, and its place among those that are not let in yet.
+struct At {
+    origin: Origin,
+    pass: Pass,
+}
+
 /// Asks the core, and if it says yes serves the client; the core hears of the end in any case.
 async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     mut wire: Wire<S>,
     request: Connect,
+    at: At,
     keep_alive: Duration,
     stop: CancellationToken,
 ) {
@@ -128,6 +161,7 @@ async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
     }
     match verdict(&mut inbox).await {
         Verdict::Accepted { session_present } => {
+            drop(at.pass);
             codec::connack(&mut wire.output, ConnectCode::Accepted, session_present);
             wire.begin_output();
             tracing::debug!(
@@ -141,17 +175,22 @@ async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
             let mut live = Live { head, wire, session, inbox, slow, keep_alive, stop };
             let closed = live.run().await;
             head.ended(&name, connection, &closed);
+            let departure = closed.departure();
             // The core first: a successor must not find this one still connected while a slow socket is flushed.
-            drop(head.mailbox.event(Event::Disconnected { connection }).await);
+            drop(head.mailbox.event(Event::Disconnected { connection, departure }).await);
             drop(live.inbox);
             drop(timeout(FAREWELL, live.wire.finish()).await);
         }
         Verdict::Refused(refusal) => {
             head.counters.connects_refused.add();
             head.complain(&name, &refusal.to_string(), "an MQTT client was turned away");
-            drop(head.mailbox.event(Event::Disconnected { connection }).await);
+            let departure = Departure::Vanished;
+            drop(head.mailbox.event(Event::Disconnected { connection, departure }).await);
             let code = match refusal {
-                Refusal::NotAuthorised(_) => ConnectCode::NotAuthorised,
+                Refusal::NotAuthorised(_) => {
+                    head.door.failed(at.origin, Some(&name), Timestamp::now());
+                    ConnectCode::NotAuthorised
+                }
                 Refusal::Unavailable => ConnectCode::Unavailable,
             };
             refuse(wire, code).await;

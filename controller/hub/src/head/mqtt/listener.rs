@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -10,7 +11,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{MqttHead, connection};
-use crate::tls::Handshakes;
+use crate::{door::Pass, tls::Handshakes};
 
 /// After a failed accept (no file descriptors, mostly) the loop rests, instead of spinning until one is free.
 const REST: Duration = Duration::from_millis(100);
@@ -36,7 +37,12 @@ pub(crate) async fn serve(
                     head.counters.connections_over_limit.add();
                     continue;
                 };
-                tasks.spawn(one(stream, peer, head.clone(), handshakes.clone(), place, stop.clone()));
+                let Ok(pass) = head.door.enter(peer.ip(), Timestamp::now()) else {
+                    head.counters.connections_turned_away.add();
+                    continue;
+                };
+                let arrival = Arrival { stream, peer, pass, _place: place };
+                tasks.spawn(one(arrival, head.clone(), handshakes.clone(), stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "the MQTT listener cannot accept");
@@ -46,22 +52,24 @@ pub(crate) async fn serve(
     }
 }
 
-async fn one(
+/// A connection that was accepted, with its places.
+struct Arrival {
     stream: TcpStream,
     peer: SocketAddr,
-    head: Arc<MqttHead>,
-    handshakes: Handshakes,
+    pass: Pass,
     _place: OwnedSemaphorePermit,
-    stop: CancellationToken,
-) {
+}
+
+async fn one(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, stop: CancellationToken) {
+    let Arrival { stream, peer, pass, _place } = arrival;
     let _open = head.counters.mqtt_connections.gauge();
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
-        shaken = handshakes.accept(stream) => shaken,
+        shaken = handshakes.accept(stream, peer, &pass) => shaken,
         () = stop.cancelled() => return,
     };
     match shaken {
-        Ok(stream) => connection::serve(&head, stream, peer.ip().to_string(), stop).await,
+        Ok((stream, visitor)) => connection::serve(&head, stream, visitor, pass, stop).await,
         Err(error) => {
             head.counters.handshakes_failed.add();
             tracing::debug!(%peer, %error, "a TLS handshake failed");

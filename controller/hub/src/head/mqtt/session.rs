@@ -6,7 +6,10 @@ use hemline_hub_core::{
     event::{AckToken, ConnectionId, DeliveryId, Event, Grant, Qos},
 };
 use hemline_model::id::ClientId;
-use hemline_protocol::topic::{self, ClientTopic};
+use hemline_protocol::{
+    properties::Properties,
+    topic::{self, ClientTopic},
+};
 
 use super::{
     closed::Closed,
@@ -93,10 +96,7 @@ impl Session {
         let connection = self.connection;
         Ok(match topic::parse(&packet.topic, &self.client)? {
             ClientTopic::Telemetry { mut properties } => {
-                if packet.retain {
-                    // Not retained, but the receiver is told (reference device-protocol §4.1).
-                    properties.application.push(("mqtt-retain".into(), Some("true".into())));
-                }
+                mark(&mut properties, packet.retain, packet.duplicate);
                 Event::Telemetry { connection, properties, body: packet.body, token }
             }
             ClientTopic::TwinGet { rid } => Event::TwinGet { connection, rid, token },
@@ -168,6 +168,16 @@ impl Session {
             self.ids.release(id);
         }
         delivery.map(|delivery| Event::Delivered { connection: self.connection, delivery })
+    }
+}
+
+/// Nothing is retained and nothing is told apart by its packet id, but whoever receives the message is told (reference
+/// device-protocol §4.1).
+pub(super) fn mark(properties: &mut Properties, retain: bool, duplicate: bool) {
+    for (name, is_so) in [("mqtt-retain", retain), ("mqtt-dup", duplicate)] {
+        if is_so {
+            properties.application.push((name.into(), Some("true".into())));
+        }
     }
 }
 
