@@ -181,7 +181,12 @@ impl Controller {
     async fn passes(&mut self, state: &mut State, moved: &Notify) {
         let mut timer = tokio::time::interval(self.options.every);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // A fleet that is known goes on at once; its source may be silent for long.
         let mut reload = Reload::Yes;
+        if state.good.is_some() {
+            reload = Reload::No;
+            self.source.nudge().nudge();
+        }
         loop {
             self.one(state, reload).await;
             if self.in_trouble() != self.heard {

@@ -1,5 +1,7 @@
 //! `rollout:` of a deployment: what is written → a specification whose every value can be used, with its defaults.
 
+use std::fmt;
+
 use hemline_query::target::TargetCondition;
 use serde_json::Value;
 
@@ -57,6 +59,17 @@ pub enum Pick {
     Percent(u32),
     /// All that are left.
     Rest,
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Selector(condition) => condition.fmt(f),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(percent) => write!(f, "{percent} %"),
+            Self::Rest => f.write_str("the rest"),
+        }
+    }
 }
 
 /// A number of devices, or a share of a wave.

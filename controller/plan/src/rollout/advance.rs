@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Nobody agrees for this long: the rollout halts.
-const APPROVAL_SECS: u64 = 7 * 24 * 3600;
+pub(super) const APPROVAL_SECS: u64 = 7 * 24 * 3600;
 /// Somebody pauses for this long: the rollout halts.
 pub(super) const PAUSE_SECS: u64 = 30 * 24 * 3600;
 

@@ -5,10 +5,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    advance::{PAUSE_SECS, secs},
+    advance::{APPROVAL_SECS, PAUSE_SECS, secs},
     ledger::Ledger,
     record::{Progress, RolloutRecord},
-    state::State,
+    state::{State, WaitReason},
 };
 use hemline_model::valid::RolloutSpec;
 
@@ -27,8 +27,21 @@ pub(super) fn put_back(record: &mut RolloutRecord, spec: &RolloutSpec, now: Time
     if let Some(paused) = &mut record.paused {
         paused.until = paused.until.min(from_now(PAUSE_SECS));
     }
-    if let State::Reverting { until, .. } = &mut record.state {
-        *until = (*until).min(from_now(spec.deadline_secs));
+    match &mut record.state {
+        State::Reverting { until, .. } => *until = (*until).min(from_now(spec.deadline_secs)),
+        State::Waiting { until, reason: WaitReason::Approval, .. } => {
+            *until = until.map(|until| until.min(from_now(APPROVAL_SECS)));
+        }
+        // A window is a time of day: when it opens depends on what the clock says now.
+        State::Waiting { until, reason: WaitReason::Window, .. } => {
+            *until = spec.window.as_ref().and_then(|window| window.next_change(now));
+        }
+        State::Pending { .. }
+        | State::Rolling { .. }
+        | State::Verifying { .. }
+        | State::Complete { .. }
+        | State::Halted { .. }
+        | State::Reverted { .. } => {}
     }
 }
 
@@ -61,7 +74,16 @@ fn shift(record: &mut RolloutRecord, by: SignedDuration) {
     if let Some(paused) = &mut record.paused {
         (paused.since, paused.until) = (moved(paused.since), moved(paused.until));
     }
-    if let State::Reverting { since, until, .. } = &mut record.state {
-        (*since, *until) = (moved(*since), moved(*until));
+    match &mut record.state {
+        State::Reverting { since, until, .. } => (*since, *until) = (moved(*since), moved(*until)),
+        State::Waiting { since, until, reason: WaitReason::Approval, .. } => {
+            (*since, *until) = (moved(*since), until.map(moved));
+        }
+        // When it opens is looked up again with every turn.
+        State::Waiting { since, reason: WaitReason::Window, .. }
+        | State::Pending { since }
+        | State::Rolling { since, .. }
+        | State::Verifying { since, .. } => *since = moved(*since),
+        State::Complete { .. } | State::Halted { .. } | State::Reverted { .. } => {}
     }
 }

@@ -84,6 +84,9 @@ pub struct StoryLine {
 pub struct WaveRecord {
     /// For people.
     pub name: String,
+    /// Which devices it takes, as the documents said when it was cut; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub picks: String,
     /// When its first device could get the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

@@ -3,7 +3,8 @@
 //! The rule for a commit that comes before the one before it is complete:
 //!
 //! * Where it goes from does not change: the last complete revision. The commit in between is never complete.
-//! * A rollout whose devices, configurations and rules the new commit leaves as they are goes on where it is.
+//! * A rollout whose devices, configurations and waves the new commit leaves as they are goes on where it is. Other rules count
+//!   from then on, but for the budgets of a wave that has begun.
 //! * Any other begins again with its first wave. Devices that took the commit in between keep it until it is their turn, and
 //!   are the first of their wave; they go straight to the new one. One for which both commits say the same keeps its progress.
 //! * A device for which the new commit says what was complete before goes back at once: that needs no proof.
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hemline_model::{
     id::{DeviceId, DocumentName, Revision},
-    valid::RolloutSpec,
+    valid::{RolloutSpec, rollout::WaveSpec},
 };
 use jiff::Timestamp;
 
@@ -110,9 +111,12 @@ fn is_untouched(
     spec: &RolloutSpec,
 ) -> bool {
     let had: BTreeSet<&DeviceId> = old.devices().map(|(id, _)| id).collect();
-    let names: Vec<&str> = old.waves.iter().map(|wave| wave.name.as_str()).collect();
+    let same = |(old, new): (&WaveRecord, &WaveSpec)| {
+        old.name == new.name && (old.picks.is_empty() || old.picks == new.pick.to_string())
+    };
     pool.iter().collect::<BTreeSet<_>>() == had
-        && spec.waves.iter().map(|wave| wave.name.as_str()).eq(names)
+        && old.waves.len() == spec.waves.len()
+        && old.waves.iter().zip(&spec.waves).all(same)
         && pool.iter().all(|id| says_the_same(id, earlier, revisions.head.side.resolution))
 }
 
@@ -144,6 +148,7 @@ fn begin(
         let devices: BTreeMap<DeviceId, Progress> = progress.collect();
         waves.push(WaveRecord {
             name: wave.name.clone(),
+            picks: wave.pick.to_string(),
             begun: None,
             max_unavailable: spec.max_unavailable.of(devices.len()),
             max_failures: spec.max_failures.of(devices.len()),

@@ -245,6 +245,45 @@ fn orders_do_what_they_say() {
     );
 }
 
+/// How many devices each wave has after a commit in the middle of another, which changes nothing but these rules.
+fn waves_after(rules: &Value, then: &Value) -> (Vec<usize>, Vec<String>) {
+    let documents = |image, rules: &Value| documents(6, image, Some(rules), None);
+    let all = [documents(1, rules), documents(2, rules), documents(2, then)];
+    let names = ["1111111", "2222222", "3333333"].map(revision);
+    let commits: Vec<Commit<'_>> = all
+        .iter()
+        .zip(&names)
+        .map(|(fleet, revision)| Commit { revision, documents: revision.as_str(), fleet, at_secs: 0 })
+        .collect();
+    let late = Commit { at_secs: 20, ..commits[2] };
+    let faults = Faults { apply_secs: 10, ..Faults::default() };
+    let rehearsal = Rehearsal {
+        base: Some(commits[0]),
+        commits: vec![commits[1], late],
+        events: vec![],
+        faults,
+        start: start(),
+    };
+    let (_, ledger, _) = judged(&rehearsal);
+    let record = &ledger.rollouts["vision"];
+    assert_eq!(record.revision.as_str(), "3333333");
+    let counts = record.waves.iter().map(|wave| wave.devices.len()).collect();
+    (counts, record.story.iter().map(|line| line.what.clone()).collect())
+}
+
+#[test]
+fn a_wave_that_takes_other_devices_is_another_wave() {
+    let rules = |canary: u32, share: u32| json!({"waves": [{"name": "canary", "count": canary}, {"percent": 100}], "healthyFor": "60s", "maxFailures": share});
+    let goes_on =
+        |story: &[String]| story.iter().any(|line| line.contains("changes nothing here; it goes on"));
+    let (waves, story) = waves_after(&rules(1, 1), &rules(1, 2));
+    assert_eq!(waves, [1, 5]);
+    assert!(goes_on(&story), "{story:#?}");
+    let (waves, story) = waves_after(&rules(1, 1), &rules(3, 1));
+    assert_eq!(waves, [3, 3]);
+    assert!(!goes_on(&story), "{story:#?}");
+}
+
 #[test]
 fn a_clock_that_is_put_back_holds_nothing_up() {
     let spec = json!({"healthyFor": "10s", "deadline": "30m", "maxFailures": 1});
@@ -269,6 +308,26 @@ fn a_clock_that_is_put_back_holds_nothing_up() {
             "{:?}",
             late.rollouts["vision"].state
         );
+    }
+}
+
+#[test]
+fn who_waits_for_approval_waits_as_long_by_any_clock() {
+    let going = Going::new(4, &json!({"approve": "perWave"}));
+    let (revisions, observed) = (going.revisions(), &going.observed);
+    let turn = |ledger: &Ledger, at: Timestamp| ledger.turn(&revisions, observed, at).ledger;
+    let days = |days: i64| jiff::SignedDuration::from_hours(24 * days);
+    let waits = |ledger: &Ledger| matches!(ledger.rollouts["vision"].state, State::Waiting { .. });
+    let begun = turn(&Ledger::default(), start());
+    assert!(waits(&begun), "{:?}", begun.rollouts["vision"].state);
+    // Set forward by a year while somebody watches, and set back by a year while nobody does.
+    let watched = (begun.shifted(days(365)), start() + days(365));
+    let unwatched = (begun, start() - days(365));
+    for (ledger, now) in [watched, unwatched] {
+        let six = turn(&turn(&ledger, now), now + days(6));
+        assert!(waits(&six), "{:?}", six.rollouts["vision"].state);
+        let eight = turn(&six, now + days(8));
+        assert!(eight.rollouts["vision"].state.is_over(), "{:?}", eight.rollouts["vision"].state);
     }
 }
 
