@@ -1,6 +1,7 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
 mod diff;
+mod file;
 mod message;
 mod rollout;
 mod source;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
 
 pub(crate) use self::diff::Diff;
+pub(crate) use self::file::FileCommand;
 pub(crate) use self::message::SendMessage;
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
 pub(crate) use self::source::{
@@ -118,6 +120,9 @@ pub(crate) enum Command {
     /// See what devices send, and send them messages.
     #[command(subcommand)]
     Message(Message),
+    /// See, fetch and remove files that devices uploaded.
+    #[command(subcommand)]
+    File(FileCommand),
     /// Print a connection string for an SDK or a tool.
     ConnectionString(ConnectionString),
     /// Print the certificate authority that clients must trust, as PEM.

@@ -9,6 +9,7 @@
 
 mod authenticate;
 mod call;
+pub mod change_event;
 pub mod changes;
 mod clock;
 mod cloud_queue;
@@ -19,6 +20,8 @@ pub mod effect;
 pub mod event;
 mod event_log;
 mod feedback_queue;
+pub mod file_notices;
+pub mod files;
 pub mod limits;
 pub mod message;
 mod query;

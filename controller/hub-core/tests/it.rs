@@ -3,10 +3,12 @@
 #[cfg(test)]
 mod it {
     mod access;
+    mod change_events;
     mod changes;
     mod cloud_model;
     mod cloud_to_device;
     mod disk;
+    mod files;
     mod identities;
     mod methods;
     mod model;

@@ -4,6 +4,7 @@
 
 mod it {
     mod cloud_to_device;
+    mod files;
     mod pki;
     mod rest;
     mod sessions;

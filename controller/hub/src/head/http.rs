@@ -4,11 +4,13 @@
 //! `router.rs` says which path leads where, `call.rs` reads what all calls share, `error.rs` prints refusals; the other
 //! files are one per kind of resource and only translate. Not here: who may do what, which the core decides.
 
+mod blobs;
 mod call;
 mod cloud_to_device;
 mod device_messages;
 mod devices;
 mod error;
+mod files;
 mod identity;
 mod message_headers;
 mod methods;
@@ -39,6 +41,8 @@ pub(crate) struct Rest {
     /// Largest message of a device, and largest batch.
     pub(crate) message_bytes: usize,
     pub(crate) counters: Arc<HeadCounters>,
+    /// Where clients find this API on this machine.
+    pub(crate) https_port: u16,
 }
 
 impl Rest {
