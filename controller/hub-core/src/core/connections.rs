@@ -39,6 +39,7 @@ impl Core {
         else {
             return self.refuse(connection, AuthFailure::UnknownIdentity, out);
         };
+        let was_there = self.presence(&client).connected;
         // Within one event, so nobody ever sees two connections of one identity, or the newcomer refused.
         self.end(&client, End::Closed(CloseReason::TakenOver), now, out);
         let stored = match self.sessions.remove(&client) {
@@ -75,8 +76,10 @@ impl Core {
         self.announce_model(&client, model_id, out);
         out.push(Effect::Accept { connection, client: client.clone(), session_present });
         out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: true }));
-        let number = self.connection_event(now);
-        self.happened(&client, now, out, || Some(Change::Connected(number)));
+        if !was_there {
+            let number = self.connection_event(now);
+            self.happened(&client, now, out, || Some(Change::Connected(number)));
+        }
         self.send_calls(&client, now, out);
         self.pump(&client, now, out);
         self.pump_cloud(&client, now, out);

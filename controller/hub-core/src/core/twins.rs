@@ -158,8 +158,9 @@ impl Core {
                 desired: patch.clone().map(|patch| (patch, record.desired.version)),
                 reported: None,
             });
-            self.twin_changed(client, patch, now, out);
+            // Before what the hub itself may report because of it.
             self.happened(client, now, out, || update.map(Change::TwinUpdated));
+            self.twin_changed(client, patch, now, out);
         }
         self.twin_reply(client)
     }
@@ -179,9 +180,8 @@ impl Core {
         };
         let patch = twin::replace(record, tags, desired, now)
             .map_err(|refused| ServiceError::ArgumentInvalid(refused.to_string()))?;
-        let replaced = self.twins.get(client).filter(|_| self.config.change_events).cloned();
+        self.happened(client, now, out, || self.twins.get(client).cloned().map(Change::TwinReplaced));
         self.twin_changed(client, Some(patch), now, out);
-        self.happened(client, now, out, || replaced.map(Change::TwinReplaced));
         self.twin_reply(client)
     }
 

@@ -187,7 +187,7 @@ fn limits_hold_at_their_edges() {
     }
     // Numbers count 8 bytes, truth values 4, texts and keys theirs: to the byte.
     let fits = |extra: usize| {
-        let mut section: serde_json::Map<String, Value> =
+        let mut section: Map<String, Value> =
             (0..8).map(|n| (format!("k{n}"), json!("x".repeat(4090 - usize::from(n == 0) * 24)))).collect();
         section.insert("n".repeat(4), json!(1.5));
         section.insert("t".repeat(8 + extra), json!(true));

@@ -265,7 +265,9 @@ fn wanted(headers: &HeaderMap) -> Wanted {
     let kept =
         |name: &str| text(headers, name).filter(|value| value.len() <= HEADER_BYTES).map(str::to_owned);
     let content = Content {
-        kind: kept("x-ms-blob-content-type").or_else(|| kept("content-type")),
+        // The other one is about the body, and that of a block list is XML.
+        kind: kept("x-ms-blob-content-type")
+            .or_else(|| kept("content-type").filter(|kind| !kind.starts_with("application/xml"))),
         encoding: kept("x-ms-blob-content-encoding"),
         md5: kept("x-ms-blob-content-md5"),
     };
