@@ -8,6 +8,7 @@ mod it {
     mod cloud_model;
     mod cloud_to_device;
     mod disk;
+    mod file_notices;
     mod files;
     mod identities;
     mod methods;

@@ -169,6 +169,10 @@ fn limits_hold_at_their_edges() {
         let found = found.map(|limit| format!("{}: {limit}", limit.pointer));
         assert_eq!(found.as_deref(), expected, "{what}");
     }
+}
+
+#[test]
+fn limits_hold_to_the_byte_and_character() {
     let refused = |section| limits::check(&object(section), Which::Desired).unwrap_err();
     let long = refused(json!({"n": {"ü".repeat(513): 1}}));
     assert_eq!(long.to_string(), "a key of 1026 bytes, at most 1024 are allowed");
