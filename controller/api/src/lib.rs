@@ -7,6 +7,7 @@ mod cloud_to_device;
 mod devices;
 mod drift;
 mod error;
+mod files;
 mod fleet;
 mod health;
 mod messages;
@@ -19,6 +20,7 @@ mod status;
 
 pub use cloud_to_device::{BodyForm, CommandDocument, FeedbackDocument, FeedbackRow, PurgedRow, SentRow};
 pub use devices::{DeviceRow, ModuleRow, device_rows, module_rows};
+pub use files::{FileList, FileRow};
 pub use messages::MessageRow;
 pub use router::{ApiState, router};
 pub use sources::SourceHooks;

@@ -122,7 +122,12 @@ impl Watcher {
                         self.ready.push_back(message);
                     }
                 }
-                Ok(Notice::Connection { .. } | Notice::Reported { .. } | Notice::Registry { .. }) => {}
+                Ok(
+                    Notice::Connection { .. }
+                    | Notice::Reported { .. }
+                    | Notice::Registry { .. }
+                    | Notice::Change(_),
+                ) => {}
                 // Too slow for the notices: what was missed is in the log.
                 Err(RecvError::Lagged(_)) => self.reading = self.last.is_some(),
                 Err(RecvError::Closed) => return None,

@@ -74,6 +74,7 @@ fn render(counters: &Counters) -> String {
         connected,
         waiting,
         waiting_bytes,
+        files_uploaded,
     } = counters;
     let mut page = Page(String::new());
     page.counter("edgehub_messages_received_total", &[("", *messages_accepted)]);
@@ -113,6 +114,7 @@ fn render(counters: &Counters) -> String {
     page.counter("hemline_desired_patches_total", &[("", *desired_patches)]);
     page.counter("edgehub_direct_methods_total", &[("", *method_calls)]);
     page.counter("hemline_direct_methods_failed_total", &[("", *method_failures)]);
+    page.counter("hemline_files_uploaded_total", &[("", *files_uploaded)]);
     page.gauge("edgehub_connected_clients", *connected);
     page.gauge("edgehub_queue_length", *waiting);
     page.gauge("hemline_queue_bytes", *waiting_bytes);

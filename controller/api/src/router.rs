@@ -12,7 +12,7 @@ use hemline_reconcile::ControllerView;
 use hemline_sources::WEBHOOK_AT_MOST;
 
 use crate::{
-    cloud_to_device, devices, drift, fleet, health, messages, metrics, policies, rollouts,
+    cloud_to_device, devices, drift, files, fleet, health, messages, metrics, policies, rollouts,
     sources::{self, SourceHooks},
     status,
 };
@@ -44,6 +44,7 @@ pub fn router(state: ApiState) -> Router {
             "/api/v1/devices/{device}/messages",
             post(cloud_to_device::send).delete(cloud_to_device::purge),
         )
+        .route("/api/v1/files", get(files::list))
         .route("/api/v1/feedback", get(cloud_to_device::feedback))
         .route("/api/v1/feedback/{lock}", delete(cloud_to_device::complete))
         .route("/api/v1/feedback/{lock}/abandon", post(cloud_to_device::abandon))

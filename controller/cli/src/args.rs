@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod file;
 mod message;
 mod rollout;
 mod source;
@@ -13,6 +14,7 @@ use hemline_plan::{Deny, Limit, Policy};
 
 pub(crate) use self::check::{Check, CheckId};
 pub(crate) use self::diff::Diff;
+pub(crate) use self::file::FileCommand;
 pub(crate) use self::message::SendMessage;
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
 pub(crate) use self::source::{
@@ -122,6 +124,9 @@ pub(crate) enum Command {
     /// See what devices send, and send them messages.
     #[command(subcommand)]
     Message(Message),
+    /// See, fetch and remove files that devices uploaded.
+    #[command(subcommand)]
+    File(FileCommand),
     /// Print a connection string for an SDK or a tool.
     ConnectionString(ConnectionString),
     /// Print the certificate authority that clients must trust, as PEM.

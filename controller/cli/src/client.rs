@@ -200,9 +200,10 @@ pub(crate) fn pem_certificates(
 /// Turns the hub's error answer into ours.
 async fn refusal(response: Response) -> CommandError {
     let status = response.status().as_u16();
-    let code = response
-        .headers()
-        .get("iothub-errorcode")
+    let named = |name: &str| response.headers().get(name);
+    let code = named("iothub-errorcode")
+        // Of the blob endpoint, whose answers are XML.
+        .or(named("x-ms-error-code"))
         .and_then(|value| value.to_str().ok())
         .unwrap_or("unknown")
         .to_owned();
@@ -214,6 +215,7 @@ async fn refusal(response: Response) -> CommandError {
     let message = serde_json::from_str::<Value>(text)
         .ok()
         .and_then(|inner| inner.get("message").and_then(Value::as_str).map(ToOwned::to_owned))
+        .or_else(|| Some(text.split_once("<Message>")?.1.split_once("</Message>")?.0.to_owned()))
         .or_else(|| text.split_once(';').map(|(_, rest)| rest.to_owned()))
         .unwrap_or_else(|| text.to_owned());
     CommandError::Refused { status, code, message }

@@ -7,6 +7,7 @@ mod connection_string;
 mod diff;
 mod documents;
 mod export;
+mod file;
 mod get;
 mod import;
 mod logs;
@@ -66,6 +67,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CommandError> {
         Command::Twin(twin) => twin::run(&args, twin).await?,
         Command::Method(method) => method::run(&args, method).await?,
         Command::Message(message) => message::run(&args, message).await?,
+        Command::File(typed) => file::run(&args, typed).await?,
         Command::ConnectionString(whose) => connection_string::run(&args, whose).await?,
         Command::Ca => output::text(HubClient::find(&args)?.ca_pem())?,
         Command::Logs(logs) => logs::run(&args, logs).await?,

@@ -1,11 +1,13 @@
 //! What must hold for any bytes that reach a border: each law is a function that panics when it is broken.
 //!
-//! Four borders: documents, queries, routes, Azure manifests. "Does not panic" is the least of it: positions stand inside
+//! Five borders: documents, queries, routes, Azure manifests, requests to the blob endpoint. "Does not panic" is the least of it: positions stand inside
 //! the text, a fleet and an error exclude each other, and what is printed reads back as the same.
 //!
 //! Here are laws only. `src/targets` hands them what libFuzzer makes up (`cargo xtask fuzz`), `tests` the committed seeds.
 #![expect(clippy::panic, reason = "a broken law stops the run")]
 
+#[path = "laws/blobs.rs"]
+mod blobs;
 #[path = "laws/documents.rs"]
 mod documents;
 #[path = "laws/manifests.rs"]
@@ -19,6 +21,7 @@ mod routes;
 #[path = "laws/rows.rs"]
 mod rows;
 
+pub use blobs::blobs;
 pub use documents::documents;
 pub use manifests::manifests;
 pub use queries::queries;

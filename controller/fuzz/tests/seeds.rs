@@ -34,6 +34,11 @@ fn documents_hold() {
 }
 
 #[test]
+fn blobs_hold() {
+    assert!(each("fuzz/seeds/blobs", hemline_fuzz::blobs) > 10);
+}
+
+#[test]
 fn queries_hold() {
     assert!(each("fuzz/seeds/queries", hemline_fuzz::queries) > 10);
 }

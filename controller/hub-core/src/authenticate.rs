@@ -213,13 +213,17 @@ impl Gate<'_> {
             }
             ServiceRequest::SendTelemetry { client: target, .. }
             | ServiceRequest::ReceiveCloudToDevice(target)
-            | ServiceRequest::SettleCloudToDevice { client: target, .. } => target == client,
+            | ServiceRequest::SettleCloudToDevice { client: target, .. }
+            | ServiceRequest::ActAs(target) => target == client,
             ServiceRequest::ListDevices { .. }
             | ServiceRequest::PutDevice { .. }
             | ServiceRequest::SendCloudToDevice { .. }
             | ServiceRequest::PurgeCloudToDevice(_)
             | ServiceRequest::ReceiveFeedback
             | ServiceRequest::SettleFeedback { .. }
+            | ServiceRequest::TellOfFile(_)
+            | ServiceRequest::ReceiveFileNotice
+            | ServiceRequest::SettleFileNotice { .. }
             | ServiceRequest::GetTwin(_)
             | ServiceRequest::PatchTwin { .. }
             | ServiceRequest::ReplaceTwin { .. }
@@ -291,10 +295,14 @@ fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
         ServiceRequest::ReceiveFeedback | ServiceRequest::SettleFeedback { .. } => {
             vec!["messages", "serviceBound", "feedback"]
         }
+        ServiceRequest::ReceiveFileNotice | ServiceRequest::SettleFileNotice { .. } => {
+            vec!["messages", "serviceBound", "filenotifications"]
+        }
         ServiceRequest::DeleteIdentity { client, .. }
         | ServiceRequest::SendTelemetry { client, .. }
         | ServiceRequest::ReceiveCloudToDevice(client)
         | ServiceRequest::SettleCloudToDevice { client, .. }
+        | ServiceRequest::ActAs(client)
         | ServiceRequest::GetModule(client)
         | ServiceRequest::PutModule { client, .. } => under("devices", client),
         ServiceRequest::GetTwin(client)
@@ -303,9 +311,10 @@ fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
         | ServiceRequest::InvokeMethod { client, .. } => under("twins", client),
         ServiceRequest::Query { .. } => vec!["devices", "query"],
         ServiceRequest::Statistics => vec!["statistics"],
-        ServiceRequest::GetPolicy(_) | ServiceRequest::Changes { .. } | ServiceRequest::Authorize(_) => {
-            Vec::new()
-        }
+        ServiceRequest::GetPolicy(_)
+        | ServiceRequest::TellOfFile(_)
+        | ServiceRequest::Changes { .. }
+        | ServiceRequest::Authorize(_) => Vec::new(),
     }
 }
 
@@ -314,7 +323,8 @@ pub(crate) fn acting_client(operation: &ServiceRequest) -> Option<&ClientId> {
     match operation {
         ServiceRequest::SendTelemetry { client, .. }
         | ServiceRequest::ReceiveCloudToDevice(client)
-        | ServiceRequest::SettleCloudToDevice { client, .. } => Some(client),
+        | ServiceRequest::SettleCloudToDevice { client, .. }
+        | ServiceRequest::ActAs(client) => Some(client),
         ServiceRequest::GetDevice(_)
         | ServiceRequest::ListDevices { .. }
         | ServiceRequest::PutDevice { .. }
@@ -331,6 +341,9 @@ pub(crate) fn acting_client(operation: &ServiceRequest) -> Option<&ClientId> {
         | ServiceRequest::PurgeCloudToDevice(_)
         | ServiceRequest::ReceiveFeedback
         | ServiceRequest::SettleFeedback { .. }
+        | ServiceRequest::TellOfFile(_)
+        | ServiceRequest::ReceiveFileNotice
+        | ServiceRequest::SettleFileNotice { .. }
         | ServiceRequest::Statistics
         | ServiceRequest::GetPolicy(_)
         | ServiceRequest::Changes { .. }
@@ -356,14 +369,17 @@ fn need(operation: &ServiceRequest) -> Need {
         | ServiceRequest::SendCloudToDevice { .. }
         | ServiceRequest::PurgeCloudToDevice(_)
         | ServiceRequest::ReceiveFeedback
-        | ServiceRequest::SettleFeedback { .. } => Need::All(&[ServiceConnect]),
+        | ServiceRequest::SettleFeedback { .. }
+        | ServiceRequest::ReceiveFileNotice
+        | ServiceRequest::SettleFileNotice { .. } => Need::All(&[ServiceConnect]),
         ServiceRequest::SendTelemetry { .. }
         | ServiceRequest::ReceiveCloudToDevice(_)
-        | ServiceRequest::SettleCloudToDevice { .. } => Need::All(&[DeviceConnect]),
+        | ServiceRequest::SettleCloudToDevice { .. }
+        | ServiceRequest::ActAs(_) => Need::All(&[DeviceConnect]),
         ServiceRequest::Statistics => Need::Any(&[RegistryRead, ServiceConnect]),
         ServiceRequest::GetPolicy(_) => Need::All(&[RegistryWrite, ServiceConnect, DeviceConnect]),
-        // No policy is enough: the answer holds the keys of everybody.
-        ServiceRequest::Changes { .. } => Need::Any(&[]),
+        // No policy is enough: the answer holds the keys of everybody, or only this process knows whether it is so.
+        ServiceRequest::Changes { .. } | ServiceRequest::TellOfFile(_) => Need::Any(&[]),
         ServiceRequest::Authorize(permission) => Need::All(match permission {
             RegistryRead => &[RegistryRead],
             RegistryWrite => &[RegistryWrite],

@@ -87,13 +87,17 @@ fn device_of(operation: &ServiceRequest) -> Option<&DeviceId> {
         | ServiceRequest::InvokeMethod { client, .. }
         | ServiceRequest::SendTelemetry { client, .. }
         | ServiceRequest::ReceiveCloudToDevice(client)
-        | ServiceRequest::SettleCloudToDevice { client, .. } => Some(&client.device),
+        | ServiceRequest::SettleCloudToDevice { client, .. }
+        | ServiceRequest::ActAs(client) => Some(&client.device),
         ServiceRequest::ListDevices { .. }
         | ServiceRequest::PutDevice { .. }
         | ServiceRequest::SendCloudToDevice { .. }
         | ServiceRequest::PurgeCloudToDevice(_)
         | ServiceRequest::ReceiveFeedback
         | ServiceRequest::SettleFeedback { .. }
+        | ServiceRequest::TellOfFile(_)
+        | ServiceRequest::ReceiveFileNotice
+        | ServiceRequest::SettleFileNotice { .. }
         | ServiceRequest::GetTwin(_)
         | ServiceRequest::PatchTwin { .. }
         | ServiceRequest::ReplaceTwin { .. }

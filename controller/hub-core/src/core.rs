@@ -5,6 +5,7 @@
 
 mod cloud_to_device;
 mod connections;
+mod file_notices;
 mod identities;
 mod messages;
 mod methods;
@@ -23,13 +24,15 @@ use jiff::Timestamp;
 use crate::{
     authenticate::Gate,
     call::Calls,
+    change_event::{Change, ChangeEvent},
     changes::{Changes, GONE},
     cloud_queue::CloudQueues,
     counters::Counters,
-    effect::{Effect, Refusal},
+    effect::{Effect, Notice, Refusal},
     event::{ConnectionId, Entropy, Event},
     event_log::EventLog,
     feedback_queue::FeedbackQueue,
+    file_notices::FileNotices,
     limits::Limits,
     queue::{Bounds, Queues},
     registry::{DEFAULT_POLICIES, Registry, keys},
@@ -47,6 +50,8 @@ pub struct CoreConfig {
     pub names: Vec<String>,
     /// Sizes, counts and times.
     pub limits: Limits,
+    /// Tell of changes as routes see them (`Notice::Change`).
+    pub change_events: bool,
 }
 
 /// The hub without sockets.
@@ -64,10 +69,13 @@ pub struct Core {
     queues: Queues,
     cloud: CloudQueues,
     feedback: FeedbackQueue,
+    file_notices: FileNotices,
     calls: Calls,
     events: EventLog,
     changes: Changes,
     last_sequence: u64,
+    /// Of the last event about a connection.
+    last_connection_event: u128,
     counters: Counters,
     /// How often each identity came in lately.
     arrivals: Throttle<ClientId>,
@@ -95,6 +103,7 @@ impl Core {
             waiting,
             cloud_to_device,
             feedback,
+            file_notices,
             last_sequence,
             events,
         } = restored;
@@ -114,10 +123,12 @@ impl Core {
             queues: Queues::default(),
             cloud: CloudQueues::default(),
             feedback: FeedbackQueue::default(),
+            file_notices: FileNotices::default(),
             calls: Calls::default(),
             events,
             changes: Changes::new(GONE),
             last_sequence,
+            last_connection_event: 0,
             counters: Counters::default(),
             arrivals,
         };
@@ -135,6 +146,10 @@ impl Core {
         for record in feedback {
             core.last_sequence = core.last_sequence.max(record.sequence.0);
             core.feedback.push(record);
+        }
+        for notice in file_notices {
+            core.last_sequence = core.last_sequence.max(notice.sequence.0);
+            core.file_notices.push(notice);
         }
         core.restore_routes();
         core.refresh_gauges();
@@ -217,6 +232,22 @@ impl Core {
                 self.service(requests::Asked { request, caller, operation, entropy }, now, out);
             }
             Event::Tick => self.tick(now, out),
+        }
+    }
+
+    /// Says that something happened, if anybody wants to know; what exactly is put together only then.
+    fn happened(
+        &self,
+        client: &ClientId,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+        change: impl FnOnce() -> Option<Change>,
+    ) {
+        if self.config.change_events
+            && let Some(change) = change()
+        {
+            let event = ChangeEvent { client: client.clone(), at: now, change };
+            out.push(Effect::Notify(Notice::Change(Arc::new(event))));
         }
     }
 

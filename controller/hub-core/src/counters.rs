@@ -63,6 +63,8 @@ pub struct Counters {
     pub cloud_outcomes: BTreeMap<Outcome, u64>,
     /// Feedback records that nobody took in time.
     pub feedback_expired: u64,
+    /// Files that devices uploaded and said so.
+    pub files_uploaded: u64,
     /// Gauge: cloud-to-device messages that wait now.
     pub cloud_waiting: u64,
     /// Gauge: feedback records that wait now.

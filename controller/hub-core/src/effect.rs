@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hemline_model::id::ClientId;
 
 use crate::{
+    change_event::ChangeEvent,
     cloud_to_device::CloudToDevice,
     event::{AckToken, ConnectionId, DeliveryId, Qos, RequestId},
     message::Message,
@@ -234,4 +235,6 @@ pub enum Notice {
         /// Who did it, where a token says so: `policy service`, or a client's id.
         by: Option<Arc<str>>,
     },
+    /// Something happened to an identity that routes may be about; only where the hub was told to say so.
+    Change(Arc<ChangeEvent>),
 }

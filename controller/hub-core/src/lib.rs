@@ -10,6 +10,7 @@
 mod authenticate;
 mod call;
 mod certified;
+pub mod change_event;
 pub mod changes;
 mod clock;
 mod cloud_queue;
@@ -21,6 +22,8 @@ pub mod effect;
 pub mod event;
 mod event_log;
 mod feedback_queue;
+pub mod file_notices;
+pub mod files;
 pub mod limits;
 pub mod message;
 mod query;

@@ -44,6 +44,8 @@ pub struct Limits {
     pub feedback_seconds: i64,
     /// Feedback records, those still to come included.
     pub feedback_records: usize,
+    /// Notices of uploaded files that wait; the oldest go first, the files themselves stay.
+    pub file_notices: usize,
     /// Messages that the event log keeps.
     pub event_messages: u64,
     /// Bytes that the event log keeps, counted since start.
@@ -82,6 +84,7 @@ impl Default for Limits {
             lock_seconds: 60,
             feedback_seconds: 48 * 3_600,
             feedback_records: 100_000,
+            file_notices: 10_000,
             event_messages: 100_000,
             event_bytes: 1 << 30,
             calls: 10_000,

@@ -13,6 +13,7 @@ use crate::{
     changes::ChangeCursor,
     cloud_to_device::{FeedbackBatch, LockToken, Received, Settlement},
     effect::AuthFailure,
+    file_notices::{LentNotice, UploadedFile},
     message::Sequence,
     write::{Identity, TwinRecord},
 };
@@ -212,6 +213,19 @@ pub enum ServiceRequest {
         /// What became of it.
         settlement: Settlement,
     },
+    /// Only asks whether the caller may act as this device or module; answered by `Done`.
+    ActAs(ClientId),
+    /// A device said that its upload is done. Only for `Caller::Internal`, which has seen the file.
+    TellOfFile(Box<UploadedFile>),
+    /// The next notice of an uploaded file.
+    ReceiveFileNotice,
+    /// Settles a notice of an uploaded file.
+    SettleFileNotice {
+        /// As received.
+        lock: LockToken,
+        /// What became of it.
+        settlement: Settlement,
+    },
     /// `GET /statistics/devices` and `/statistics/service`
     Statistics,
     /// Keys of a policy; only for `Caller::Internal` and RegistryWrite + ServiceConnect + DeviceConnect.
@@ -290,6 +304,8 @@ pub enum ServiceReply {
     },
     /// Feedback, if there is any.
     Feedback(Option<Box<FeedbackBatch>>),
+    /// The next notice of an uploaded file, if there is one.
+    FileNotice(Option<Box<LentNotice>>),
     /// Answer to `Changes`.
     Changes(RegistryChanges),
     /// A policy with its keys.

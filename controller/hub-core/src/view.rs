@@ -95,16 +95,18 @@ pub(crate) fn twin(
     if !record.tags.is_empty() {
         put("tags", Value::Object(record.tags.open()));
     }
-    put(
-        "properties",
-        json!({"desired": collection(&record.desired), "reported": collection(&record.reported)}),
-    );
+    put("properties", properties(record));
     if client.module.is_none() {
         put("capabilities", json!({"iotEdge": identity.edge}));
         put("deviceScope", json!(identity.device_scope.as_deref().unwrap_or_default()));
         put("parentScopes", parent_scopes(parent_scope));
     }
     Value::Object(document)
+}
+
+/// Desired and reported properties with their metadata and versions.
+pub(crate) fn properties(record: &TwinRecord) -> Value {
+    json!({"desired": collection(&record.desired), "reported": collection(&record.reported)})
 }
 
 fn collection(collection: &Collection) -> Value {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cloud_to_device::{CloudToDevice, FeedbackRecord},
     event::Grant,
+    file_notices::FileNotice,
     message::{Endpoint, Message, QueueEntry, Sequence},
     service::Authentication,
 };
@@ -63,6 +64,10 @@ pub enum Write {
     PutFeedback(FeedbackRecord),
     /// Remove such a record, if it is there.
     RemoveFeedback(Sequence),
+    /// Keep a notice of an uploaded file until the service side has taken it.
+    PutFileNotice(Box<FileNotice>),
+    /// Remove such a notice, if it is there.
+    RemoveFileNotice(Sequence),
     /// Insert or replace a policy.
     PutPolicy(Policy),
 }
@@ -185,6 +190,8 @@ pub struct Restored {
     pub cloud_to_device: Vec<(Arc<CloudToDevice>, u32)>,
     /// Feedback that the service side has not taken.
     pub feedback: Vec<FeedbackRecord>,
+    /// Notices of uploaded files that the service side has not taken.
+    pub file_notices: Vec<FileNotice>,
     /// Highest sequence ever given out.
     pub last_sequence: u64,
     /// First sequence still in the event log, and how many are there.

@@ -4,10 +4,13 @@
 mod it {
     mod access;
     mod certificates;
+    mod change_events;
     mod changes;
     mod cloud_model;
     mod cloud_to_device;
     mod disk;
+    mod file_notices;
+    mod files;
     mod identities;
     mod methods;
     mod model;

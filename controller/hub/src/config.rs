@@ -7,7 +7,7 @@ use hemline_hub_core::throttle::Rate;
 /// Everything that `Hub::start` needs.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
-    /// Folder of `hub.sqlite`. Must exist.
+    /// Folder of `hub.sqlite` and `files/`. Must exist.
     pub data_dir: PathBuf,
     /// Hub names accepted in user names and tokens, compared without case; the first is the advertised one.
     pub names: Vec<String>,
@@ -24,6 +24,8 @@ pub struct HubConfig {
     pub limits: Limits,
     /// Bounds of everything that the core keeps.
     pub core: hemline_hub_core::limits::Limits,
+    /// Bounds of uploaded files.
+    pub files: hemline_hub_core::files::Bounds,
 }
 
 /// Bounds of the I/O side. The defaults suit one machine; tests make them smaller.
@@ -138,6 +140,7 @@ impl HubConfig {
             tls,
             limits: Limits::default(),
             core: hemline_hub_core::limits::Limits::default(),
+            files: hemline_hub_core::files::Bounds::default(),
         }
     }
 }

@@ -26,6 +26,15 @@ pub enum HubError {
         "the hub's store failed; nothing that was acknowledged is lost, repair the cause and start again"
     )]
     Store(#[from] StoreError),
+    /// The folder of uploaded files cannot be used.
+    #[error("cannot use {path} for uploaded files; make it readable and writable for this user")]
+    Files {
+        /// Where.
+        path: std::path::PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The configuration cannot work.
     #[error("the hub's configuration is not usable: {0}")]
     Config(&'static str),

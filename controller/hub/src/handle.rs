@@ -13,6 +13,7 @@ use hemline_hub_core::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
+    files::FileStore,
     head::{HeadCounters, HeadStatistics},
     mailbox::Mailbox,
     outbox::Outbox,
@@ -32,6 +33,7 @@ pub struct HubHandle {
     pub(crate) counters: watch::Receiver<Counters>,
     pub(crate) heads: Arc<HeadCounters>,
     pub(crate) names: Arc<[String]>,
+    pub(crate) files: Arc<FileStore>,
 }
 
 impl HubHandle {
@@ -101,6 +103,12 @@ impl HubHandle {
     #[must_use]
     pub fn head_statistics(&self) -> HeadStatistics {
         self.heads.read()
+    }
+
+    /// Files that devices uploaded.
+    #[must_use]
+    pub fn files(&self) -> &Arc<FileStore> {
+        &self.files
     }
 
     /// Names of the hub; the first is the advertised one.

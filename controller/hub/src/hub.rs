@@ -18,6 +18,7 @@ use crate::{
     device_ca,
     door::Door,
     error::HubError,
+    files::{self, FileStore},
     handle::{HubHandle, entropy},
     head::{
         HeadCounters,
@@ -80,6 +81,11 @@ impl Hub {
         }
         let loaded = spawn_blocking(move || store.load().map(|restored| (store, restored))).await;
         let (store, restored) = loaded.map_err(|_| HubError::Defect("store"))??;
+        let (folder, bounds) = (config.data_dir.join("files"), config.files.clone());
+        let opened =
+            spawn_blocking(move || FileStore::open(&folder, bounds).map_err(|error| (folder, error))).await;
+        let opened = opened.map_err(|_| HubError::Defect("files"))?;
+        let files = Arc::new(opened.map_err(|(path, source)| HubError::Files { path, source })?);
         let (folder, known) = folder_of_authorities(&config).await?;
         let (known, authorities) = watch::channel(known);
         let mqtt = Listeners::bind("MQTT", &config.mqtt)?;
@@ -87,7 +93,8 @@ impl Hub {
         // A child: when the hub fails it stops itself, and its owner hears of that from `join`.
         let stop = shutdown.child_token();
         let outbox = Outbox::new(&config.limits);
-        let core_config = CoreConfig { names: config.names.clone(), limits: config.core.clone() };
+        let core_config =
+            CoreConfig { names: config.names.clone(), limits: config.core.clone(), change_events: false };
         let mut core = Core::restore(core_config, restored);
         let first = core.bootstrap(policy_entropy()?);
         let (writer, jobs) = writer::start(store, outbox.clone(), stop.clone())?;
@@ -100,6 +107,7 @@ impl Hub {
             counters,
             heads: Arc::new(HeadCounters::default()),
             names: config.names.clone().into(),
+            files,
         };
         if !first.is_empty() && jobs.send(Job::Effects(first)).await.is_err() {
             // The very first commit failed; the writer knows why.
@@ -252,11 +260,13 @@ fn serve(
         tasks.spawn(mqtt::listener::serve(socket, head, handshakes, places, tasks.clone(), stop.clone()));
     }
     let websockets = WebSockets { mqtt: mqtt_head, places, tasks: tasks.clone(), stop: stop.clone() };
+    tasks.spawn(files::sweep(handle.files.clone(), stop.clone()));
     let rest = Rest {
         hub: handle.clone(),
         limits: limits.clone(),
         message_bytes: config.core.message_bytes,
         counters: handle.heads.clone(),
+        https_port: https.addresses.first().map_or(443, SocketAddr::port),
     };
     let router = http::router(rest, extra);
     let places = Arc::new(Semaphore::new(limits.https_connections));

@@ -1,12 +1,13 @@
 //! Sockets, store and the one task that owns hub-core.
 //!
 //! Reading order: `hub.rs` (start and stop), `task.rs` (the owner of the core), `writer.rs` (disk before effects),
-//! `outbox.rs` (effects reach clients), `head/` (bytes become events). What the hub decides stands in `hemline-hub-core`.
+//! `outbox.rs` (effects reach clients), `files.rs` (uploads), `head/` (bytes become events). What the hub decides stands in `hemline-hub-core`.
 
 pub mod config;
 pub mod device_ca;
 mod door;
 pub mod error;
+pub mod files;
 pub mod handle;
 mod head;
 mod hub;

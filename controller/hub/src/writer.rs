@@ -163,6 +163,8 @@ fn body_bytes(write: &Write) -> usize {
         | Write::RemoveCloudToDevice(_)
         | Write::PutFeedback(_)
         | Write::RemoveFeedback(_)
+        | Write::PutFileNotice(_)
+        | Write::RemoveFileNotice(_)
         | Write::PutPolicy(_) => 0,
     }
 }

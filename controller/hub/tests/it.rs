@@ -6,6 +6,7 @@ mod it {
     mod certificates;
     mod cloud_to_device;
     mod door;
+    mod files;
     mod pki;
     mod rest;
     mod sessions;

@@ -60,6 +60,8 @@ codes! {
     SystemModuleModifyUnauthorizedAccess = 401_100, 401;
     /// Too much waits for a device.
     DeviceMaximumQueueDepthExceeded = 403_004, 403;
+    /// Too many uploads of a device are open.
+    DeviceMaximumActiveFileUploadLimitExceeded = 403_006, 403;
     /// Too much waits for all devices together.
     DeviceMaximumQueueSizeExceeded = 403_007, 403;
     /// The expiry of a message is past, or too far away.
@@ -72,6 +74,8 @@ codes! {
     DeviceNotOnline = 404_103, 404;
     /// Went away before it answered.
     DeviceConnectionClosedRemotely = 404_104, 404;
+    /// Of our own: no open upload of this correlation id.
+    FileUploadNotFound = 404_000, 404;
     /// No such configuration.
     ConfigurationNotFound = 404_301, 404;
     /// Create of what is there.

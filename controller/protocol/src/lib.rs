@@ -4,6 +4,7 @@
 //! decides who may do what (`hub-core`), and nothing here does I/O.
 
 pub mod bag;
+pub mod blob;
 pub mod connection_string;
 pub mod error;
 pub mod etag;

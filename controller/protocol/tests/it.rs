@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod bag;
+    mod blob;
     mod connection_string;
     mod errors;
     mod sas;

@@ -22,10 +22,22 @@ pub(crate) fn npm() -> Option<PathBuf> {
 
 /// A script of `tests/npm`, with a text on standard input.
 pub(crate) fn script(npm: &Path, name: &str, arguments: &[&str], input: &str) -> (bool, String) {
+    script_in(npm, name, arguments, input, &[])
+}
+
+/// The same with more in its environment.
+pub(crate) fn script_in(
+    npm: &Path,
+    name: &str,
+    arguments: &[&str],
+    input: &str,
+    environment: &[(&str, &Path)],
+) -> (bool, String) {
     let mut child = Command::new("node")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm").join(name))
         .args(arguments)
         .env("HEM_TEST_NPM", npm)
+        .envs(environment.iter().copied())
         // The toolkit of GitHub writes to a file instead when a real workflow runs these tests.
         .env_remove("GITHUB_ACTIONS")
         .stdin(Stdio::piped())

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     hem::{Hem, eventually, lines_of},
-    readers::{npm, script},
+    readers::{npm, script, script_in},
 };
 
 /// Python starts slowly on a busy machine, and the SDK tries a lost connection again after 10 s.
@@ -440,6 +440,70 @@ fn http_client() {
     assert_eq!(messages[0]["properties"], json!({"kind": "first day"}));
     assert_eq!(messages[0]["systemProperties"]["contentType"], "application/json");
     assert_eq!((&messages[1]["body"], &messages[2]["body"]), (&json!("two"), &json!("three")));
+}
+
+/// Files from the SDKs for Python and Node, each with the storage SDK of its own, and what an operator sees of them.
+#[test]
+fn files_are_uploaded() {
+    let (Some(python), Some(npm)) = (python(), npm()) else { return };
+    let mut hem = up();
+    // The SDKs know no other port.
+    if !hemline_testkit::require("port 443", hem.https_port() == 443, "run as root, or allow low ports") {
+        return;
+    }
+    let connection_string = hem.text(&["connection-string", "--device", "meter-1"]);
+    let mut client = Script::client(&python, &hem, &connection_string, "mqtt");
+    client.ask(&json!({"do": "connect"}));
+    for (name, size, blocks) in [("small.txt", 100, false), ("logs/2026/large ü.bin", 3_000_001, true)] {
+        let done = client.ask(&json!({"do": "upload", "name": name, "size": size, "blocks": blocks}));
+        assert_eq!(
+            done,
+            json!({
+                "blob": format!("meter-1/{name}"), "same": true, "size": size, "etag": true,
+                "refused": "BlobAlreadyExists",
+            })
+        );
+    }
+    client.ask(&json!({"do": "shutdown"}));
+    let ca = hem.ca_file();
+    let arguments = [connection_string.trim(), &ca.to_string_lossy(), "node/blocks.bin", "9000000"];
+    // The storage SDK inside takes no authority from the options (reference device-protocol §1.2).
+    let trust = [("NODE_EXTRA_CA_CERTS", ca.as_path())];
+    let (held, said) = script_in(&npm, "upload.mjs", &arguments, "", &trust);
+    assert!(held, "{said}");
+
+    // It dies; files and what is told of them outlive it.
+    hem.kill();
+    hem.start_again();
+    let rows = hem.json(&["file", "list"]);
+    let listed: Vec<(&str, u64)> = rows
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| (row["name"].as_str().expect("a name"), row["bytes"].as_u64().expect("a size")))
+        .collect();
+    assert_eq!(
+        listed,
+        [("logs/2026/large ü.bin", 3_000_001), ("node/blocks.bin", 9_000_000), ("small.txt", 100)],
+        "{rows}"
+    );
+    assert_eq!(hem.json(&["file", "list", "nobody"]), json!([]));
+    assert!(hem.text(&["file", "list", "meter-1"]).contains("small.txt"));
+    assert_eq!(hem.text(&["file", "get", "meter-1", "small.txt", "--to", "-"]).len(), 100);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let to = folder.path().join("large.bin");
+    let to_text = to.to_string_lossy();
+    let get = ["file", "get", "meter-1", "logs/2026/large ü.bin", "--to", &to_text];
+    hem.text(&get);
+    let content = std::fs::read(&to).expect("it is there");
+    let line = b"0123456789abcde\n";
+    assert!(content.len() == 3_000_001 && content.chunks(16).all(|chunk| line.starts_with(chunk)));
+    let refused = hem.command(&get).output().expect("it runs");
+    assert_eq!(refused.status.code(), Some(64), "it is there already: {refused:?}");
+    hem.text(&[&get[..], &["--force"]].concat());
+    hem.text(&["file", "delete", "meter-1", "small.txt"]);
+    let gone = hem.command(&["file", "get", "meter-1", "small.txt", "--to", "-"]).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("there is no such file"), "{gone:?}");
 }
 
 #[test]

@@ -9,7 +9,9 @@ import json
 import sys
 import threading
 
+from azure.core.exceptions import ResourceExistsError
 from azure.iot.device import X509, IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
+from azure.storage.blob import BlobClient
 
 connection_string, ca_file, transport = sys.argv[1:4]
 printing = threading.Lock()
@@ -76,7 +78,34 @@ def send(body, properties):
     client.send_message(message)
 
 
+def upload(name, size, blocks):
+    """As the tutorial has it: ask where to, put with the storage SDK, say that it is done."""
+    storage = client.get_storage_info_for_blob(name)
+    url = "https://{hostName}/{containerName}/{blobName}{sasToken}".format(**storage)
+    # More than this goes as blocks, several at a time.
+    limits = {"max_single_put_size": 1 << 20, "max_block_size": 1 << 18} if blocks else {}
+    content = (b"0123456789abcde\n" * (size // 16 + 1))[:size]
+    with BlobClient.from_blob_url(url, connection_verify=ca_file, **limits) as blob:
+        done = blob.upload_blob(content, overwrite=True, max_concurrency=4)
+        known = blob.get_blob_properties()
+        again = blob.download_blob().readall()
+        try:
+            blob.upload_blob(b"other", overwrite=False)
+            refused = None
+        except ResourceExistsError as error:
+            refused = str(error.error_code)
+    client.notify_blob_upload_status(storage["correlationId"], True, 200, "OK: " + name)
+    return {
+        "blob": storage["blobName"],
+        "same": again == content,
+        "size": known.size,
+        "etag": done["etag"] == known.etag,
+        "refused": refused,
+    }
+
+
 COMMANDS = {
+    "upload": lambda line: upload(line["name"], line["size"], line["blocks"]),
     "connect": lambda line: client.connect(),
     "disconnect": lambda line: client.disconnect(),
     "watch": lambda line: watch(),

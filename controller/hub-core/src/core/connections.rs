@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Core, messages::LastWords};
 use crate::{
+    change_event::Change,
     clock::later,
     credential::Credential,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
@@ -62,6 +63,7 @@ impl Core {
             self.counters.connects_throttled += 1;
             return out.push(Effect::Refuse { connection, refusal: Refusal::Unavailable });
         }
+        let was_there = self.presence(&client).connected;
         // Within one event, so nobody ever sees two connections of one identity, or the newcomer refused.
         self.end(&client, End::Closed(CloseReason::TakenOver), now, out);
         let stored = match self.sessions.remove(&client) {
@@ -103,6 +105,10 @@ impl Core {
         self.announce_model(&client, model_id, out);
         out.push(Effect::Accept { connection, client: client.clone(), session_present });
         out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: true }));
+        if !was_there {
+            let number = self.connection_event(now);
+            self.happened(&client, now, out, || Some(Change::Connected(number)));
+        }
         self.send_calls(&client, now, out);
         self.pump(&client, now, out);
         self.pump_cloud(&client, now, out);
@@ -222,7 +228,17 @@ impl Core {
         }
         if !replaced {
             out.push(Effect::Notify(Notice::Connection { client: client.clone(), connected: false }));
+            let number = self.connection_event(now);
+            self.happened(client, now, out, || Some(Change::Disconnected(number)));
         }
+    }
+
+    /// The number of the next event about a connection: from the clock, so that it goes on after a restart, and larger than
+    /// the one before whatever the clock does.
+    fn connection_event(&mut self, now: Timestamp) -> u128 {
+        let clock = u128::try_from(now.as_nanosecond()).unwrap_or_default();
+        self.last_connection_event = clock.max(self.last_connection_event.saturating_add(1));
+        self.last_connection_event
     }
 
     /// A client did something without a connection.

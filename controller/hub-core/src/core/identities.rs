@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{Core, connections::End};
 use crate::{
     authenticate::Authority,
+    change_event::Change,
     clock::ticks,
     effect::{CloseReason, Effect, Notice},
     event::Entropy,
@@ -177,7 +178,8 @@ impl Core {
             if gone.module.is_none() {
                 self.forget_cloud(&gone.device, now, out);
             }
-            self.twins.remove(&gone);
+            let twin = self.twins.remove(&gone);
+            self.happened(&gone, now, out, || twin.map(Change::Deleted));
             out.push(Effect::Notify(Notice::Registry { client: gone, by: None }));
         }
         if client.module.is_none() {
@@ -260,7 +262,8 @@ impl Core {
             Writing::Create => {
                 let record = Arc::new(twin::fresh(client.clone(), now, first_etag(now)));
                 out.push(Effect::Persist(Write::PutTwin(Arc::clone(&record))));
-                self.twins.insert(client.clone(), record);
+                self.twins.insert(client.clone(), Arc::clone(&record));
+                self.happened(&client, now, out, || Some(Change::Created(record)));
             }
         }
         out.push(Effect::Notify(Notice::Registry { client, by: None }));

@@ -120,13 +120,18 @@ impl Core {
             ServiceRequest::SettleFeedback { lock, settlement } => {
                 self.settle_feedback(lock, settlement, now, out)
             }
+            ServiceRequest::TellOfFile(file) => Ok(self.tell_of_file(*file, now, out)),
+            ServiceRequest::ReceiveFileNotice => Ok(self.receive_file_notice(entropy, now, out)),
+            ServiceRequest::SettleFileNotice { lock, settlement } => {
+                self.settle_file_notice(lock, settlement, now, out)
+            }
             ServiceRequest::Statistics => Ok(self.statistics()),
             ServiceRequest::GetPolicy(name) => match self.registry.policy(&name) {
                 Some(policy) => Ok(ServiceReply::Policy(policy.clone())),
                 None => Err(ServiceError::ArgumentInvalid(format!("there is no policy {name:?}"))),
             },
             ServiceRequest::Changes { since } => Ok(ServiceReply::Changes(self.changes_since(since))),
-            ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
+            ServiceRequest::ActAs(_) | ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
         };
         sign(out.get_mut(before..).unwrap_or_default(), &caller);
         out.push(reply(request, answer));

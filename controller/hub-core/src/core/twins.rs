@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::Core;
 use crate::{
+    change_event::{Change, TwinUpdate},
     effect::{Effect, Notice, Outbound},
     event::{AckToken, ConnectionId, Feature},
     route::{self, RouteTable},
@@ -117,10 +118,16 @@ impl Core {
             let text = format!("the reported version is {}, not {wanted}", twin.reported.version);
             return Err((ErrorCode::PreconditionFailed, text));
         }
+        let told = self.config.change_events.then(|| patch.clone());
         twin::report(Arc::make_mut(twin), patch, now).map_err(|refused| invalid(refused.to_string()))?;
         out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         out.push(Effect::Notify(Notice::Reported { client: client.clone() }));
-        Ok(twin.reported.version)
+        let (version, reported) = (twin.version, twin.reported.version);
+        self.happened(client, now, out, || {
+            let reported = Some((without_marks(told?), reported));
+            Some(Change::TwinUpdated(TwinUpdate { version, reported, ..TwinUpdate::default() }))
+        });
+        Ok(reported)
     }
 
     pub(super) fn get_twin(&self, client: &ClientId) -> Result<ServiceReply, ServiceError> {
@@ -141,9 +148,18 @@ impl Core {
         let Some(record) = self.twins.get_mut(client).map(Arc::make_mut) else {
             return Err(ServiceError::Unavailable);
         };
+        let told = self.config.change_events.then(|| tags.clone()).flatten();
         let patch = twin::patch(record, tags, desired, now)
             .map_err(|refused| ServiceError::ArgumentInvalid(refused.to_string()))?;
         if record.version != before {
+            let update = self.config.change_events.then(|| TwinUpdate {
+                version: record.version,
+                tags: told.map(without_marks).filter(|tags| !tags.is_empty()),
+                desired: patch.clone().map(|patch| (patch, record.desired.version)),
+                reported: None,
+            });
+            // Before what the hub itself may report because of it.
+            self.happened(client, now, out, || update.map(Change::TwinUpdated));
             self.twin_changed(client, patch, now, out);
         }
         self.twin_reply(client)
@@ -164,6 +180,7 @@ impl Core {
         };
         let patch = twin::replace(record, tags, desired, now)
             .map_err(|refused| ServiceError::ArgumentInvalid(refused.to_string()))?;
+        self.happened(client, now, out, || self.twins.get(client).cloned().map(Change::TwinReplaced));
         self.twin_changed(client, Some(patch), now, out);
         self.twin_reply(client)
     }
@@ -238,13 +255,20 @@ impl Core {
         without_in_force.insert("inForce".to_owned(), Value::Null);
         // The set in force may be too large to be repeated; the rest of the report never is.
         let reporting = Arc::make_mut(twin);
-        if twin::report(reporting, report, now).is_err()
-            && twin::report(reporting, without_in_force, now).is_err()
-        {
+        let told = if twin::report(reporting, report.clone(), now).is_ok() {
+            report
+        } else if twin::report(reporting, without_in_force.clone(), now).is_ok() {
+            without_in_force
+        } else {
             return;
-        }
+        };
         out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
-        out.push(Effect::Notify(Notice::Reported { client: hub }));
+        out.push(Effect::Notify(Notice::Reported { client: hub.clone() }));
+        let (version, reported) = (twin.version, twin.reported.version);
+        self.happened(&hub, now, out, || {
+            let reported = Some((told, reported));
+            Some(Change::TwinUpdated(TwinUpdate { version, reported, ..TwinUpdate::default() }))
+        });
     }
 
     fn twin_reply(&self, client: &ClientId) -> Result<ServiceReply, ServiceError> {
@@ -255,4 +279,11 @@ impl Core {
         let document = view::twin(identity, parent_scope, twin, self.presence(client));
         Ok(ServiceReply::Twin { document, etag: etag::twin(twin.etag) })
     }
+}
+
+/// A patch without what clients echo and nobody stores.
+fn without_marks(mut patch: Map<String, Value>) -> Map<String, Value> {
+    patch.remove("$version");
+    patch.remove("$metadata");
+    patch
 }

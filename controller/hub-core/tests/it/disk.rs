@@ -7,6 +7,7 @@ use std::{
 
 use hemline_hub_core::{
     cloud_to_device::{CloudToDevice, FeedbackRecord},
+    file_notices::FileNotice,
     message::{Endpoint, Message, QueueEntry, Sequence},
     write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
 };
@@ -22,6 +23,7 @@ pub(crate) struct Disk {
     pub(crate) events: BTreeSet<Sequence>,
     pub(crate) cloud: BTreeMap<Sequence, (Arc<CloudToDevice>, u32)>,
     pub(crate) feedback: BTreeMap<Sequence, FeedbackRecord>,
+    pub(crate) file_notices: BTreeMap<Sequence, FileNotice>,
     last_sequence: u64,
 }
 
@@ -81,6 +83,14 @@ impl Disk {
                 self.last_sequence = record.sequence.0;
                 self.feedback.insert(record.sequence, record);
             }
+            Write::PutFileNotice(notice) => {
+                assert!(notice.sequence.0 > self.last_sequence, "a sequence was used twice");
+                self.last_sequence = notice.sequence.0;
+                self.file_notices.insert(notice.sequence, *notice);
+            }
+            Write::RemoveFileNotice(sequence) => {
+                assert!(self.file_notices.remove(&sequence).is_some(), "a notice that is there is removed");
+            }
             Write::RemoveFeedback(sequence) => {
                 assert!(self.feedback.remove(&sequence).is_some(), "feedback that is there is removed");
             }
@@ -99,6 +109,7 @@ impl Disk {
             waiting: self.waiting.values().cloned().collect(),
             cloud_to_device: self.cloud.values().cloned().collect(),
             feedback: self.feedback.values().cloned().collect(),
+            file_notices: self.file_notices.values().cloned().collect(),
             last_sequence: self.last_sequence,
             events: first.map(|first| (first, self.events.len() as u64)),
         }

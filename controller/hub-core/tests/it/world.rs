@@ -75,7 +75,11 @@ impl World {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
-        let config = CoreConfig { names: vec![HUB.to_owned(), "127.0.0.1".to_owned()], limits };
+        let config = CoreConfig {
+            names: vec![HUB.to_owned(), "127.0.0.1".to_owned()],
+            limits,
+            ..CoreConfig::default()
+        };
         let disk = Disk::default();
         let core = Core::restore(config.clone(), disk.load());
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -88,6 +92,14 @@ impl World {
         world.carry_out(&effects);
         world.log.clear();
         world
+    }
+
+    /// The same hub, told to tell of changes.
+    pub(crate) fn telling(mut self) -> Self {
+        self.config.change_events = true;
+        self.restart();
+        self.log.clear();
+        self
     }
 
     /// Power off, power on.
@@ -370,6 +382,10 @@ pub(crate) fn print(effect: &Effect) -> String {
             Notice::Connection { client, connected } => format!("notify {client} connected: {connected}"),
             Notice::Reported { client } => format!("notify {client} reported"),
             Notice::Registry { client, .. } => format!("notify {client} changed"),
+            Notice::Change(event) => {
+                let (source, operation) = (event.source().as_str(), event.operation());
+                format!("notify {source} {operation} {} {}", event.client, canonical(&event.body()))
+            }
         },
     }
 }
@@ -406,6 +422,8 @@ fn print_write(write: &Write) -> String {
         Write::PutFeedback(record) => {
             format!("feedback #{} {} {}", record.sequence.0, record.message_id, record.outcome.as_str())
         }
+        Write::PutFileNotice(notice) => format!("file #{} {}", notice.sequence.0, notice.file.name),
+        Write::RemoveFileNotice(sequence) => format!("no file #{}", sequence.0),
         Write::RemoveFeedback(sequence) => format!("no feedback #{}", sequence.0),
         Write::PutPolicy(policy) => format!("policy {}", policy.name),
     }

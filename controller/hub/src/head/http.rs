@@ -5,11 +5,13 @@
 //! files are one per kind of resource and only translate. Not here: who may do what, which the core decides.
 
 pub(crate) mod attempts;
+mod blobs;
 mod call;
 mod cloud_to_device;
 mod device_messages;
 mod devices;
 mod error;
+mod files;
 mod identity;
 mod message_headers;
 mod methods;
@@ -40,6 +42,8 @@ pub(crate) struct Rest {
     /// Largest message of a device, and largest batch.
     pub(crate) message_bytes: usize,
     pub(crate) counters: Arc<HeadCounters>,
+    /// Where clients find this API on this machine.
+    pub(crate) https_port: u16,
 }
 
 impl Rest {

@@ -8,6 +8,7 @@ use std::{
 
 use hemline_hub_core::{
     cloud_to_device::{CloudToDevice, FeedbackRecord},
+    file_notices::FileNotice,
     message::{Endpoint, Message, QueueEntry, Sequence},
     write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
 };
@@ -30,6 +31,7 @@ struct Content {
     messages: BTreeMap<Sequence, Kept>,
     cloud_to_device: BTreeMap<Sequence, (Arc<CloudToDevice>, u32)>,
     feedback: BTreeMap<Sequence, FeedbackRecord>,
+    file_notices: BTreeMap<Sequence, FileNotice>,
     last_sequence: u64,
 }
 
@@ -76,6 +78,7 @@ impl Store for MemoryStore {
             waiting,
             cloud_to_device: content.cloud_to_device.values().cloned().collect(),
             feedback: content.feedback.values().cloned().collect(),
+            file_notices: content.file_notices.values().cloned().collect(),
             last_sequence: content.last_sequence,
             events: first.map(|first| (first, logged)),
         })
@@ -145,6 +148,13 @@ impl Content {
             Write::PutFeedback(record) => {
                 self.last_sequence = self.last_sequence.max(record.sequence.0);
                 self.feedback.insert(record.sequence, record.clone());
+            }
+            Write::PutFileNotice(notice) => {
+                self.last_sequence = self.last_sequence.max(notice.sequence.0);
+                self.file_notices.insert(notice.sequence, (**notice).clone());
+            }
+            Write::RemoveFileNotice(sequence) => {
+                self.file_notices.remove(sequence);
             }
             Write::RemoveFeedback(sequence) => {
                 self.feedback.remove(sequence);

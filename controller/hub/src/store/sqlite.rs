@@ -148,6 +148,7 @@ fn sequence_of(write: &Write) -> Option<Sequence> {
         Write::Append { message, .. } => Some(message.sequence),
         Write::PutCloudToDevice { message, .. } => Some(message.sequence),
         Write::PutFeedback(record) => Some(record.sequence),
+        Write::PutFileNotice(notice) => Some(notice.sequence),
         Write::PutIdentity(_)
         | Write::DeleteIdentity(_)
         | Write::PutTwin(_)
@@ -157,6 +158,7 @@ fn sequence_of(write: &Write) -> Option<Sequence> {
         | Write::TrimEvents { .. }
         | Write::RemoveCloudToDevice(_)
         | Write::RemoveFeedback(_)
+        | Write::RemoveFileNotice(_)
         | Write::PutPolicy(_) => None,
     }
 }
@@ -181,6 +183,7 @@ fn load(connection: &Connection) -> Result<Restored, RowError> {
         waiting,
         cloud_to_device: cloud_rows::messages(connection)?,
         feedback: rows::documents(connection, "feedback")?,
+        file_notices: rows::documents(connection, "file_notice")?,
         last_sequence: last_sequence.unsigned_abs(),
         events: first.map(|first| (Sequence(first.unsigned_abs()), count.unsigned_abs())),
     })
@@ -254,6 +257,8 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), RowError> {
         }
         Write::RemoveCloudToDevice(sequence) => cloud_rows::remove_message(transaction, *sequence),
         Write::PutFeedback(record) => cloud_rows::put_feedback(transaction, record),
+        Write::PutFileNotice(notice) => cloud_rows::put_file_notice(transaction, notice),
+        Write::RemoveFileNotice(sequence) => cloud_rows::remove_file_notice(transaction, *sequence),
         Write::RemoveFeedback(sequence) => cloud_rows::remove_feedback(transaction, *sequence),
         Write::PutPolicy(policy) => {
             let document = rows::json("policy", policy)?;

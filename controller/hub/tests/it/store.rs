@@ -247,7 +247,10 @@ fn an_older_file_is_brought_up_to_date() {
     let before = store.load().unwrap();
     drop(store);
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE cloud_to_device; DROP TABLE feedback; PRAGMA user_version = 1").unwrap();
+    old.execute_batch(
+        "DROP TABLE cloud_to_device; DROP TABLE feedback; DROP TABLE file_notice; PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(old);
     let mut store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.load().unwrap(), before);

@@ -138,6 +138,19 @@ fn limits_hold_at_their_edges() {
                 "/a.b: the key \"a.b\" contains '.'; white space, control characters and . $ # are not allowed",
             ),
         ),
+        ("key fits", json!({"k".repeat(1024): 1}), None),
+        ("number fits, smallest", json!({"n": -4_503_599_627_370_496_i64}), None),
+        (
+            "number too small",
+            json!({"n": -4_503_599_627_370_497_i64}),
+            Some("/n: the number -4503599627370497 is outside -4503599627370496 … 4503599627370495"),
+        ),
+        ("a float has no such bound", json!({"n": 1e300}), None),
+        (
+            "text too long, in bytes",
+            json!({"t": "ü".repeat(2049)}),
+            Some("/t: a text of 4098 bytes, at most 4096 are allowed"),
+        ),
         ("null in array", json!({"a": [1, null]}), Some("/a/1: null is not allowed inside an array")),
         (
             "null in object in array",
@@ -156,6 +169,38 @@ fn limits_hold_at_their_edges() {
         let found = found.map(|limit| format!("{}: {limit}", limit.pointer));
         assert_eq!(found.as_deref(), expected, "{what}");
     }
+}
+
+#[test]
+fn limits_hold_to_the_byte_and_character() {
+    let refused = |section| limits::check(&object(section), Which::Desired).unwrap_err();
+    let long = refused(json!({"n": {"ü".repeat(513): 1}}));
+    assert_eq!(long.to_string(), "a key of 1026 bytes, at most 1024 are allowed");
+    let deep = refused(json!({"n": (0..11).fold(json!(1), |inner, _| json!([inner]))}));
+    assert_eq!(
+        (deep.pointer, deep.why.to_string()),
+        (format!("/n{}", "/0".repeat(10)), "nested deeper than 10 levels".into())
+    );
+    for c in ['.', '$', '#', ' ', '\t', '\n', '\u{0}', '\u{7f}', '\u{85}', '\u{a0}', '\u{2028}'] {
+        let key = format!("a{c}b");
+        let found = limits::check(&object(json!({"n": [{key: 1}]})), Which::Reported);
+        assert!(found.is_err_and(|limit| limit.to_string().contains("are not allowed")), "{c:?}");
+    }
+    for key in ["ü", "a-b", "__t", "a/b~c", "\u{1F600}"] {
+        assert_eq!(limits::check(&object(json!({key: 1})), Which::Reported), Ok(()), "{key}");
+    }
+    // Numbers count 8 bytes, truth values 4, texts and keys theirs: to the byte.
+    let fits = |extra: usize| {
+        let mut section: Map<String, Value> =
+            (0..8).map(|n| (format!("k{n}"), json!("x".repeat(4090 - usize::from(n == 0) * 24)))).collect();
+        section.insert("n".repeat(4), json!(1.5));
+        section.insert("t".repeat(8 + extra), json!(true));
+        let bytes: usize = 8 * 2 + 8 * 4090 - 24 + 4 + 8 + 8 + extra + 4;
+        (bytes, limits::check(&section, Which::Reported).is_ok())
+    };
+    assert_eq!(fits(0), (32_736, true));
+    assert_eq!(fits(32), (32_768, true));
+    assert_eq!(fits(33), (32_769, false));
     let tags = object(json!({"a": "x".repeat(4000), "b": "x".repeat(4000), "c": "x".repeat(400)}));
     assert!(limits::check(&tags, Which::Tags).is_err());
 }

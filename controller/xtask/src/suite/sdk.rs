@@ -11,7 +11,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// `azure-iot-hub` imports `six` without declaring it (reference service-api §1).
-const REQUIREMENTS: [&str; 3] = ["azure-iot-device==2.14.*", "azure-iot-hub==2.7.*", "six"];
+const REQUIREMENTS: [&str; 4] =
+    ["azure-iot-device==2.14.*", "azure-iot-hub==2.7.*", "six", "azure-storage-blob==12.*"];
 
 /// The interpreter of an environment that has the SDK.
 ///

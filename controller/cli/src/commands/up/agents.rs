@@ -195,7 +195,8 @@ async fn registry_changed(notices: &mut Receiver<Notice>) -> bool {
                 Notice::Registry { .. }
                 | Notice::Message(_)
                 | Notice::Connection { .. }
-                | Notice::Reported { .. },
+                | Notice::Reported { .. }
+                | Notice::Change(_),
             ) => {}
             Err(RecvError::Lagged(_)) => break,
             Err(RecvError::Closed) => return false,

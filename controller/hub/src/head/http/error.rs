@@ -143,11 +143,15 @@ fn status(code: ErrorCode) -> StatusCode {
 
 /// 32 hex digits and a partition, as support tools expect them.
 fn tracking_id() -> String {
+    format!("{}-G:0", request_id())
+}
+
+/// Something to search logs for.
+pub(super) fn request_id() -> String {
     let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {
         // Still a valid answer; only the search in the log is harder.
         bytes = [0; 16];
     }
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}-G:0")
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -34,6 +34,7 @@ pub(super) fn plain(reply: ServiceReply) -> Result<Response, RestError> {
         | ServiceReply::CloudToDevice(_)
         | ServiceReply::Purged { .. }
         | ServiceReply::Feedback(_)
+        | ServiceReply::FileNotice(_)
         | ServiceReply::Statistics { .. }
         | ServiceReply::Changes(_)
         | ServiceReply::Policy(_) => {

@@ -5,10 +5,13 @@ use axum::{
     body::HttpBody,
     http::{Request, StatusCode, Uri, header, uri::PathAndQuery},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{any, delete, get, post},
 };
 
-use super::{Rest, cloud_to_device, device_messages, devices, error::RestError, methods, statistics, twins};
+use super::{
+    Rest, blobs, cloud_to_device, device_messages, devices, error::RestError, files, methods, statistics,
+    twins,
+};
 
 /// The REST API of IoT Hub; `extra` answers every path that it does not know.
 pub(crate) fn router(rest: Rest, extra: Router) -> Router {
@@ -40,6 +43,13 @@ pub(crate) fn router(rest: Rest, extra: Router) -> Router {
         .route("/devices/{device}/modules/{module}/messages/devicebound/{lock}", held)
         .route("/devices/{device}/messages/devicebound/{lock}/abandon", abandoned.clone())
         .route("/devices/{device}/modules/{module}/messages/devicebound/{lock}/abandon", abandoned)
+        .route("/devices/{device}/files", post(files::begin))
+        .route("/devices/{device}/files/notifications", post(files::end))
+        .route("/devices/{device}/files/notifications/{upload}", post(files::end))
+        .route("/files/{*path}", any(blobs::serve))
+        .route("/messages/servicebound/filenotifications", get(files::notice).head(no_such_verb))
+        .route("/messages/servicebound/filenotifications/{lock}", delete(files::complete_notice))
+        .route("/messages/servicebound/filenotifications/{lock}/abandon", post(files::abandon_notice))
         .route("/devices/{device}/commands", delete(cloud_to_device::purge))
         .route("/messages/servicebound/feedback", get(cloud_to_device::feedback).head(no_such_verb))
         .route("/messages/servicebound/feedback/{lock}", delete(cloud_to_device::complete_feedback))
@@ -59,7 +69,7 @@ async fn no_such_verb() -> RestError {
 }
 
 /// Paths of messages, whose words clients write in any case (reference device-protocol §8). `*` is an id or a lock.
-const ANY_CASE: [&str; 12] = [
+const ANY_CASE: [&str; 18] = [
     "/devices/*/messages/events",
     "/devices/*/messages/devicebound",
     "/devices/*/messages/devicebound/*",
@@ -69,6 +79,12 @@ const ANY_CASE: [&str; 12] = [
     "/devices/*/modules/*/messages/devicebound/*",
     "/devices/*/modules/*/messages/devicebound/*/abandon",
     "/devices/*/commands",
+    "/devices/*/files",
+    "/devices/*/files/notifications",
+    "/devices/*/files/notifications/*",
+    "/messages/servicebound/filenotifications",
+    "/messages/servicebound/filenotifications/*",
+    "/messages/servicebound/filenotifications/*/abandon",
     "/messages/servicebound/feedback",
     "/messages/servicebound/feedback/*",
     "/messages/servicebound/feedback/*/abandon",

@@ -1,10 +1,11 @@
-//! Cloud-to-device messages and their feedback as columns and back.
+//! Cloud-to-device messages and what the service side is told, as columns and back.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hemline_hub_core::{
     cloud_to_device::{CloudToDevice, FeedbackRecord},
+    file_notices::FileNotice,
     message::Sequence,
 };
 use hemline_model::id::DeviceId;
@@ -91,5 +92,18 @@ pub(super) fn put_feedback(connection: &Connection, record: &FeedbackRecord) -> 
 pub(super) fn remove_feedback(connection: &Connection, sequence: Sequence) -> Result<(), RowError> {
     let sequence = number(sequence.0)?;
     connection.prepare_cached("DELETE FROM feedback WHERE sequence = ?1")?.execute([sequence])?;
+    Ok(())
+}
+
+pub(super) fn put_file_notice(connection: &Connection, notice: &FileNotice) -> Result<(), RowError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO file_notice (sequence, document) VALUES (?1, ?2)")?
+        .execute(params![number(notice.sequence.0)?, json("file notice", notice)?])?;
+    Ok(())
+}
+
+pub(super) fn remove_file_notice(connection: &Connection, sequence: Sequence) -> Result<(), RowError> {
+    let sequence = number(sequence.0)?;
+    connection.prepare_cached("DELETE FROM file_notice WHERE sequence = ?1")?.execute([sequence])?;
     Ok(())
 }

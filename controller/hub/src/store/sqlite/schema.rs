@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// One step per schema version: step 0 makes version 1 of an empty file.
-const STEPS: &[&str] = &[VERSION_1, VERSION_2];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 /// The newest schema.
 pub(super) const NEWEST: u32 = STEPS.len() as u32;
@@ -39,6 +39,11 @@ const VERSION_2: &str = "
         properties TEXT NOT NULL, body BLOB NOT NULL);
     CREATE INDEX cloud_to_device_by_device ON cloud_to_device (device);
     CREATE TABLE feedback (sequence INTEGER PRIMARY KEY, document TEXT NOT NULL);
+";
+
+/// Notices of uploaded files.
+const VERSION_3: &str = "
+    CREATE TABLE file_notice (sequence INTEGER PRIMARY KEY, document TEXT NOT NULL);
 ";
 
 /// The schema version of a file; 0 when it is new.
