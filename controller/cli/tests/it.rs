@@ -23,6 +23,8 @@ mod bad_documents;
 mod bad_input;
 #[path = "it/by_hand.rs"]
 mod by_hand;
+#[path = "it/check.rs"]
+mod check;
 #[path = "it/commands.rs"]
 mod commands;
 #[path = "it/conflict.rs"]

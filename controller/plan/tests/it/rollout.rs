@@ -313,7 +313,7 @@ fn a_clock_that_is_put_back_holds_nothing_up() {
 
 #[test]
 fn who_waits_for_approval_waits_as_long_by_any_clock() {
-    let going = Going::new(4, &json!({"approve": "perWave"}));
+    let going = Going::new(4, &json!({"approve": "each-wave"}));
     let (revisions, observed) = (going.revisions(), &going.observed);
     let turn = |ledger: &Ledger, at: Timestamp| ledger.turn(&revisions, observed, at).ledger;
     let days = |days: i64| jiff::SignedDuration::from_hours(24 * days);

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
+    clock::{Clock, steady},
     last_good::LastGood,
     pass::{Reload, pass},
 };
@@ -166,6 +167,30 @@ async fn a_quick_pass_leaves_nothing_behind() {
         check(&mut source, &hub.handle(), &mut state, reload, &format!("step {number}: {step:?}")).await;
     }
     assert!(narrow > steps / 2, "only {narrow} passes looked at what moved");
+    stop.cancel();
+    hub.join().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pass_notices_that_the_clock_was_set() {
+    let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(folder.path().join("fleet.yaml"), fleet(1, 3)).unwrap();
+    let names = vec!["127.0.0.1".to_owned()];
+    let certificates = pki::open(data.path(), &names, jiff::Timestamp::now()).unwrap();
+    let stop = CancellationToken::new();
+    let config = HubConfig::new(data.path(), names, certificates.server_config());
+    let hub = Hub::start(config, |_| axum::Router::new(), stop.clone()).await.unwrap();
+    let mut source = AnySource::from(Directory::open(folder.path()).unwrap());
+    let mut state = State::restore(LastGood::new(data.path().join("last-good")), false);
+    pass(&mut source, &hub.handle(), &mut state, Reload::Yes).await;
+    assert_eq!(state.clock_set, None);
+    // An hour less stood on the wall at the last look, and no time has passed since.
+    state.clock = Clock::default();
+    let hour = jiff::SignedDuration::from_hours(1);
+    assert_eq!(state.clock.set_by(steady(), jiff::Timestamp::now() - hour), None);
+    pass(&mut source, &hub.handle(), &mut state, Reload::No).await;
+    let (_, by) = state.clock_set.unwrap();
+    assert!((by - hour).abs() < jiff::SignedDuration::from_secs(60), "{by}");
     stop.cancel();
     hub.join().await.unwrap();
 }

@@ -5,7 +5,7 @@ use super::{scene::Scene, verdict::Verdict};
 pub(super) fn check(scene: &Scene) -> Verdict {
     match (&scene.hub, &scene.status) {
         (Err(error), _) => {
-            Verdict::error(error.clone(), "start one with `hem up`, or name one with --server")
+            Verdict::error(error.clone(), "then run this again: most of it looks at a running hub")
         }
         (Ok(hub), Err(error)) => Verdict::error(
             format!("{} does not answer: {error}", hub.name),
