@@ -93,7 +93,10 @@ fn where_nothing_is_it_says_what_to_do() {
     let output = hem(&APART);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("error    hub-running ") && text.contains("start one with `hem up`"), "{text}");
+    assert!(
+        text.contains("error    hub-running ") && text.contains("start one with `hem up PATH`"),
+        "{text}"
+    );
     assert!(!data.exists(), "it only looks");
     let list = String::from_utf8(hem(&["--list"]).stdout).expect("UTF-8");
     assert_eq!(list.lines().count(), 17, "{list}");

@@ -5,6 +5,7 @@ use std::{fs, time::Duration};
 
 use hemline_reconcile::PassReport;
 use hemline_sources::{Git, GitConfig, StatusBranch};
+use serde_json::{Value, json};
 
 use super::{
     repository::{git, git_is_here},
@@ -54,5 +55,28 @@ async fn a_status_folder_that_cannot_be_written_is_told_at_once() {
     world.report("the trouble", |report| reasons(report) == ["status"]).await;
     fs::remove_file(world.folder.path().join("status")).unwrap();
     world.report("it is over", |report| report.trouble.is_empty()).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_remote_holds_nothing_up() {
+    let mut world = World::new();
+    world.put(
+        "meter.yaml",
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {name: meter}\nspec: {desired: {every: 1}}\n",
+    );
+    let as_documented = |twin: &Value| twin["properties"]["desired"]["every"] == 1;
+    world.start().await;
+    world.twin("meter", "the documents", as_documented).await;
+    world.stop().await;
+    // It takes connections and never says a word; a look at it fails after a minute at the earliest.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mirrors = tempfile::tempdir().unwrap();
+    let url = format!("http://{}/fleet.git", silent.local_addr().unwrap());
+    world.start_on(Git::open(GitConfig::new(url, mirrors.path())).unwrap().into(), HOUR).await;
+    for every in [7, 8] {
+        world.patch("meter", json!({ "every": every })).await;
+        world.twin("meter", "what was changed by hand is put right", as_documented).await;
+    }
     world.stop().await;
 }

@@ -117,8 +117,10 @@ impl Writing<'_> {
             if let (None, Some(tip)) = (going_on, tip) {
                 moves.push(Move { branch: previous, from: old, to: tip });
             }
+            self.note(Noted { last: noted(self.noted).last, next: Some(commit) })?;
             if self.side.swap(&moves)? == Swapped::Done {
-                self.note(commit);
+                // Where this fails, the note from before the push says enough.
+                drop(self.note(Noted { last: Some(commit), next: None }));
                 return Ok(Written { commit: Some(commit), notice });
             }
         }
@@ -146,8 +148,8 @@ impl Writing<'_> {
     /// What the next commit stands on.
     fn base(&self, tip: Option<Oid>, notice: &mut Option<Notice>) -> Result<Option<Base>, SourceError> {
         let objects = self.side.objects();
-        let pushed = std::fs::read_to_string(self.noted).ok();
-        let pushed = pushed.and_then(|text| Oid::from_str(text.trim()).ok());
+        let noted = noted(self.noted);
+        let pushed = noted.last;
         let name = &self.branch.name;
         let Some(tip) = tip else {
             if pushed.is_some() {
@@ -174,7 +176,7 @@ impl Writing<'_> {
             )));
             return Ok(None);
         };
-        if pushed.is_some_and(|pushed| pushed != tip) && notice.is_none() {
+        if pushed.is_some_and(|pushed| pushed != tip) && noted.next != Some(tip) && notice.is_none() {
             let writer = trailer(WRITER).unwrap_or_default();
             *notice = Some(Notice::Shared(format!(
                 "{writer} wrote to the branch {name} too; give each controller a branch of its own"
@@ -199,12 +201,32 @@ impl Writing<'_> {
         make().map_err(|error| self.side.failed(error))
     }
 
-    /// Without this note the next start only forgets that it wrote here before.
-    fn note(&self, commit: Oid) {
-        if let Err(error) = std::fs::write(self.noted, format!("{commit}\n")) {
-            tracing::debug!(%error, "what was written last is not noted");
-        }
+    fn note(&self, noted: Noted) -> Result<(), SourceError> {
+        let line =
+            |commit: Option<Oid>| commit.map_or_else(|| "-\n".to_owned(), |commit| format!("{commit}\n"));
+        let new = self.noted.with_extension("noting");
+        let written = std::fs::write(&new, line(noted.last) + &line(noted.next))
+            .and_then(|()| std::fs::rename(&new, self.noted));
+        written.map_err(|source| SourceError::Repository {
+            path: self.noted.to_path_buf(),
+            source: Box::new(source),
+        })
     }
+}
+
+/// What is remembered beside the folder of objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Noted {
+    /// What the branch became with the last write; `None` before there was one.
+    last: Option<Oid>,
+    /// What is being pushed: after a kill the branch may have become that, and it is nobody else's then.
+    next: Option<Oid>,
+}
+
+fn noted(path: &Path) -> Noted {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut commits = text.lines().map(|line| Oid::from_str(line.trim()).ok());
+    Noted { last: commits.next().flatten(), next: commits.next().flatten() }
 }
 
 struct Base {
@@ -298,14 +320,13 @@ pub(super) fn tidy(folder: &Path, noted: &Path) {
 }
 
 /// A kill in between leaves no folder, and everything in it can be fetched.
-fn pack(folder: &Path, noted: &Path) -> Result<(), SourceError> {
+fn pack(folder: &Path, note: &Path) -> Result<(), SourceError> {
     let failed = |source| SourceError::Repository { path: folder.to_path_buf(), source: Box::new(source) };
     let lost = |source| SourceError::Repository { path: folder.to_path_buf(), source: Box::new(source) };
     let new = folder.with_extension("packed");
     if new.exists() {
         std::fs::remove_dir_all(&new).map_err(lost)?;
     }
-    let text = std::fs::read_to_string(noted).map_err(lost)?;
     let make = |tip: Oid| {
         let objects = Repository::open_bare(folder)?;
         let mut packing = objects.packbuilder()?;
@@ -318,7 +339,8 @@ fn pack(folder: &Path, noted: &Path) -> Result<(), SourceError> {
         // What a fetch says is here already.
         next.reference(&format!("{NEXT}/0"), tip, true, "").map(drop)
     };
-    Oid::from_str(text.trim()).and_then(make).map_err(failed)?;
+    let tip = noted(note).last.ok_or_else(|| git2::Error::from_str("nothing was written yet"));
+    tip.and_then(make).map_err(failed)?;
     let replaced = std::fs::write(new.join(PACKED), "")
         .and_then(|()| std::fs::remove_dir_all(folder))
         .and_then(|()| std::fs::rename(&new, folder));

@@ -250,6 +250,38 @@ async fn many_objects_are_packed_and_nothing_is_fetched_for_it() {
 }
 
 #[tokio::test]
+async fn a_kill_between_a_push_and_its_note_is_nobody_else() {
+    if !git_is_here() {
+        return;
+    }
+    let (_root, repository, path) = hosted();
+    repository.commit("first", &[("a.yaml", "1")]);
+    let server = writable(&path);
+    let mirrors = tempfile::tempdir().unwrap();
+    let write = async |text: &str| {
+        let mut source = open(server.url(), mirrors.path(), branch());
+        source.write_status(&[file("README.md", text)]).await.unwrap();
+        source.settle().await;
+        source.trouble().iter().map(|trouble| trouble.reason.word()).collect::<Vec<_>>()
+    };
+    for text in ["one\n", "two\n"] {
+        assert_eq!(write(text).await, <[&str; 0]>::default());
+    }
+    let notes: Vec<_> = fs::read_dir(mirrors.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [note] =
+        notes.iter().filter(|path| path.extension().is_some_and(|e| e == "written")).collect::<Vec<_>>()[..]
+    else {
+        panic!("{notes:?}");
+    };
+    let [new, old] = ["", "~1"].map(|place| repository.git(&["rev-parse", &format!("{BRANCH}{place}")]));
+    fs::write(note, format!("{old}\n{new}\n")).unwrap();
+    assert_eq!(write("three\n").await, <[&str; 0]>::default());
+    // It was not being pushed: somebody else did it.
+    fs::write(note, format!("{old}\n-\n")).unwrap();
+    assert_eq!(write("four\n").await, ["status-rewritten"]);
+}
+
+#[tokio::test]
 async fn generations_end_and_only_the_last_two_are_in_reach() {
     if !git_is_here() {
         return;
