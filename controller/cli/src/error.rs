@@ -117,18 +117,6 @@ impl CommandError {
     }
 }
 
-/// An error with its causes, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
 /// Prints an error with its causes, and gives the exit code.
 pub(crate) fn report(error: &CommandError) -> ExitCode {
     // `hem … | head` closes our output early: that is not a failure worth a line.

@@ -7,9 +7,10 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::{
@@ -46,8 +47,14 @@ struct Held {
     authorities: Vec<DeviceAuthority>,
 }
 
-/// A file with the same time and size was not written in between.
-type Stamp = (Option<SystemTime>, u64);
+/// Which file, its size, and when anything about it changed: a file that could not be read may only have got other rights, one that
+/// was copied may have an older time of its own, and one that takes another's place may do so within a tick of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
 
 impl Folder {
     pub(crate) fn new(path: PathBuf) -> Self {
@@ -73,7 +80,7 @@ impl Folder {
             }
             changed = true;
             let last = self.files.remove(&path).map(|held| held.authorities).unwrap_or_default();
-            let authorities = read(&path, stamp.1).unwrap_or_else(|reason| {
+            let authorities = read(&path, stamp.bytes).unwrap_or_else(|reason| {
                 let kept = last.len();
                 tracing::warn!(file = %path.display(), reason, kept, "a file of device authorities is not usable");
                 last
@@ -96,7 +103,8 @@ fn listing(folder: &Path) -> io::Result<BTreeMap<PathBuf, Stamp>> {
         if let Ok(about) = fs::metadata(&path)
             && about.is_file()
         {
-            found.insert(path, (about.modified().ok(), about.len()));
+            let changed = (about.ctime(), about.ctime_nsec());
+            found.insert(path, Stamp { inode: about.ino(), bytes: about.len(), changed });
         }
     }
     Ok(found)
@@ -169,6 +177,17 @@ mod tests {
         assert_eq!(subjects(folder.look()), Some(3), "what it held stays");
         fs::write(path.join("a.pem"), authority("a") + &authority("d")).unwrap();
         assert_eq!(subjects(folder.look()), Some(4));
+        // Another file of the same size and with the same time in its place, as copying tools make it.
+        let (before, same) = (fs::metadata(path.join("a.pem")).unwrap(), path.join("a.new"));
+        fs::write(&same, " ".repeat(usize::try_from(before.len()).unwrap() - 1) + "\n").unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&same)
+            .unwrap()
+            .set_modified(before.modified().unwrap())
+            .unwrap();
+        fs::rename(&same, path.join("a.pem")).unwrap();
+        assert!(folder.look().is_some(), "it was looked at");
         fs::remove_file(path.join("b.crt")).unwrap();
         assert_eq!(subjects(folder.look()), Some(2));
         fs::remove_dir_all(&path).unwrap();

@@ -6,7 +6,7 @@
 
 use hemline_hub::HubHandle;
 use hemline_plan::Plan;
-use hemline_sources::AnySource;
+use hemline_sources::{AnySource, chain};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     pass::{Reload, State, pass},
     plan::plan,
     report::PassReport,
-    validate::{Attempt, chain, validate},
+    validate::{Attempt, validate},
 };
 
 /// What somebody asks for.

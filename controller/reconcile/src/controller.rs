@@ -9,7 +9,7 @@ use hemline_plan::{
     DeviceDiff, FleetState,
     rollout::{Command, RolloutRecord},
 };
-use hemline_sources::{AnySource, News, Nudge, Reason, Source as _, Trouble};
+use hemline_sources::{AnySource, News, Nudge, Reason, Source as _, Trouble, chain};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
@@ -28,7 +28,6 @@ use crate::{
     revert::Reverts,
     tell::Teller,
     trouble::{Troubles, found},
-    validate::chain,
 };
 
 /// When passes run, and where the controller keeps what must survive a restart.

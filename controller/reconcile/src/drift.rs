@@ -17,7 +17,9 @@ use hemline_plan::{
 };
 use jiff::Timestamp;
 
-use crate::{apply::Applied, approve::ApplyError, pass::State, validate::chain};
+use hemline_sources::chain;
+
+use crate::{apply::Applied, approve::ApplyError, pass::State};
 
 /// Devices whose last writer is remembered.
 const WRITERS: usize = 10_000;

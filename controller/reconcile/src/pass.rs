@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet, io, sync::Arc, time::Instant};
 use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
 use hemline_plan::{Documents, Plan, Resolution, drift::DriftLedger, rollout::RevertProposal};
-use hemline_sources::AnySource;
+use hemline_sources::{AnySource, chain};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     report::{PassReport, Sight, Statuses, report},
     roll::{Rolled, Rollouts},
     settled::Settled,
-    validate::{Attempt, Good, chain, validate},
+    validate::{Attempt, Good, validate},
 };
 
 /// Is the source read again?

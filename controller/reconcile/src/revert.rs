@@ -14,12 +14,13 @@ use hemline_model::id::Revision;
 use hemline_plan::rollout::RevertProposal;
 use hemline_sources::{
     AnySource, BACKOFF_AT_MOST, ForgeError, ONLY, Proposed, REFUSED, Reason, Revert, SourceError, Trouble,
+    chain,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{brake, last_good::LastGood, validate::chain};
+use crate::{brake, last_good::LastGood};
 
 /// The first wait after a failure; the next ones are twice as long each.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use hemline_model::{Finding, Fleet, SourceFile, id::Revision};
 use hemline_plan::{Facts, Judged, judge};
-use hemline_sources::{Note, Snapshot, SourceError};
+use hemline_sources::{Note, Snapshot, SourceError, chain};
 
 /// What came of one look at the source.
 #[derive(Debug)]
@@ -98,16 +98,4 @@ pub(crate) fn validate(
         return Attempt::Broken { revision, findings };
     }
     Attempt::Good { good: Box::new(Good::new(revision, message, fleet, files)), findings }
-}
-
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -118,6 +118,8 @@ pub struct Git {
     found: Option<(Result<Oid, SourceError>, Instant)>,
     /// Somebody wants a look now, whatever it finds.
     nudged: bool,
+    /// The look that is under way began before that.
+    stale: bool,
     signers: Option<Signers>,
     status: Option<Channel>,
     forge: Option<Channels>,
@@ -155,6 +157,7 @@ impl Git {
             under_way: None,
             found: None,
             nudged: false,
+            stale: false,
             signers: config.signers,
             status,
             forge,
@@ -321,8 +324,8 @@ impl Source for Git {
             tokio::select! {
                 // Cancel-safe: the nudge keeps its permit, and the deadline, the running look and the running write are
                 // kept in `self`.
-                // Who nudges wants what is there now, not what a look finds that began before.
-                () = self.nudge.nudged() => (self.nudged, self.under_way) = (true, None),
+                // Who nudges wants what is there now: a look that began before is ended by itself, and another one follows.
+                () = self.nudge.nudged() => (self.nudged, self.stale) = (true, self.under_way.is_some()),
                 () = sleep_until(if self.nudged { Instant::now() } else { self.next_poll }) => {}
                 () = tell(&mut self.status, &mut self.forge) => {
                     if self.in_vain() != before {
@@ -333,14 +336,15 @@ impl Source for Git {
             }
             let found = self.tip().await;
             self.wait();
-            match found {
-                Ok(commit) if self.seen == Some(commit) && !self.nudged => {}
-                // A failure is a change too: the snapshot will say what is wrong.
-                found => {
-                    (self.nudged, self.found) = (false, Some((found, Instant::now())));
-                    return News::Documents;
-                }
+            let stale = std::mem::take(&mut self.stale);
+            let same = found.as_ref().is_ok_and(|commit| self.seen == Some(*commit));
+            if same && (stale || !self.nudged) {
+                continue;
             }
+            // A failure is a change too: the snapshot will say what is wrong.
+            self.nudged &= stale;
+            self.found = Some((found, Instant::now()));
+            return News::Documents;
         }
     }
 

@@ -42,7 +42,7 @@ pub use access::{Access, Credentials, SecretText};
 pub use any::{AnySource, OneSource, Proposal};
 pub use batch::{BACKOFF_AT_MOST, REFUSED};
 pub use directory::{Directory, read_paths};
-pub use error::SourceError;
+pub use error::{SourceError, chain};
 pub use forge::{ForgeConfig, ForgeError, ForgeKind, Outcome, Phase};
 pub use git::{
     Bounds, Git, GitConfig, Located, Proposed, Proposer, Revert, StatusBranch, Way, locate, merge_base,

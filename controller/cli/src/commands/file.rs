@@ -77,9 +77,10 @@ async fn get(
     to: Option<&Path>,
     force: bool,
 ) -> Result<(), CommandError> {
+    // Only who typed it means standard output: a device may call its file so.
+    let print = to.is_some_and(|to| to.as_os_str() == "-");
     let last = || PathBuf::from(name.rsplit('/').next().unwrap_or(name));
     let to = to.map_or_else(last, Path::to_owned);
-    let print = to.as_os_str() == "-";
     if !print && !force && to.exists() {
         let path = to.display();
         return Err(CommandError::Usage(format!(

@@ -13,6 +13,7 @@ mod devices;
 mod error;
 mod files;
 mod identity;
+mod locks;
 mod message_headers;
 mod methods;
 mod query;

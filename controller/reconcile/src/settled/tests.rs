@@ -132,16 +132,22 @@ async fn check(source: &mut AnySource, hub: &HubHandle, state: &mut State, reloa
     assert_eq!(again.drift_ledger.counts(), whole.drift_ledger.counts(), "{what}");
 }
 
+/// A hub without listeners, and what ends it.
+async fn hub_in(data: &std::path::Path) -> (Hub, CancellationToken) {
+    let names = vec!["127.0.0.1".to_owned()];
+    let certificates = pki::open(data, &names, jiff::Timestamp::now()).unwrap();
+    let stop = CancellationToken::new();
+    let config = HubConfig::new(data, names, certificates.server_config());
+    let hub = Hub::start(config, |_| axum::Router::new(), stop.clone()).await.unwrap();
+    (hub, stop)
+}
+
 #[tokio::test]
 async fn a_quick_pass_leaves_nothing_behind() {
     let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let documents = folder.path().join("fleet.yaml");
     fs::write(&documents, fleet(1, 3)).unwrap();
-    let names = vec!["127.0.0.1".to_owned()];
-    let certificates = pki::open(data.path(), &names, jiff::Timestamp::now()).unwrap();
-    let stop = CancellationToken::new();
-    let config = HubConfig::new(data.path(), names, certificates.server_config());
-    let hub = Hub::start(config, |_| axum::Router::new(), stop.clone()).await.unwrap();
+    let (hub, stop) = hub_in(data.path()).await;
     let mut source = AnySource::from(Directory::open(folder.path()).unwrap());
     let mut state = State::restore(LastGood::new(data.path().join("last-good")), false);
     check(&mut source, &hub.handle(), &mut state, Reload::Yes, "the first").await;
@@ -175,11 +181,7 @@ async fn a_quick_pass_leaves_nothing_behind() {
 async fn a_pass_notices_that_the_clock_was_set() {
     let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::write(folder.path().join("fleet.yaml"), fleet(1, 3)).unwrap();
-    let names = vec!["127.0.0.1".to_owned()];
-    let certificates = pki::open(data.path(), &names, jiff::Timestamp::now()).unwrap();
-    let stop = CancellationToken::new();
-    let config = HubConfig::new(data.path(), names, certificates.server_config());
-    let hub = Hub::start(config, |_| axum::Router::new(), stop.clone()).await.unwrap();
+    let (hub, stop) = hub_in(data.path()).await;
     let mut source = AnySource::from(Directory::open(folder.path()).unwrap());
     let mut state = State::restore(LastGood::new(data.path().join("last-good")), false);
     pass(&mut source, &hub.handle(), &mut state, Reload::Yes).await;

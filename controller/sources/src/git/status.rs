@@ -207,10 +207,7 @@ impl Writing<'_> {
         let new = self.noted.with_extension("noting");
         let written = std::fs::write(&new, line(noted.last) + &line(noted.next))
             .and_then(|()| std::fs::rename(&new, self.noted));
-        written.map_err(|source| SourceError::Repository {
-            path: self.noted.to_path_buf(),
-            source: Box::new(source),
-        })
+        written.map_err(|error| of(self.noted, error))
     }
 }
 
@@ -321,11 +318,9 @@ pub(super) fn tidy(folder: &Path, noted: &Path) {
 
 /// A kill in between leaves no folder, and everything in it can be fetched.
 fn pack(folder: &Path, note: &Path) -> Result<(), SourceError> {
-    let failed = |source| SourceError::Repository { path: folder.to_path_buf(), source: Box::new(source) };
-    let lost = |source| SourceError::Repository { path: folder.to_path_buf(), source: Box::new(source) };
     let new = folder.with_extension("packed");
     if new.exists() {
-        std::fs::remove_dir_all(&new).map_err(lost)?;
+        std::fs::remove_dir_all(&new).map_err(|error| of(folder, error))?;
     }
     let make = |tip: Oid| {
         let objects = Repository::open_bare(folder)?;
@@ -340,11 +335,15 @@ fn pack(folder: &Path, note: &Path) -> Result<(), SourceError> {
         next.reference(&format!("{NEXT}/0"), tip, true, "").map(drop)
     };
     let tip = noted(note).last.ok_or_else(|| git2::Error::from_str("nothing was written yet"));
-    tip.and_then(make).map_err(failed)?;
+    tip.and_then(make).map_err(|error| of(folder, error))?;
     let replaced = std::fs::write(new.join(PACKED), "")
         .and_then(|()| std::fs::remove_dir_all(folder))
         .and_then(|()| std::fs::rename(&new, folder));
-    replaced.map_err(lost)
+    replaced.map_err(|error| of(folder, error))
+}
+
+fn of(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> SourceError {
+    SourceError::Repository { path: path.to_path_buf(), source: Box::new(error) }
 }
 
 /// A folder that was packed lacks the files of older commits. Where somebody else wrote one of them again, the remote does not send

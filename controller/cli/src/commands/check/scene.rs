@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hemline_api::StatusDocument;
+use hemline_sources::chain;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -10,7 +11,6 @@ use crate::{
     args::{Args, Check},
     client::{HubClient, pem_certificates},
     data_dir,
-    error::causes,
 };
 
 /// What there is to look at.
@@ -41,7 +41,7 @@ pub(super) struct HubAt {
 
 impl Scene {
     pub(super) async fn look(args: &Args, typed: &Check) -> Self {
-        let client = HubClient::find(args).map_err(|error| causes(&error));
+        let client = HubClient::find(args).map_err(|error| chain(&error));
         let hub = client.as_ref().map_err(Clone::clone).and_then(|client| at(args, client));
         let status = match &client {
             Ok(client) => status(client).await,
@@ -89,12 +89,12 @@ fn at(args: &Args, client: &HubClient) -> Result<HubAt, String> {
         // What SDKs dial, unless they are told otherwise.
         return Ok(HubAt { name: client.host().to_owned(), https: 443, mqtt: 8883, ca_pem, is_here: false });
     }
-    let (endpoint, _) = data_dir::discover(&args.data_dir).map_err(|error| causes(&error))?;
+    let (endpoint, _) = data_dir::discover(&args.data_dir).map_err(|error| chain(&error))?;
     Ok(HubAt { name: endpoint.host_name, https: endpoint.https, mqtt: endpoint.mqtt, ca_pem, is_here: true })
 }
 
 async fn status(client: &HubClient) -> Result<StatusDocument, String> {
     let found =
-        client.call(Method::GET, &["api", "v1", "status"], None).await.map_err(|error| causes(&error))?;
+        client.call(Method::GET, &["api", "v1", "status"], None).await.map_err(|error| chain(&error))?;
     serde_json::from_value(found).map_err(|error| error.to_string())
 }

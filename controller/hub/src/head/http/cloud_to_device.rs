@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use hemline_hub_core::{
-    cloud_to_device::{LockToken, Settlement},
-    service::{ServiceError, ServiceReply, ServiceRequest},
+    cloud_to_device::Settlement,
+    service::{ServiceReply, ServiceRequest},
 };
 use hemline_model::id::DeviceId;
-use hemline_protocol::{bag, error::ErrorCode, etag};
+use hemline_protocol::{bag, error::ErrorCode};
 use serde_json::{Value, json};
 
 use super::{
     Rest,
     call::{Call, Lock, RawBody, Target},
     error::RestError,
-    message_headers, reply,
+    locks, message_headers, reply,
 };
 
 /// `POST /devices/{device}/messages/deviceBound`
@@ -74,11 +74,7 @@ pub(super) async fn feedback(State(rest): State<Rest>, call: Call) -> Result<Res
         ServiceReply::Feedback(None) => Ok(StatusCode::NO_CONTENT.into_response()),
         ServiceReply::Feedback(Some(batch)) => {
             let records = batch.records.iter().map(|record| record.document());
-            let mut response = reply::json_body(&Value::Array(records.collect()));
-            if let Ok(value) = HeaderValue::from_str(&etag::quoted(&batch.lock.to_string())) {
-                response.headers_mut().insert(header::ETAG, value);
-            }
-            Ok(response)
+            Ok(locks::lent(&Value::Array(records.collect()), batch.lock))
         }
         _ => Err(reply::unexpected()),
     }
@@ -90,7 +86,11 @@ pub(super) async fn complete_feedback(
     call: Call,
     lock: Lock,
 ) -> Result<Response, RestError> {
-    settle(state, call, lock, Settlement::Complete).await
+    locks::settle(state, call, lock, |lock| ServiceRequest::SettleFeedback {
+        lock,
+        settlement: Settlement::Complete,
+    })
+    .await
 }
 
 /// `POST /messages/serviceBound/feedback/{lock}/abandon`
@@ -99,16 +99,9 @@ pub(super) async fn abandon_feedback(
     call: Call,
     lock: Lock,
 ) -> Result<Response, RestError> {
-    settle(state, call, lock, Settlement::Abandon).await
-}
-
-async fn settle(
-    State(rest): State<Rest>,
-    call: Call,
-    Lock(lock): Lock,
-    settlement: Settlement,
-) -> Result<Response, RestError> {
-    let lock: LockToken = lock.parse().map_err(|_| ServiceError::LockLost)?;
-    let operation = ServiceRequest::SettleFeedback { lock, settlement };
-    reply::plain(rest.ask(call.caller, operation, Duration::ZERO).await?)
+    locks::settle(state, call, lock, |lock| ServiceRequest::SettleFeedback {
+        lock,
+        settlement: Settlement::Abandon,
+    })
+    .await
 }

@@ -5,21 +5,20 @@ use std::{collections::HashMap, time::Duration};
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use hemline_hub_core::{
-    cloud_to_device::{LockToken, Settlement},
+    cloud_to_device::Settlement,
     event::Caller,
     file_notices::UploadedFile,
     files::FileError,
-    service::{ServiceError, ServiceReply, ServiceRequest},
+    service::{ServiceReply, ServiceRequest},
 };
 use hemline_protocol::{
     bag,
     blob::{BlobErrorCode, BlobName, BlobSas, CONTAINER},
     error::ErrorCode,
-    etag,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -28,7 +27,7 @@ use super::{
     Rest,
     call::{Call, Document, Lock, Target},
     error::RestError,
-    reply,
+    locks, reply,
 };
 use crate::files::FilesError;
 
@@ -112,13 +111,7 @@ pub(super) async fn end(
 pub(super) async fn notice(State(rest): State<Rest>, call: Call) -> Result<Response, RestError> {
     match rest.ask(call.caller, ServiceRequest::ReceiveFileNotice, Duration::ZERO).await? {
         ServiceReply::FileNotice(None) => Ok(StatusCode::NO_CONTENT.into_response()),
-        ServiceReply::FileNotice(Some(lent)) => {
-            let mut response = reply::json_body(&lent.notice.document());
-            if let Ok(value) = HeaderValue::from_str(&etag::quoted(&lent.lock.to_string())) {
-                response.headers_mut().insert(header::ETAG, value);
-            }
-            Ok(response)
-        }
+        ServiceReply::FileNotice(Some(lent)) => Ok(locks::lent(&lent.notice.document(), lent.lock)),
         _ => Err(reply::unexpected()),
     }
 }
@@ -129,7 +122,11 @@ pub(super) async fn complete_notice(
     call: Call,
     lock: Lock,
 ) -> Result<Response, RestError> {
-    settle(state, call, lock, Settlement::Complete).await
+    locks::settle(state, call, lock, |lock| ServiceRequest::SettleFileNotice {
+        lock,
+        settlement: Settlement::Complete,
+    })
+    .await
 }
 
 /// `POST /messages/serviceBound/fileNotifications/{lock}/abandon`
@@ -138,18 +135,11 @@ pub(super) async fn abandon_notice(
     call: Call,
     lock: Lock,
 ) -> Result<Response, RestError> {
-    settle(state, call, lock, Settlement::Abandon).await
-}
-
-async fn settle(
-    State(rest): State<Rest>,
-    call: Call,
-    Lock(lock): Lock,
-    settlement: Settlement,
-) -> Result<Response, RestError> {
-    let lock: LockToken = lock.parse().map_err(|_| ServiceError::LockLost)?;
-    let operation = ServiceRequest::SettleFileNotice { lock, settlement };
-    reply::plain(rest.ask(call.caller, operation, Duration::ZERO).await?)
+    locks::settle(state, call, lock, |lock| ServiceRequest::SettleFileNotice {
+        lock,
+        settlement: Settlement::Abandon,
+    })
+    .await
 }
 
 impl From<FilesError> for RestError {
