@@ -114,6 +114,8 @@ fn serve<F: Future<Output = ()> + Send + 'static>(
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
+            // Without it every answer in two parts waits for an acknowledgement; one that cannot have it is slower, no more.
+            drop(stream.set_nodelay(true));
             connections.spawn(connection(stream));
             while connections.try_join_next().is_some() {}
         }

@@ -220,8 +220,12 @@ pub(super) async fn connection(stream: TcpStream, forward: Arc<Forward>) {
             Ok::<_, Infallible>(answer)
         }
     });
+    // libgit2 writes the head and the body of a question apart and waits in between for an acknowledgement, which the kernel
+    // puts off by 40 ms on a connection that has answered before. A new one for each question is told at once.
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.keep_alive(false);
     // An end in the middle is libgit2 giving up; it says why itself.
-    drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+    drop(server.serve_connection(TokioIo::new(stream), service).await);
 }
 
 fn status(code: StatusCode) -> Response<Body> {

@@ -29,6 +29,8 @@ const SETTLE: Duration = Duration::from_secs(12);
 const FOLDER_ADDRESS: &str = "127.0.74.1";
 const REPOSITORY_ADDRESS: &str = "127.0.74.2";
 const IMAGE: &str = "hemline-bench/busybox:1";
+/// The network that modules are in. The engine takes some 50 ms longer for it than for its own bridge, so the peer is in it, too.
+const NETWORK: &str = "azure-iot-edge";
 /// The repository that is pushed to.
 const ORIGIN: &str = "origin.git";
 
@@ -79,7 +81,7 @@ pub(crate) fn run() -> Result<bool> {
     rows.push(Row {
         what: "document saved → new container running",
         ours: saved,
-        how: "`docker run` of the same",
+        how: "`docker run` of the same, in the same network",
         theirs: run,
         budget: Budget::None,
     });
@@ -110,7 +112,7 @@ fn commits(hem: &Path) -> Result<(Row, Duration)> {
     let row = Row {
         what: "commit pushed, `hem sync` → new container running, fetch included",
         ours,
-        how: "`docker run` of the same",
+        how: "`docker run` of the same, in the same network",
         theirs,
         budget: Budget::Runs { fetch },
     };
@@ -375,7 +377,7 @@ impl Place {
     fn docker_run(&self, n: usize) -> Result<Duration> {
         let name = format!("bench-run-{n}-{}", self.id());
         let since = now()?;
-        docker(&["run", "-d", "--name", &name, IMAGE, "sleep", "100000"])?;
+        docker(&["run", "-d", "--network", NETWORK, "--name", &name, IMAGE, "sleep", "100000"])?;
         from_to_start(&name, since)
     }
 }
