@@ -3,15 +3,20 @@
 //!
 //! Not here: meaning (`valid`), defaults across layers (`plan`).
 
+mod broker;
 mod configuration;
 mod deployment;
 mod device;
 mod health;
 mod secret;
 
+pub use broker::{
+    Authorization, AuthorizationRule, Bridge, BridgeDirection, BridgeSetting, Broker, BrokerFault,
+    BrokerOperation, BrokerPart, Piece, Template, TemplateError, UPSTREAM, Variable,
+};
 pub use configuration::{TwinConfiguration, TwinConfigurationKind, TwinConfigurationSpec};
 pub use deployment::{
-    Approve, Broker, Command, CreateOptions, Drift, DriftMode, EdgeDeployment, EdgeDeploymentKind,
+    Approve, Command, CreateOptions, Drift, DriftMode, EdgeDeployment, EdgeDeploymentKind,
     EdgeDeploymentSpec, EnvObject, EnvScalar, EnvValue, ImagePullPolicy, Module, ModuleStatus, ModuleType,
     Offline, OnFailure, ProcessLimits, RestartPolicy, Rollout, Route, RouteObject, SecretKeyRef,
     StoreAndForward, Wave,

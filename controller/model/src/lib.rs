@@ -22,6 +22,7 @@ pub mod schema;
 pub mod secret;
 pub mod status;
 pub mod text;
+pub mod topic_filter;
 pub mod twin;
 pub mod valid;
 

@@ -4,6 +4,7 @@
 //! list with the sources, in both directions. Not here: the checks themselves.
 
 mod azure;
+mod broker;
 mod configuration;
 mod documents;
 mod engine;
@@ -63,12 +64,13 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 }
 
 /// The rules by what they are about.
-fn sections() -> [(&'static str, &'static [Rule]); 9] {
+fn sections() -> [(&'static str, &'static [Rule]); 10] {
     [
         ("Files and sources", files::RULES),
         ("Documents", documents::RULES),
         ("Secrets", secret::RULES),
         ("Rollouts", rollout::RULES),
+        ("Topic policies", broker::RULES),
         ("createOptions", engine::RULES),
         ("The fleet as a whole", fleet::RULES),
         ("Twin configurations", configuration::RULES),

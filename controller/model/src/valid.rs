@@ -5,6 +5,7 @@
 
 mod across;
 mod beside;
+mod broker;
 mod configuration;
 mod consequences;
 mod context;
@@ -35,7 +36,7 @@ use hemline_query::{route::Route, target::TargetCondition};
 use crate::pointer::escape;
 use crate::{
     Packed,
-    document::{Auth, Drift, Health, Object, SecretKeyRef},
+    document::{Auth, Broker, Drift, Health, Object, SecretKeyRef},
     finding::{Finding, Position, RuleId, Severity},
     id::{DeviceId, DocumentName, ModuleId},
     text::RawDocument,
@@ -194,8 +195,8 @@ pub struct EdgeDeploymentSpec {
     pub routes: BTreeMap<String, Box<(Route, RouteSettings)>>,
     /// Seconds that a message waits for a receiver that is away.
     pub store_and_forward_secs: Option<u64>,
-    /// Rules for user-defined MQTT topics; checked for shape only.
-    pub broker_authorizations: Vec<Object>,
+    /// Who may use which user-defined MQTT topics.
+    pub broker: Broker,
     /// How a change reaches the devices.
     pub rollout: Option<RolloutSpec>,
     /// What happens with differences; checked for shape only.

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::{
     Packed,
+    document::Broker,
     edge::{
         AgentDesired, AgentModule, DockerSettings, Drift, DriftRules, EnvEntry, HemlineDesired, HubDesired,
         HubRoute, ModuleSettings, ModuleType, ProcessSettings, Runtime, SealedSecret, StoreAndForward,
@@ -15,7 +16,7 @@ use hemline_model::{
     twin::{Which, limits::measure},
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub use self::twins::ModuleTwins;
 
@@ -155,16 +156,16 @@ fn edge_hub(merged: &Map<String, Value>) -> HubDesired {
         (name.clone(), route)
     });
     let seconds = read(object(merged, "storeAndForward"), "timeToLiveSecs").unwrap_or(TIME_TO_LIVE_SECS);
-    let authorizations = object(merged, "broker").get("authorizations").cloned();
+    let broker = read::<Broker>(merged, "broker").filter(|broker| *broker != Broker::default());
     HubDesired {
         // The broker policy exists from 1.2 on; a hub without it refuses the later version.
-        schema_version: if authorizations.is_some() { "1.2" } else { "1.1" }.to_owned(),
+        schema_version: if broker.is_some() { "1.2" } else { "1.1" }.to_owned(),
         routes: routes.collect(),
         store_and_forward_configuration: Some(StoreAndForward {
             time_to_live_secs: i64::try_from(seconds).unwrap_or(i64::MAX),
             store_limits: None,
         }),
-        mqtt_broker: authorizations.map(|list| json!({"authorizations": list})),
+        mqtt_broker: broker,
     }
 }
 

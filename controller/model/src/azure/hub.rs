@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
@@ -164,29 +165,38 @@ fn seconds(part: &Part<'_>, key: &str, notes: &mut Notes<'_>) -> Option<String> 
 fn broker(root: &Part<'_>, notes: &mut Notes<'_>) -> Option<Broker> {
     let part = root.object("mqttBroker", notes)?;
     part.unknown(&["authorizations", "bridges"], notes);
-    if part.get("bridges").is_some_and(|bridges| bridges.as_array().is_none_or(|list| !list.is_empty())) {
-        notes.dropped(&part.pointer("bridges"), "bridges of the MQTT broker are left out; hem has none");
-    }
-    let mut authorizations = Vec::new();
-    notes.came("/spec/broker/authorizations", part.pointer("authorizations"));
-    match part.get("authorizations") {
+    let broker = Broker {
+        authorizations: entries(&part, "authorizations", "a statement", notes),
+        bridges: entries(&part, "bridges", "a bridge", notes),
+    };
+    (broker != Broker::default()).then_some(broker)
+}
+
+fn entries<T: DeserializeOwned>(part: &Part<'_>, list: &str, what: &str, notes: &mut Notes<'_>) -> Vec<T> {
+    let pointer = part.pointer(list);
+    let mut read = Vec::new();
+    match part.get(list) {
         None => {}
-        Some(Value::Array(rules)) => {
-            for (index, rule) in rules.iter().enumerate() {
-                match rule {
-                    Value::Object(rule) => authorizations.push(rule.clone()),
-                    other => {
-                        let pointer = format!("{}/{index}", part.pointer("authorizations"));
-                        let message = format!("a rule is an object, this is {}", words(other));
+        Some(Value::Array(entries)) => {
+            for (index, entry) in entries.iter().enumerate() {
+                let pointer = format!("{pointer}/{index}");
+                match T::deserialize(entry) {
+                    Ok(entry) => {
+                        notes.came(format!("/spec/broker/{list}/{}", read.len()), pointer);
+                        read.push(entry);
+                    }
+                    Err(why) => {
+                        let message = format!("this is not {what} of the topic policy: {why}");
                         notes.error("azure-value", &pointer, message);
                     }
                 }
             }
         }
         Some(other) => {
-            let message = format!("authorizations are a list, this is {}", words(other));
-            notes.error("azure-value", &part.pointer("authorizations"), message);
+            let message = format!("{list} are a list, this is {}", words(other));
+            notes.error("azure-value", &pointer, message);
         }
     }
-    (!authorizations.is_empty()).then_some(Broker { authorizations })
+    notes.came(format!("/spec/broker/{list}"), pointer);
+    read
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ApiVersion, Health, Metadata, Object, is_default};
+use super::{ApiVersion, Broker, Health, Metadata, Object, is_default};
 
 /// Modules and routes for the devices that a condition selects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -334,15 +334,6 @@ pub struct StoreAndForward {
     /// For example `2h`.
     #[schemars(extend("pattern" = r"^([0-9]+(s|m|h|d))+$", "examples" = ["2h"]))]
     pub time_to_live: String,
-}
-
-/// Policy for user-defined MQTT topics (reference edge-runtime §6.4).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Broker {
-    /// Rules, each with `identities` and `allow` or `deny`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub authorizations: Vec<Object>,
 }
 
 /// How a change reaches the devices.

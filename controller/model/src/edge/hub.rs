@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{DesiredStatus, EdgeError, Version};
+use crate::document::Broker;
 
 /// Routes and queues of an edge device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub struct HubDesired {
     pub store_and_forward_configuration: Option<StoreAndForward>,
     /// Policy for user-defined topics and bridges (reference edge-runtime §6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mqtt_broker: Option<Value>,
+    pub mqtt_broker: Option<Broker>,
 }
 
 /// One route. On the wire a bare text when it has no settings, else an object.
@@ -143,6 +144,11 @@ impl HubDesired {
             if route.priority.is_some_and(|priority| priority > 9) {
                 return Err(wrong("the priority is not 0 to 9"));
             }
+        }
+        if let Some(fault) = parsed.mqtt_broker.as_ref().and_then(|broker| broker.faults().into_iter().next())
+        {
+            let place = fault.at.replace('/', ".");
+            return Err(EdgeError::Format(format!("Error parsing mqttBroker{place} - {}", fault.message)));
         }
         Ok(parsed)
     }

@@ -273,7 +273,7 @@ pub(super) const RULES: &[Rule] = &[
         "A section is checked, but this version does not act on it.",
         "Silence would look like consent.",
         "Leave it for a later version, or remove it.",
-        "broker: {authorizations: [{identities: [a]}]}",
+        "broker: {bridges: [{endpoint: $upstream, settings: [{direction: out, topic: 'alerts/#'}]}]}",
         "priority: 10",
     ),
     warning(

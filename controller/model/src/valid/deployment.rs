@@ -11,8 +11,8 @@ use hemline_query::{
 };
 
 use super::{
-    Context, EdgeDeploymentSpec, RouteSettings, beside::Beside, duration, escape, idle, module, rollout,
-    secret::Secrets,
+    Context, EdgeDeploymentSpec, RouteSettings, beside::Beside, broker, duration, escape, idle, module,
+    rollout, secret::Secrets,
 };
 use crate::{
     document::{self, EdgeDeployment},
@@ -90,7 +90,9 @@ fn check(spec: document::EdgeDeploymentSpec, context: &mut Context<'_>) -> Optio
             Some("name one with `manifest:`, or remove them".to_owned());
     }
     let rollout = spec.rollout.as_ref().map(|written| rollout::check(written, context));
-    later(&spec, context);
+    if let Some(written) = &spec.broker {
+        broker::check(written, context);
+    }
     Some(EdgeDeploymentSpec {
         condition: condition?,
         priority: spec.priority,
@@ -98,7 +100,7 @@ fn check(spec: document::EdgeDeploymentSpec, context: &mut Context<'_>) -> Optio
         modules,
         routes,
         store_and_forward_secs,
-        broker_authorizations: spec.broker.map(|broker| broker.authorizations).unwrap_or_default(),
+        broker: spec.broker.unwrap_or_default(),
         rollout,
         drift: spec.drift,
     })
@@ -205,12 +207,5 @@ fn known_modules(
             [] => "there are no modules".to_owned(),
             _ => format!("modules there: {}{more}", some.join(", ")),
         });
-    }
-}
-
-/// Sections that are read and checked, but that this version does not act on: silence would be a lie.
-fn later(spec: &document::EdgeDeploymentSpec, context: &mut Context<'_>) {
-    if spec.broker.as_ref().is_some_and(|broker| !broker.authorizations.is_empty()) {
-        context.warning("not-acted-on", "/spec/broker", "this version has no user-defined topics yet");
     }
 }

@@ -144,9 +144,9 @@ fn tree_of(spec: &EdgeDeploymentSpec) -> Map<String, Value> {
     if let Some(seconds) = spec.store_and_forward_secs {
         section("storeAndForward", Map::from_iter([("timeToLiveSecs".to_owned(), json!(seconds))]));
     }
-    if !spec.broker_authorizations.is_empty() {
-        let list = spec.broker_authorizations.iter().cloned().map(Value::Object).collect();
-        section("broker", Map::from_iter([("authorizations".to_owned(), Value::Array(list))]));
+    // One list, one value: the order of its statements decides, so two layers cannot be mixed.
+    if let Ok(Value::Object(broker)) = serde_json::to_value(&spec.broker) {
+        section("broker", broker);
     }
     // Of a rollout the devices need to know one thing only; the rest is the controller's.
     if let Some(deadline) = spec.rollout.as_ref().and_then(|rollout| rollout.deadline.as_ref()) {

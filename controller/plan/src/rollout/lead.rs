@@ -70,7 +70,7 @@ fn says_the_same(one: &DeploymentDoc, other: &DeploymentDoc) -> bool {
     let (one, other) = (&one.spec, &other.spec);
     one.modules == other.modules
         && one.store_and_forward_secs == other.store_and_forward_secs
-        && one.broker_authorizations == other.broker_authorizations
+        && one.broker == other.broker
         && one.routes.len() == other.routes.len()
         && one.routes.iter().all(|(name, route)| other.routes.get(name).is_some_and(|o| o.1 == route.1))
 }

@@ -129,11 +129,30 @@ fn route() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A statement of the topic policy.
+fn statement() -> impl Strategy<Value = Value> {
+    let identity = prop_oneof![Just("{{iot:identity}}"), Just("d/m1"), Just("hub/{{iot:device_id}}")];
+    let resource = prop_oneof![Just("a/#"), Just("a/{{iot:device_id}}/+"), Just("b")];
+    let operation = prop_oneof![Just("mqtt:publish"), Just("mqtt:subscribe"), Just("mqtt:connect")];
+    let rule = (prop::collection::vec(operation, 1..3), prop::collection::vec(resource, 1..3))
+        .prop_map(|(operations, resources)| json!({"operations": operations, "resources": resources}));
+    let rules = || prop::collection::vec(rule.clone(), 0..3);
+    (prop::collection::vec(identity, 1..3), rules(), rules()).prop_map(|(identities, deny, allow)| {
+        let mut statement = json!({"identities": identities});
+        for (effect, rules) in [("deny", deny), ("allow", allow)] {
+            if !rules.is_empty() {
+                statement[effect] = json!(rules);
+            }
+        }
+        statement
+    })
+}
+
 fn deployment(name: &'static str, layered: bool) -> impl Strategy<Value = Value> {
     let modules = prop::collection::btree_map("m[2-4]", module(layered), 0..3);
     let routes = prop::collection::btree_map("[a-z/~_]{1,5}", route(), 0..4);
     let store = prop::option::of(prop_oneof![Just("0s"), Just("59s"), Just("2h")]);
-    let broker = prop::option::of(prop::collection::vec(object(), 0..2));
+    let broker = prop::option::of(prop::collection::vec(statement(), 0..3));
     (modules, module(false), routes, store, broker).prop_map(
         move |(mut modules, first, routes, store, broker)| {
             modules.insert("m1".to_owned(), first);
