@@ -26,6 +26,7 @@ pub(crate) async fn text(
     let counters = state.hub.counters();
     let mut text = render(&counters);
     text.push_str(&cloud_to_device(&counters));
+    text.push_str(&topics(&counters, &state.hub.head_statistics()));
     text.push_str(&door(&counters, &state.hub.head_statistics()));
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
@@ -71,6 +72,14 @@ fn render(counters: &Counters) -> String {
         feedback_expired: _,
         cloud_waiting: _,
         feedback_waiting: _,
+        // In `topics`.
+        topics_published: _,
+        topics_sent: _,
+        topics_delivered: _,
+        topics_dropped: _,
+        topics_denied: _,
+        topics_waiting: _,
+        topics_retained: _,
         connected,
         waiting,
         waiting_bytes,
@@ -138,6 +147,22 @@ fn door(counters: &Counters, heads: &HeadStatistics) -> String {
         &[("outcome=\"published\"", counters.wills), ("outcome=\"lost\"", counters.wills_lost)],
     );
     page.counter("hemline_handshakes_failed_total", &[("", heads.handshakes_failed)]);
+    page.0
+}
+
+/// Messages on user-defined topics, and what became of them.
+fn topics(counters: &Counters, heads: &HeadStatistics) -> String {
+    let mut page = Page(String::new());
+    page.counter("hemline_topic_messages_published_total", &[("", counters.topics_published)]);
+    page.counter("hemline_topic_messages_sent_total", &[("", counters.topics_sent)]);
+    page.counter("hemline_topic_messages_delivered_total", &[("", counters.topics_delivered)]);
+    page.counter(
+        "hemline_topic_messages_dropped_total",
+        &[("reason=\"queue\"", counters.topics_dropped), ("reason=\"slow\"", heads.topics_lost)],
+    );
+    page.counter("hemline_topic_requests_denied_total", &[("", counters.topics_denied)]);
+    page.gauge("hemline_topic_messages_waiting", counters.topics_waiting);
+    page.gauge("hemline_topic_messages_retained", counters.topics_retained);
     page.0
 }
 

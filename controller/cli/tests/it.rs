@@ -79,6 +79,8 @@ mod sdk;
 mod secrets;
 #[path = "it/signed.rs"]
 mod signed;
+#[path = "it/topics.rs"]
+mod topics;
 #[path = "it/trouble.rs"]
 mod trouble;
 #[path = "it/webhook.rs"]

@@ -7,10 +7,12 @@ mod cloud_to_device;
 mod connections;
 mod file_notices;
 mod identities;
+mod listeners;
 mod messages;
 mod methods;
 mod requests;
 mod tick;
+mod topics;
 mod twins;
 
 use std::{
@@ -29,7 +31,7 @@ use crate::{
     cloud_queue::CloudQueues,
     counters::Counters,
     effect::{Effect, Notice, Refusal},
-    event::{ConnectionId, Entropy, Event},
+    event::{ConnectionId, Entropy, Event, Qos},
     event_log::EventLog,
     feedback_queue::FeedbackQueue,
     file_notices::FileNotices,
@@ -40,6 +42,7 @@ use crate::{
     service::ServiceError,
     session::{Grants, Offline, Presence, Session},
     throttle::Throttle,
+    topics::Topics,
     write::{Policy, Restored, TwinRecord, Write},
 };
 
@@ -70,6 +73,7 @@ pub struct Core {
     cloud: CloudQueues,
     feedback: FeedbackQueue,
     file_notices: FileNotices,
+    topics: Topics,
     calls: Calls,
     events: EventLog,
     changes: Changes,
@@ -104,6 +108,8 @@ impl Core {
             cloud_to_device,
             feedback,
             file_notices,
+            retained,
+            topic_messages,
             last_sequence,
             events,
         } = restored;
@@ -124,6 +130,7 @@ impl Core {
             cloud: CloudQueues::default(),
             feedback: FeedbackQueue::default(),
             file_notices: FileNotices::default(),
+            topics: Topics::default(),
             calls: Calls::default(),
             events,
             changes: Changes::new(GONE),
@@ -151,6 +158,7 @@ impl Core {
             core.last_sequence = core.last_sequence.max(notice.sequence.0);
             core.file_notices.push(notice);
         }
+        core.restore_topics(retained, topic_messages);
         core.restore_routes();
         core.refresh_gauges();
         core
@@ -216,6 +224,11 @@ impl Core {
             }
             Event::Telemetry { connection, properties, body, token } => {
                 self.telemetry(messages::Incoming { connection, properties, body, token }, now, out);
+            }
+            Event::Publish { connection, topic, body, retain, token } => {
+                let qos = if token.is_some() { Qos::AtLeastOnce } else { Qos::AtMostOnce };
+                let said = topics::Said { topic, body, qos, retain };
+                self.publish(topics::Publication { connection, said, token }, now, out);
             }
             Event::TwinGet { connection, rid, token } => self.twin_get(connection, rid, token, now, out),
             Event::ReportedPatch { connection, rid, if_version, patch, token } => {
@@ -296,6 +309,8 @@ impl Core {
         self.counters.waiting_bytes = self.queues.bytes() as u64;
         self.counters.cloud_waiting = self.cloud.messages() as u64;
         self.counters.feedback_waiting = self.feedback.len() as u64;
+        self.counters.topics_waiting = self.topics.queues.messages() as u64;
+        self.counters.topics_retained = self.topics.retained_len() as u64;
     }
 }
 
@@ -317,6 +332,7 @@ fn turn_away(event: Event, out: &mut Vec<Effect>) {
         Event::Subscribe { .. }
         | Event::Unsubscribe { .. }
         | Event::Telemetry { .. }
+        | Event::Publish { .. }
         | Event::TwinGet { .. }
         | Event::ReportedPatch { .. }
         | Event::MethodResult { .. }

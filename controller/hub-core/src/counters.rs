@@ -65,6 +65,20 @@ pub struct Counters {
     pub feedback_expired: u64,
     /// Files that devices uploaded and said so.
     pub files_uploaded: u64,
+    /// Messages on user-defined topics taken from clients.
+    pub topics_published: u64,
+    /// Messages on user-defined topics sent to subscribers.
+    pub topics_sent: u64,
+    /// Messages on user-defined topics that subscribers acknowledged.
+    pub topics_delivered: u64,
+    /// Messages on user-defined topics that a subscriber did not get: its queue was full, or it may not have them any more.
+    pub topics_dropped: u64,
+    /// Publications and subscriptions that a policy refused.
+    pub topics_denied: u64,
+    /// Gauge: messages on user-defined topics that wait for subscribers now.
+    pub topics_waiting: u64,
+    /// Gauge: messages that are retained now.
+    pub topics_retained: u64,
     /// Gauge: cloud-to-device messages that wait now.
     pub cloud_waiting: u64,
     /// Gauge: feedback records that wait now.

@@ -14,6 +14,7 @@ use crate::{
     event::{AckToken, ConnectionId, DeliveryId, Qos, RequestId},
     message::Message,
     service::{ServiceError, ServiceReply},
+    topics::TopicMessage,
     write::Write,
 };
 
@@ -51,8 +52,8 @@ pub enum Effect {
         connection: ConnectionId,
         /// Of the request.
         token: AckToken,
-        /// One per grant, in order.
-        qos: Vec<Qos>,
+        /// One per grant, in order; `None` for one that is refused.
+        qos: Vec<Option<Qos>>,
     },
     /// Subscriptions are removed (MQTT UNSUBACK).
     Revoked {
@@ -140,6 +141,17 @@ pub enum Outbound {
         /// It went out before on an earlier connection.
         duplicate: bool,
     },
+    /// A message on a user-defined topic.
+    Topic {
+        /// Set when the client must acknowledge.
+        delivery: Option<DeliveryId>,
+        /// The message.
+        message: Arc<TopicMessage>,
+        /// It was there before the client subscribed.
+        retained: bool,
+        /// It went out before on an earlier connection.
+        duplicate: bool,
+    },
 }
 
 /// Why a client is not let in.
@@ -189,6 +201,9 @@ pub enum AuthFailure {
     /// The policy exists and lacks the permission.
     #[error("policy lacks the permission")]
     Forbidden,
+    /// A rule of the topic policy denies `mqtt:connect`.
+    #[error("the topic policy of the edge device denies mqtt:connect")]
+    TopicPolicy,
 }
 
 /// Why an accepted connection is closed by the hub.
@@ -209,6 +224,14 @@ pub enum CloseReason {
     /// The client broke the protocol.
     #[error("protocol error")]
     ProtocolError,
+    /// It published to a user-defined topic that no policy allows it, or lost a subscription to another policy.
+    #[error(
+        "no rule of `broker.authorizations` on its edge device allows this topic; messages go to devices/<id>/messages/events/"
+    )]
+    TopicDenied,
+    /// Acknowledging would have lost a message that was to be retained.
+    #[error("as many messages are retained as may be")]
+    RetainedFull,
 }
 
 /// Something changed that watchers care about.

@@ -74,11 +74,24 @@ pub struct Connect {
 /// A message that a client leaves behind: published when its connection ends without goodbye (reference device-protocol
 /// §4.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Will {
-    /// As of any message of the client.
-    pub properties: Properties,
-    /// Verbatim.
-    pub body: Bytes,
+#[expect(clippy::large_enum_variant, reason = "it is always in a box of its own")]
+pub enum Will {
+    /// A message to the hub.
+    Message {
+        /// As of any message of the client.
+        properties: Properties,
+        /// Verbatim.
+        body: Bytes,
+    },
+    /// A message on a user-defined topic; the policy is asked when it is published.
+    Topic {
+        /// Where.
+        topic: String,
+        /// Keep it for those who subscribe later.
+        retain: bool,
+        /// Verbatim.
+        body: Bytes,
+    },
 }
 
 /// How a connection ended.
@@ -126,6 +139,19 @@ pub enum Event {
         /// Verbatim.
         body: Bytes,
         /// Absent when the client wants no acknowledgement.
+        token: Option<AckToken>,
+    },
+    /// A message on a user-defined topic, acknowledged once it is on disk wherever it has to be.
+    Publish {
+        /// Who.
+        connection: ConnectionId,
+        /// Where; without wildcards, and none of the hub's own topics.
+        topic: String,
+        /// Verbatim.
+        body: Bytes,
+        /// Keep it for those who subscribe later; with an empty body: keep nothing any more.
+        retain: bool,
+        /// See `Telemetry`. With one the message has QoS 1.
         token: Option<AckToken>,
     },
     /// The client wants its twin. The response goes out before the acknowledgement.

@@ -8,6 +8,8 @@
 //! batch or an earlier one. No match has a wildcard arm over our own enums, so a new event or state cannot be forgotten.
 
 mod authenticate;
+pub mod authorization;
+pub mod bridge;
 mod call;
 mod certified;
 pub mod change_event;
@@ -33,6 +35,7 @@ mod route;
 pub mod service;
 mod session;
 pub mod throttle;
+pub mod topics;
 mod twin;
 mod view;
 pub mod write;

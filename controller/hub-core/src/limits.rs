@@ -46,6 +46,21 @@ pub struct Limits {
     pub feedback_records: usize,
     /// Notices of uploaded files that wait; the oldest go first, the files themselves stay.
     pub file_notices: usize,
+    /// Levels of a user-defined topic or filter. They bound a recursion.
+    pub topic_levels: usize,
+    /// Retained messages of one edge device (reference edge-runtime §6.1).
+    pub retained_messages: usize,
+    /// Bytes of retained messages of all edge devices together.
+    pub retained_bytes_total: usize,
+    /// A retained message that nobody renews is dropped after this time (reference edge-runtime §6.1).
+    pub retained_seconds: i64,
+    /// Messages on user-defined topics that wait for one subscriber; what is new is dropped beyond (reference edge-runtime
+    /// §6.1).
+    pub topic_queue_messages: usize,
+    /// Bytes of them.
+    pub topic_queue_bytes: usize,
+    /// Bytes of them for all subscribers together.
+    pub topic_queue_bytes_total: usize,
     /// Messages that the event log keeps.
     pub event_messages: u64,
     /// Bytes that the event log keeps, counted since start.
@@ -85,6 +100,13 @@ impl Default for Limits {
             feedback_seconds: 48 * 3_600,
             feedback_records: 100_000,
             file_notices: 10_000,
+            topic_levels: 128,
+            retained_messages: 1_000,
+            retained_bytes_total: 64 << 20,
+            retained_seconds: 60 * 86_400,
+            topic_queue_messages: 1_000,
+            topic_queue_bytes: 32 << 20,
+            topic_queue_bytes_total: 256 << 20,
             event_messages: 100_000,
             event_bytes: 1 << 30,
             calls: 10_000,

@@ -18,6 +18,7 @@ use hemline_query::{
 use serde_json::{Map, Value};
 
 use crate::{
+    authorization::AuthorizationPolicy,
     clock::later,
     message::{AuthMethod, DEFAULT_PRIORITY, Endpoint, Message, QueueEntry},
 };
@@ -35,6 +36,8 @@ pub(crate) struct RouteTable {
     /// What they were made from, to be reported when a later set is refused.
     pub(crate) source: HubDesired,
     pub(crate) version: u64,
+    /// Who may use user-defined topics; nobody when the set says nothing about it.
+    pub(crate) policy: Option<AuthorizationPolicy>,
 }
 
 #[derive(Debug)]
@@ -108,7 +111,12 @@ impl RouteTable {
                 },
             });
         }
-        Ok(Self { routes, source, version })
+        let policy = source.mqtt_broker.as_ref().map(AuthorizationPolicy::compile).transpose();
+        let policy = policy.map_err(|why| RoutesRefused {
+            code: 400,
+            description: shorten(format!("Error while parsing desired properties - mqttBroker - {why}")),
+        })?;
+        Ok(Self { routes, source, version, policy })
     }
 
     /// Where a message goes. Empty: no route wants it.

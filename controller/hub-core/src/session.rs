@@ -85,6 +85,14 @@ impl Session {
         }
     }
 
+    /// What is subscribed, there or not; `None` when nothing is kept.
+    pub(crate) fn grants(&self) -> Option<&Grants> {
+        match self {
+            Self::Connected(connected) => Some(&connected.grants),
+            Self::Offline(offline) => offline.stored.as_ref(),
+        }
+    }
+
     /// The connected state, if it is that.
     pub(crate) fn connected(&self) -> Option<&Connected> {
         match self {
@@ -149,6 +157,11 @@ impl Grants {
     /// The best guarantee of the subscriptions that cover this, or `None` when none does.
     pub(crate) fn qos(&self, feature: Feature) -> Option<Qos> {
         self.0.iter().filter(|grant| grant.features.contains(&feature)).map(|grant| grant.qos).max()
+    }
+
+    /// All of them, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Grant> {
+        self.0.iter()
     }
 
     /// How many there are.

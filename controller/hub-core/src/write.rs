@@ -15,6 +15,7 @@ use crate::{
     file_notices::FileNotice,
     message::{Endpoint, Message, QueueEntry, Sequence},
     service::Authentication,
+    topics::{TopicMessage, TopicReceiver},
 };
 
 /// One durable change.
@@ -22,13 +23,13 @@ use crate::{
 pub enum Write {
     /// Insert or replace an identity.
     PutIdentity(Identity),
-    /// Remove an identity with its twin, session and queues; a device takes its modules along.
+    /// Remove an identity with its twin, session and queues; a device takes its modules and retained messages along.
     DeleteIdentity(ClientId),
     /// Insert or replace a twin.
     PutTwin(Arc<TwinRecord>),
     /// Insert or replace a session.
     PutSession(SessionRecord),
-    /// Forget a session.
+    /// Forget a session, and what waits in it on user-defined topics.
     DeleteSession(ClientId),
     /// Keep a message body and properties, and put it into these queues.
     Append {
@@ -68,6 +69,34 @@ pub enum Write {
     PutFileNotice(Box<FileNotice>),
     /// Remove such a notice, if it is there.
     RemoveFileNotice(Sequence),
+    /// Keep the last message of a topic, in the place of the one before.
+    PutRetained {
+        /// Edge device that the topic is on.
+        device: DeviceId,
+        /// The message.
+        message: Arc<TopicMessage>,
+    },
+    /// Keep none for a topic.
+    RemoveRetained {
+        /// Edge device that the topic is on.
+        device: DeviceId,
+        /// The topic.
+        topic: Arc<str>,
+    },
+    /// Keep a message on a user-defined topic for these subscribers, beside those who have it already.
+    PutTopicMessage {
+        /// The message.
+        message: Arc<TopicMessage>,
+        /// At least one.
+        receivers: Vec<TopicReceiver>,
+    },
+    /// A subscriber has such a message; the body goes with the last.
+    RemoveTopicMessage {
+        /// Who.
+        client: ClientId,
+        /// Which message.
+        sequence: Sequence,
+    },
     /// Insert or replace a policy.
     PutPolicy(Policy),
 }
@@ -192,6 +221,10 @@ pub struct Restored {
     pub feedback: Vec<FeedbackRecord>,
     /// Notices of uploaded files that the service side has not taken.
     pub file_notices: Vec<FileNotice>,
+    /// Retained messages, each with the edge device that its topic is on.
+    pub retained: Vec<(DeviceId, Arc<TopicMessage>)>,
+    /// Messages on user-defined topics that wait for subscribers.
+    pub topic_messages: Vec<(Arc<TopicMessage>, Vec<TopicReceiver>)>,
     /// Highest sequence ever given out.
     pub last_sequence: u64,
     /// First sequence still in the event log, and how many are there.

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod access;
+    mod authorization;
     mod certificates;
     mod change_events;
     mod changes;
@@ -17,6 +18,8 @@ mod it {
     mod queries;
     mod routing;
     mod sessions;
+    mod topics;
+    mod topics_model;
     mod twins;
     mod wills;
     mod world;

@@ -92,7 +92,8 @@ impl Hub {
         let https = Listeners::bind("HTTPS", &config.https)?;
         // A child: when the hub fails it stops itself, and its owner hears of that from `join`.
         let stop = shutdown.child_token();
-        let outbox = Outbox::new(&config.limits);
+        let heads = Arc::<HeadCounters>::default();
+        let outbox = Outbox::new(&config.limits, heads.clone());
         let core_config =
             CoreConfig { names: config.names.clone(), limits: config.core.clone(), change_events: false };
         let mut core = Core::restore(core_config, restored);
@@ -105,7 +106,7 @@ impl Hub {
             outbox: outbox.clone(),
             jobs: jobs.downgrade(),
             counters,
-            heads: Arc::new(HeadCounters::default()),
+            heads,
             names: config.names.clone().into(),
             files,
         };

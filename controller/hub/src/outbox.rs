@@ -19,7 +19,7 @@ use hemline_hub_core::{
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Limits;
+use crate::{config::Limits, head::HeadCounters};
 
 /// Notices that wait for the slowest watcher before it misses some.
 const NOTICES: usize = 1_024;
@@ -30,7 +30,7 @@ pub(crate) enum ToClient {
     Accept { session_present: bool },
     Refuse(Refusal),
     Close(CloseReason),
-    Granted { token: AckToken, qos: Vec<Qos> },
+    Granted { token: AckToken, qos: Vec<Option<Qos>> },
     Revoked { token: AckToken },
     Ack { token: AckToken },
     Send(Box<Outbound>),
@@ -45,6 +45,7 @@ impl ToClient {
                 Outbound::MethodCall { payload, .. } => payload.len(),
                 Outbound::Input { message, .. } => message.body.len(),
                 Outbound::CloudToDevice { message, .. } => message.body.len(),
+                Outbound::Topic { message, .. } => message.topic.len() + message.body.len(),
             },
             Self::Accept { .. }
             | Self::Refuse(_)
@@ -54,6 +55,20 @@ impl ToClient {
             | Self::Ack { .. } => 0,
         };
         content + 64
+    }
+
+    /// May it be lost on the way to a client that does not keep up? So says MQTT of QoS 0, and a chatty topic is no reason
+    /// to close those who listen to it.
+    fn may_be_lost(&self) -> bool {
+        match self {
+            Self::Send(outbound) => matches!(**outbound, Outbound::Topic { delivery: None, .. }),
+            Self::Accept { .. }
+            | Self::Refuse(_)
+            | Self::Close(_)
+            | Self::Granted { .. }
+            | Self::Revoked { .. }
+            | Self::Ack { .. } => false,
+        }
     }
 }
 
@@ -68,6 +83,7 @@ pub(crate) struct Outbox {
     notices: broadcast::Sender<Notice>,
     queue: usize,
     queue_bytes: usize,
+    counters: Arc<HeadCounters>,
 }
 
 #[derive(Debug)]
@@ -116,7 +132,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits, counters: Arc<HeadCounters>) -> Arc<Self> {
         let (notices, _) = broadcast::channel(NOTICES);
         Arc::new(Self {
             clients: Mutex::default(),
@@ -124,6 +140,7 @@ impl Outbox {
             notices,
             queue: limits.client_queue,
             queue_bytes: limits.client_queue_bytes,
+            counters,
         })
     }
 
@@ -207,6 +224,15 @@ impl Outbox {
         // A connection that is gone needs nothing; the core hears of its end by `Disconnected`.
         let Some(client) = clients.connected.get(&connection) else { return };
         let bytes = message.bytes();
+        if message.may_be_lost() {
+            // Half of the queue stays free for what must not be lost.
+            let crowded = client.queue.capacity() < self.queue / 2
+                || client.bytes.load(Ordering::Relaxed) + bytes > self.queue_bytes / 2;
+            if crowded {
+                self.counters.topics_lost.add();
+                return;
+            }
+        }
         let fits = client.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.queue_bytes;
         if !fits || client.queue.try_send(message).is_err() {
             client.slow.cancel();

@@ -153,6 +153,7 @@ fn body_bytes(write: &Write) -> usize {
     match write {
         Write::Append { message, .. } => message.body.len(),
         Write::PutCloudToDevice { message, .. } => message.body.len(),
+        Write::PutRetained { message, .. } | Write::PutTopicMessage { message, .. } => message.body.len(),
         Write::PutIdentity(_)
         | Write::DeleteIdentity(_)
         | Write::PutTwin(_)
@@ -165,6 +166,8 @@ fn body_bytes(write: &Write) -> usize {
         | Write::RemoveFeedback(_)
         | Write::PutFileNotice(_)
         | Write::RemoveFileNotice(_)
+        | Write::RemoveRetained { .. }
+        | Write::RemoveTopicMessage { .. }
         | Write::PutPolicy(_) => 0,
     }
 }

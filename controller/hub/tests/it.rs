@@ -12,6 +12,8 @@ mod it {
     mod sessions;
     mod stop;
     mod store;
+    mod store_topics;
+    mod topics;
     mod websocket;
     mod wills;
     mod wire;

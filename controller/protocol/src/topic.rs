@@ -1,13 +1,15 @@
 //! The topics of IoT Hub (reference device-protocol §4.3, §4.4): what clients publish, what the hub publishes.
 //!
-//! Identity ids stand in topics as they are: never decoded, never trimmed. Not here: property bags (`bag.rs`) and
-//! subscription filters (`filter.rs`).
+//! Identity ids stand in topics as they are: never decoded, never trimmed. Topics that clients make up among themselves are
+//! only told apart here. Not here: property bags (`bag.rs`) and subscription filters (`filter.rs`).
 
 mod to_client;
 mod to_hub;
+mod user;
 
 pub use to_client::{HubTopic, cloud_to_device, desired_patch, input, method_call, twin_response};
 pub use to_hub::{ClientTopic, method_result, parse, reported_patch, telemetry, twin_get};
+pub use user::{UserFilter, is_user_topic, user_filter};
 
 use crate::bag::BagError;
 pub use crate::filter::{Feature, features};

@@ -264,7 +264,7 @@ async fn answer(
                 let payload = serde_json::from_slice(&message.payload).unwrap_or(Value::Null);
                 calls.remove(&rid).unwrap().send((status, payload)).unwrap();
             }
-            ClientTopic::Telemetry { .. } => panic!("an agent sends no telemetry"),
+            ClientTopic::Telemetry { .. } | ClientTopic::User => panic!("an agent sends no telemetry"),
         },
         other => panic!("unexpected {other:?}"),
     }

@@ -11,7 +11,7 @@ use crate::{
     clock::later,
     credential::Credential,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
-    event::{AckToken, Connect, ConnectionId, Departure, Grant},
+    event::{AckToken, Connect, ConnectionId, Departure, Grant, Qos},
     session::{Connected, Grants, Keep, Offline, Session},
     write::Write,
 };
@@ -37,7 +37,9 @@ impl End {
                 CloseReason::TakenOver
                 | CloseReason::TokenExpired
                 | CloseReason::QueueFull
-                | CloseReason::ProtocolError,
+                | CloseReason::ProtocolError
+                | CloseReason::TopicDenied
+                | CloseReason::RetainedFull,
             ) => true,
         }
     }
@@ -58,6 +60,9 @@ impl Core {
         else {
             return self.refuse(connection, AuthFailure::UnknownIdentity, out);
         };
+        if self.kept_out(&client) {
+            return self.refuse(connection, AuthFailure::TopicPolicy, out);
+        }
         // Only after the proof: whoever cannot prove anything must not use up the turns of somebody else.
         if self.arrivals.take(client.clone(), now).is_err() {
             self.counters.connects_throttled += 1;
@@ -73,7 +78,8 @@ impl Core {
         let session_present = stored.is_some() && !clean;
         let stored = stored.unwrap_or_default();
         let (keep, grants) = if clean {
-            if !stored.is_empty() {
+            let waited = self.forget_waiting(&client);
+            if !stored.is_empty() || waited {
                 out.push(Effect::Persist(Write::DeleteSession(client.clone())));
             }
             (Keep::WhileConnected, Grants::default())
@@ -101,6 +107,7 @@ impl Core {
         self.sessions.insert(client.clone(), Session::Connected(connected));
         self.connections.insert(connection, client.clone());
         self.closing.insert((closes, connection));
+        self.enter_topics(&client);
         self.counters.connects += 1;
         self.announce_model(&client, model_id, out);
         out.push(Effect::Accept { connection, client: client.clone(), session_present });
@@ -112,6 +119,7 @@ impl Core {
         self.send_calls(&client, now, out);
         self.pump(&client, now, out);
         self.pump_cloud(&client, now, out);
+        self.pump_topics(&client, out);
     }
 
     fn refuse(&mut self, connection: ConnectionId, failure: AuthFailure, out: &mut Vec<Effect>) {
@@ -137,21 +145,28 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let limit = self.config.limits.grants;
-        let Some((client, connected)) = self.connected(connection) else {
+        let Some(client) = self.connections.get(&connection).cloned() else {
             return;
         };
-        let qos = grants.iter().map(|grant| grant.qos).collect();
+        let qos: Vec<Option<Qos>> = grants.iter().map(|grant| self.granted(&client, grant)).collect();
+        let granted = grants.into_iter().zip(&qos).filter_map(|(grant, qos)| qos.map(|_| grant));
+        let granted: Vec<Grant> = granted.collect();
+        let Some((_, connected)) = self.connected(connection) else {
+            return;
+        };
         let mut changed = connected.grants.clone();
-        changed.add(grants);
+        changed.add(granted.clone());
         if changed.len() > limit {
             return self.end(&client, End::Closed(CloseReason::ProtocolError), now, out);
         }
         connected.active = now;
         store_grants(&client, connected, changed, out);
+        self.enter_topics(&client);
         out.push(Effect::Granted { connection, token, qos });
         self.send_calls(&client, now, out);
         self.pump(&client, now, out);
         self.pump_cloud(&client, now, out);
+        self.send_retained(&client, &granted, out);
     }
 
     pub(super) fn unsubscribe(
@@ -167,6 +182,7 @@ impl Core {
         let mut changed = connected.grants.clone();
         changed.remove(filters);
         store_grants(&client, connected, changed, out);
+        self.enter_topics(&client);
         out.push(Effect::Revoked { connection, token });
     }
 
@@ -210,6 +226,8 @@ impl Core {
             self.cloud.release_connection(&client.device);
         }
         self.sessions.insert(client.clone(), Session::Offline(offline));
+        self.topics.queues.ground(client);
+        self.enter_topics(client);
         let replaced = match end {
             End::Left | End::Lost => false,
             End::Closed(reason) => {
@@ -217,7 +235,11 @@ impl Core {
                 match reason {
                     CloseReason::TakenOver => self.counters.take_overs += 1,
                     CloseReason::TokenExpired => self.counters.tokens_expired += 1,
-                    CloseReason::IdentityGone | CloseReason::QueueFull | CloseReason::ProtocolError => {}
+                    CloseReason::IdentityGone
+                    | CloseReason::QueueFull
+                    | CloseReason::ProtocolError
+                    | CloseReason::TopicDenied
+                    | CloseReason::RetainedFull => {}
                 }
                 reason == CloseReason::TakenOver
             }

@@ -100,6 +100,7 @@ impl Core {
             }
             (true, true) | (false, false) => {}
         }
+        self.enter_topics_of(device);
         if was_enabled && !enabled {
             self.close_device(device, now, out);
         }
@@ -175,6 +176,7 @@ impl Core {
             self.fail_calls_to(&gone, out);
             self.sessions.remove(&gone);
             self.queues.forget(&gone);
+            self.forget_topics(&gone);
             if gone.module.is_none() {
                 self.forget_cloud(&gone.device, now, out);
             }
@@ -295,6 +297,7 @@ impl Core {
             }
             out.push(Effect::Persist(Write::PutIdentity(identity.clone())));
             self.registry.put(identity);
+            self.enter_topics_of(&client.device);
             out.push(Effect::Notify(Notice::Registry { client, by: None }));
         }
     }
@@ -322,7 +325,7 @@ impl Core {
     }
 
     /// A device and its modules, modules first.
-    fn clients_of(&self, device: &DeviceId) -> Vec<ClientId> {
+    pub(super) fn clients_of(&self, device: &DeviceId) -> Vec<ClientId> {
         let Some(entry) = self.registry.device(device) else { return Vec::new() };
         let modules = entry.modules.values().map(|module| module.client.clone());
         modules.chain([entry.identity.client.clone()]).collect()

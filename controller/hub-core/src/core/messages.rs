@@ -10,7 +10,7 @@ use hemline_model::id::ClientId;
 use hemline_protocol::properties::Properties;
 use jiff::Timestamp;
 
-use super::{Core, connections::End};
+use super::{Core, connections::End, topics::Said};
 use crate::{
     effect::{CloseReason, Effect, Notice, Outbound},
     event::{AckToken, ConnectionId, DeliveryId, Feature, Qos, Will},
@@ -93,11 +93,20 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let LastWords { will, generation, auth } = last;
-        let Will { properties, body } = *will;
-        let sender = Sender { client: client.clone(), generation, auth, message_type: Some(WILL) };
-        match self.take_in(sender, properties, body, now, out) {
-            Ok(()) => self.counters.wills += 1,
-            Err(NotTaken::TooLarge | NotTaken::Full) => self.counters.wills_lost += 1,
+        let published = match *will {
+            Will::Message { properties, body } => {
+                let sender = Sender { client: client.clone(), generation, auth, message_type: Some(WILL) };
+                self.take_in(sender, properties, body, now, out).is_ok()
+            }
+            Will::Topic { topic, retain, body } => {
+                let said = Said { topic, body, qos: Qos::AtLeastOnce, retain };
+                self.publish_as(client, said, now, out).is_ok()
+            }
+        };
+        if published {
+            self.counters.wills += 1;
+        } else {
+            self.counters.wills_lost += 1;
         }
     }
 
@@ -306,7 +315,10 @@ impl Core {
         };
         connected.active = now;
         let Some((place, waiting)) = connected.flight.remove(&delivery) else {
-            return self.delivered_cloud(&client, delivery, now, out);
+            if !self.delivered_topic(&client, delivery, out) {
+                self.delivered_cloud(&client, delivery, now, out);
+            }
+            return;
         };
         self.counters.messages_delivered += 1;
         out.push(Effect::Persist(self.queues.done(&client, place, &waiting.message)));

@@ -19,6 +19,7 @@ impl Core {
         self.fail_overdue_calls(now, out);
         self.settle_due(now, out);
         self.drop_file_notices(now, out);
+        self.tick_topics(now, out);
         for module in self.queues.clients() {
             self.expire(&module, now, out);
             // Goes on with the backlog of a client that acknowledges nothing.

@@ -229,9 +229,15 @@ impl Core {
         out.push(Effect::Notify(Notice::Registry { client: client.clone(), by: None }));
     }
 
-    /// Takes the routes of an edge device from the twin of its `$edgeHub`, and reports there what came of it. A refused
+    /// Takes routes and topic policy of an edge device from the twin of its `$edgeHub`, and reports there what came of it. A refused
     /// set leaves the one before in force.
     pub(super) fn take_routes(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
+        let before = self.policy_in_force(device);
+        self.compile_routes(device, now, out);
+        self.policy_changed(device, before.as_ref(), now, out);
+    }
+
+    fn compile_routes(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
         if !self.registry.is_edge(device) {
             self.routes.remove(device);
             return;

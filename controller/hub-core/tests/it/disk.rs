@@ -9,9 +9,10 @@ use hemline_hub_core::{
     cloud_to_device::{CloudToDevice, FeedbackRecord},
     file_notices::FileNotice,
     message::{Endpoint, Message, QueueEntry, Sequence},
+    topics::{TopicMessage, TopicReceiver},
     write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
 };
-use hemline_model::id::ClientId;
+use hemline_model::id::{ClientId, DeviceId};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
@@ -24,6 +25,8 @@ pub(crate) struct Disk {
     pub(crate) cloud: BTreeMap<Sequence, (Arc<CloudToDevice>, u32)>,
     pub(crate) feedback: BTreeMap<Sequence, FeedbackRecord>,
     pub(crate) file_notices: BTreeMap<Sequence, FileNotice>,
+    pub(crate) retained: BTreeMap<(DeviceId, Arc<str>), Arc<TopicMessage>>,
+    pub(crate) topic_messages: BTreeMap<Sequence, (Arc<TopicMessage>, Vec<TopicReceiver>)>,
     last_sequence: u64,
 }
 
@@ -39,6 +42,10 @@ impl Disk {
                 self.twins.retain(|known, _| stays(known));
                 self.sessions.retain(|known, _| stays(known));
                 self.cloud.retain(|_, (kept, _)| stays(&ClientId::device(kept.device.clone())));
+                self.retained.retain(|(device, _), _| stays(&ClientId::device(device.clone())));
+                for (_, receivers) in self.topic_messages.values_mut() {
+                    receivers.retain(|receiver| stays(&receiver.client));
+                }
                 for (_, entries) in self.waiting.values_mut() {
                     entries.retain(|entry| match &entry.endpoint {
                         Endpoint::Events => true,
@@ -55,7 +62,12 @@ impl Disk {
                 self.twins.insert(twin.client.clone(), twin);
             }
             Write::PutSession(session) => drop(self.sessions.insert(session.client.clone(), session)),
-            Write::DeleteSession(client) => drop(self.sessions.remove(&client)),
+            Write::DeleteSession(client) => {
+                self.sessions.remove(&client);
+                for (_, receivers) in self.topic_messages.values_mut() {
+                    receivers.retain(|receiver| receiver.client != client);
+                }
+            }
             Write::Append { message, entries } => {
                 assert!(!entries.is_empty(), "a message without a place");
                 assert!(message.sequence.0 > self.last_sequence, "a sequence was used twice");
@@ -94,9 +106,30 @@ impl Disk {
             Write::RemoveFeedback(sequence) => {
                 assert!(self.feedback.remove(&sequence).is_some(), "feedback that is there is removed");
             }
+            Write::PutRetained { device, message } => {
+                self.last_sequence = self.last_sequence.max(message.sequence.0);
+                self.retained.insert((device, message.topic.clone()), message);
+            }
+            Write::RemoveRetained { device, topic } => {
+                assert!(self.retained.remove(&(device, topic)).is_some(), "what is retained is released");
+            }
+            Write::PutTopicMessage { message, receivers } => {
+                assert!(!receivers.is_empty(), "a message for nobody");
+                self.last_sequence = self.last_sequence.max(message.sequence.0);
+                let kept = self.topic_messages.entry(message.sequence);
+                let (_, known) = kept.or_insert_with(|| (message, Vec::new()));
+                known.extend(receivers);
+            }
+            Write::RemoveTopicMessage { client, sequence } => {
+                let (_, receivers) = self.topic_messages.get_mut(&sequence).expect("a message that is there");
+                let before = receivers.len();
+                receivers.retain(|receiver| receiver.client != client);
+                assert_eq!(receivers.len() + 1, before, "exactly one receiver is removed");
+            }
             Write::PutPolicy(policy) => drop(self.policies.insert(policy.name.clone(), policy)),
         }
         self.waiting.retain(|_, (_, entries)| !entries.is_empty());
+        self.topic_messages.retain(|_, (_, receivers)| !receivers.is_empty());
     }
 
     pub(crate) fn load(&self) -> Restored {
@@ -110,6 +143,12 @@ impl Disk {
             cloud_to_device: self.cloud.values().cloned().collect(),
             feedback: self.feedback.values().cloned().collect(),
             file_notices: self.file_notices.values().cloned().collect(),
+            retained: self
+                .retained
+                .iter()
+                .map(|((device, _), kept)| (device.clone(), kept.clone()))
+                .collect(),
+            topic_messages: self.topic_messages.values().cloned().collect(),
             last_sequence: self.last_sequence,
             events: first.map(|first| (first, self.events.len() as u64)),
         }

@@ -20,7 +20,7 @@ fn will(body: &str) -> Will {
     properties.application.push(("kind".to_owned(), Some("farewell".to_owned())));
     // Nobody can write that himself.
     properties.application.push(("IoTHub-MessageType".to_owned(), Some("Alarm".to_owned())));
-    Will { properties, body: body.to_owned().into() }
+    Will::Message { properties, body: body.to_owned().into() }
 }
 
 fn connect(world: &mut World, connection: u64, body: Option<&str>) -> Vec<Effect> {

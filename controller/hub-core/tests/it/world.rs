@@ -345,7 +345,8 @@ pub(crate) fn print(effect: &Effect) -> String {
         Effect::Refuse { connection, refusal } => format!("refuse c{}: {refusal}", connection.0),
         Effect::Close { connection, reason } => format!("close c{}: {reason}", connection.0),
         Effect::Granted { connection, token, qos } => {
-            format!("granted c{} t{} {qos:?}", connection.0, token.0)
+            let told = qos.iter().map(|qos| qos.map_or("refused".to_owned(), |qos| format!("{qos:?}")));
+            format!("granted c{} t{} [{}]", connection.0, token.0, told.collect::<Vec<_>>().join(", "))
         }
         Effect::Revoked { connection, token } => format!("revoked c{} t{}", connection.0, token.0),
         Effect::Ack { connection, token } => format!("ack c{} t{}", connection.0, token.0),
@@ -425,6 +426,17 @@ fn print_write(write: &Write) -> String {
         Write::PutFileNotice(notice) => format!("file #{} {}", notice.sequence.0, notice.file.name),
         Write::RemoveFileNotice(sequence) => format!("no file #{}", sequence.0),
         Write::RemoveFeedback(sequence) => format!("no feedback #{}", sequence.0),
+        Write::PutRetained { device, message } => {
+            format!("retained {} {:?} on {device}", message.topic, text(&message.body))
+        }
+        Write::RemoveRetained { device, topic } => format!("nothing retained {topic} on {device}"),
+        Write::PutTopicMessage { message, receivers } => {
+            let receivers: Vec<String> =
+                receivers.iter().map(|receiver| receiver.client.to_string()).collect();
+            let (sequence, body) = (message.sequence.0, text(&message.body));
+            format!("topic #{sequence} {} {body:?} for {}", message.topic, receivers.join(", "))
+        }
+        Write::RemoveTopicMessage { client, sequence } => format!("no topic #{} for {client}", sequence.0),
         Write::PutPolicy(policy) => format!("policy {}", policy.name),
     }
 }
@@ -463,6 +475,13 @@ fn print_outbound(outbound: &Outbound) -> String {
             let delivery = delivery.map(|delivery| format!(" delivery {}", delivery.0)).unwrap_or_default();
             let again = if *duplicate { " again" } else { "" };
             format!("cloud #{} {:?}{delivery}{again}", message.sequence.0, text(&message.body))
+        }
+        Outbound::Topic { delivery, message, retained, duplicate } => {
+            let delivery = delivery.map(|delivery| format!(" delivery {}", delivery.0)).unwrap_or_default();
+            let again = if *duplicate { " again" } else { "" };
+            let retained = if *retained { " retained" } else { "" };
+            let (topic, body) = (&message.topic, text(&message.body));
+            format!("topic {topic} #{} {body:?}{delivery}{retained}{again}", message.sequence.0)
         }
     }
 }

@@ -47,6 +47,8 @@ counters! {
     keep_alive_timeouts,
     /// MQTT clients closed because they did not take what was sent.
     slow_clients,
+    /// Messages of QoS 0 on user-defined topics that did not fit into the queue of a slow subscriber.
+    topics_lost,
     /// HTTP requests answered.
     http_requests,
     /// HTTP requests that took too long.

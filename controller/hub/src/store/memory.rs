@@ -10,9 +10,10 @@ use hemline_hub_core::{
     cloud_to_device::{CloudToDevice, FeedbackRecord},
     file_notices::FileNotice,
     message::{Endpoint, Message, QueueEntry, Sequence},
+    topics::{TopicMessage, TopicReceiver},
     write::{Identity, Policy, Restored, SessionRecord, TwinRecord, Write},
 };
-use hemline_model::id::ClientId;
+use hemline_model::id::{ClientId, DeviceId};
 
 use super::{EVENTS_PAGE_BYTES, Store, StoreError};
 
@@ -32,6 +33,8 @@ struct Content {
     cloud_to_device: BTreeMap<Sequence, (Arc<CloudToDevice>, u32)>,
     feedback: BTreeMap<Sequence, FeedbackRecord>,
     file_notices: BTreeMap<Sequence, FileNotice>,
+    retained: BTreeMap<(DeviceId, Arc<str>), Arc<TopicMessage>>,
+    topic_messages: BTreeMap<Sequence, (Arc<TopicMessage>, Vec<TopicReceiver>)>,
     last_sequence: u64,
 }
 
@@ -79,6 +82,12 @@ impl Store for MemoryStore {
             cloud_to_device: content.cloud_to_device.values().cloned().collect(),
             feedback: content.feedback.values().cloned().collect(),
             file_notices: content.file_notices.values().cloned().collect(),
+            retained: content
+                .retained
+                .iter()
+                .map(|((device, _), message)| (device.clone(), message.clone()))
+                .collect(),
+            topic_messages: content.topic_messages.values().cloned().collect(),
             last_sequence: content.last_sequence,
             events: first.map(|first| (first, logged)),
         })
@@ -124,6 +133,7 @@ impl Content {
             }
             Write::DeleteSession(client) => {
                 self.sessions.remove(client);
+                self.forget_topics(|_, receiver| receiver.client == *client);
             }
             Write::Append { message, entries } => {
                 self.last_sequence = self.last_sequence.max(message.sequence.0);
@@ -159,6 +169,24 @@ impl Content {
             Write::RemoveFeedback(sequence) => {
                 self.feedback.remove(sequence);
             }
+            Write::PutRetained { device, message } => {
+                self.last_sequence = self.last_sequence.max(message.sequence.0);
+                self.retained.insert((device.clone(), message.topic.clone()), message.clone());
+            }
+            Write::RemoveRetained { device, topic } => {
+                self.retained.remove(&(device.clone(), topic.clone()));
+            }
+            Write::PutTopicMessage { message, receivers } => {
+                self.last_sequence = self.last_sequence.max(message.sequence.0);
+                let kept = self.topic_messages.entry(message.sequence);
+                let (_, known) = kept.or_insert_with(|| (message.clone(), Vec::new()));
+                known.retain(|known| receivers.iter().all(|receiver| receiver.client != known.client));
+                known.extend(receivers.iter().cloned());
+                known.sort_by(|a, b| a.client.cmp(&b.client));
+            }
+            Write::RemoveTopicMessage { client, sequence } => {
+                self.forget_topics(|at, receiver| at == *sequence && receiver.client == *client);
+            }
             Write::PutPolicy(policy) => {
                 self.policies.insert(policy.name.clone(), policy.clone());
             }
@@ -175,10 +203,20 @@ impl Content {
         self.sessions.retain(|other, _| !goes(other));
         if client.module.is_none() {
             self.cloud_to_device.retain(|_, (message, _)| message.device != client.device);
+            self.retained.retain(|(device, _), _| *device != client.device);
         }
+        self.forget_topics(|_, receiver| goes(&receiver.client));
         self.forget(|_, entry| match &entry.endpoint {
             Endpoint::Module(module) => goes(module),
             Endpoint::Events => false,
+        });
+    }
+
+    /// Takes subscribers away; a message goes with its last one.
+    fn forget_topics(&mut self, gone: impl Fn(Sequence, &TopicReceiver) -> bool) {
+        self.topic_messages.retain(|sequence, (_, receivers)| {
+            receivers.retain(|receiver| !gone(*sequence, receiver));
+            !receivers.is_empty()
         });
     }
 

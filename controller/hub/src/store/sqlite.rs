@@ -5,6 +5,7 @@
 mod cloud_rows;
 mod rows;
 mod schema;
+mod topic_rows;
 
 use std::{
     collections::BTreeMap,
@@ -149,6 +150,7 @@ fn sequence_of(write: &Write) -> Option<Sequence> {
         Write::PutCloudToDevice { message, .. } => Some(message.sequence),
         Write::PutFeedback(record) => Some(record.sequence),
         Write::PutFileNotice(notice) => Some(notice.sequence),
+        Write::PutRetained { message, .. } | Write::PutTopicMessage { message, .. } => Some(message.sequence),
         Write::PutIdentity(_)
         | Write::DeleteIdentity(_)
         | Write::PutTwin(_)
@@ -159,6 +161,8 @@ fn sequence_of(write: &Write) -> Option<Sequence> {
         | Write::RemoveCloudToDevice(_)
         | Write::RemoveFeedback(_)
         | Write::RemoveFileNotice(_)
+        | Write::RemoveRetained { .. }
+        | Write::RemoveTopicMessage { .. }
         | Write::PutPolicy(_) => None,
     }
 }
@@ -184,6 +188,8 @@ fn load(connection: &Connection) -> Result<Restored, RowError> {
         cloud_to_device: cloud_rows::messages(connection)?,
         feedback: rows::documents(connection, "feedback")?,
         file_notices: rows::documents(connection, "file_notice")?,
+        retained: topic_rows::retained(connection)?,
+        topic_messages: topic_rows::messages(connection)?,
         last_sequence: last_sequence.unsigned_abs(),
         events: first.map(|first| (Sequence(first.unsigned_abs()), count.unsigned_abs())),
     })
@@ -245,7 +251,7 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), RowError> {
             transaction
                 .prepare_cached("DELETE FROM session WHERE device = ?1 AND module = ?2")?
                 .execute([device, module])?;
-            Ok(())
+            topic_rows::remove_queue_of(transaction, client)
         }
         Write::Append { message, entries } => append(transaction, message, entries),
         Write::Remove { endpoint, sequence, input } => {
@@ -260,6 +266,14 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), RowError> {
         Write::PutFileNotice(notice) => cloud_rows::put_file_notice(transaction, notice),
         Write::RemoveFileNotice(sequence) => cloud_rows::remove_file_notice(transaction, *sequence),
         Write::RemoveFeedback(sequence) => cloud_rows::remove_feedback(transaction, *sequence),
+        Write::PutRetained { device, message } => topic_rows::put_retained(transaction, device, message),
+        Write::RemoveRetained { device, topic } => topic_rows::remove_retained(transaction, device, topic),
+        Write::PutTopicMessage { message, receivers } => {
+            topic_rows::put_message(transaction, message, receivers)
+        }
+        Write::RemoveTopicMessage { client, sequence } => {
+            topic_rows::remove_message(transaction, client, *sequence)
+        }
         Write::PutPolicy(policy) => {
             let document = rows::json("policy", policy)?;
             transaction
@@ -286,6 +300,7 @@ fn delete_identity(transaction: &Transaction<'_>, client: &ClientId) -> Result<(
             .prepare_cached(&format!("DELETE FROM {table} WHERE device = ?1 AND (?2 = '' OR module = ?2)"))?
             .execute([key.0, key.1])?;
     }
+    topic_rows::remove_identity(transaction, client)?;
     match client.module {
         None => cloud_rows::remove_messages_of(transaction, &client.device),
         Some(_) => Ok(()),

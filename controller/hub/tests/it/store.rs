@@ -108,7 +108,7 @@ fn numbers(messages: &[Arc<Message>]) -> Vec<u64> {
 }
 
 /// Runs a script against a fresh store of each kind; `check` sees the store as it is and, for files, reopened.
-fn on_both(writes: &[&[Write]], check: impl Fn(&mut dyn Store)) {
+pub(crate) fn on_both(writes: &[&[Write]], check: impl Fn(&mut dyn Store)) {
     let mut memory = MemoryStore::new();
     for batch in writes {
         memory.commit(batch).unwrap();
@@ -248,7 +248,8 @@ fn an_older_file_is_brought_up_to_date() {
     drop(store);
     let old = rusqlite::Connection::open(&path).unwrap();
     old.execute_batch(
-        "DROP TABLE cloud_to_device; DROP TABLE feedback; DROP TABLE file_notice; PRAGMA user_version = 1",
+        "DROP TABLE cloud_to_device; DROP TABLE feedback; DROP TABLE file_notice;
+         DROP TABLE retained; DROP TABLE topic_message; DROP TABLE topic_queue; PRAGMA user_version = 1",
     )
     .unwrap();
     drop(old);

@@ -2,7 +2,7 @@
 
 use hemline_model::id::ClientId;
 
-use super::{TopicError, query};
+use super::{TopicError, is_user_topic, query};
 use crate::{bag, properties::Properties};
 
 /// A topic that a client published to.
@@ -36,6 +36,8 @@ pub enum ClientTopic {
         /// As in the call.
         rid: String,
     },
+    /// A topic that clients made up among themselves; whether this one may use it is another question.
+    User,
 }
 
 const TWIN_GET: &str = "$iothub/twin/GET/";
@@ -49,6 +51,9 @@ const METHOD_RESULT: &str = "$iothub/methods/res/";
 pub fn parse(topic: &str, client: &ClientId) -> Result<ClientTopic, TopicError> {
     if topic.starts_with("devices/") {
         return parse_telemetry(topic, client);
+    }
+    if is_user_topic(topic) {
+        return Ok(ClientTopic::User);
     }
     let (path, asked) = topic.split_once('?').unwrap_or((topic, ""));
     let (rid, version) = query(asked);
@@ -86,7 +91,9 @@ fn parse_telemetry(topic: &str, client: &ClientId) -> Result<ClientTopic, TopicE
             let (module, rest) = rest.split_once('/').ok_or_else(unknown)?;
             (Some(module), rest)
         }
-        None => (None, rest),
+        None if rest.starts_with("messages/events") => (None, rest),
+        // How clients of IoT Edge 1.2 may write it.
+        None => rest.split_once('/').map(|(module, rest)| (Some(module), rest)).ok_or_else(unknown)?,
     };
     let bag = match rest.strip_prefix("messages/events") {
         Some("") => "",

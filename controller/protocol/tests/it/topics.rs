@@ -41,7 +41,11 @@ fn client_to_hub() {
         ("dev", "$iothub/methods/res/ok/?$rid=a"),
         ("dev", "$iothub/methods/res/200/x/?$rid=a"),
         ("dev", "$iothub/methods/res/200/"),
+        ("dev/mod", "devices/dev/mod/messages/events/a=b"),
+        ("dev/mod", "devices/dev/other/messages/events/"),
+        ("dev", "devices/dev/mod/messages/events/"),
         ("dev", "my/own/topic"),
+        ("dev", "my/+/topic"),
         ("dev", ""),
     ] {
         let line = match topic::parse(text, &client(id)) {

@@ -50,6 +50,8 @@ pub(super) enum Closed {
 pub(super) enum Fault {
     /// Part of normal life.
     None,
+    /// The client did what it may not do: once per minute in the log, with the topic.
+    Refused,
     /// The client broke the protocol: once per minute in the log.
     Protocol,
     /// The client was silent.
@@ -61,6 +63,7 @@ pub(super) enum Fault {
 impl Closed {
     pub(super) fn fault(&self) -> Fault {
         match self {
+            Self::ByHub(CloseReason::TopicDenied | CloseReason::RetainedFull) => Fault::Refused,
             Self::ByClient | Self::Lost | Self::Socket(_) | Self::ByHub(_) | Self::HubStops => Fault::None,
             Self::Silent => Fault::Silence,
             Self::Slow => Fault::Slowness,

@@ -215,6 +215,8 @@ pub(super) struct Outgoing {
     /// Set for QoS 1.
     pub(super) id: Option<u16>,
     pub(super) duplicate: bool,
+    /// It was there before the client subscribed.
+    pub(super) retain: bool,
     pub(super) body: Bytes,
 }
 
@@ -233,12 +235,11 @@ pub(super) fn connack(out: &mut BytesMut, code: ConnectCode, session_present: bo
     written(ConnAck::new(code, session_present).write(out));
 }
 
-pub(super) fn suback(out: &mut BytesMut, id: u16, granted: &[Qos]) {
-    let codes = granted.iter().map(|qos| {
-        SubscribeReasonCode::Success(match qos {
-            Qos::AtMostOnce => QoS::AtMostOnce,
-            Qos::AtLeastOnce => QoS::AtLeastOnce,
-        })
+pub(super) fn suback(out: &mut BytesMut, id: u16, granted: &[Option<Qos>]) {
+    let codes = granted.iter().map(|qos| match qos {
+        Some(Qos::AtMostOnce) => SubscribeReasonCode::Success(QoS::AtMostOnce),
+        Some(Qos::AtLeastOnce) => SubscribeReasonCode::Success(QoS::AtLeastOnce),
+        None => SubscribeReasonCode::Failure,
     });
     written(SubAck::new(id, codes.collect()).write(out));
 }
@@ -263,6 +264,7 @@ pub(super) fn publish(out: &mut BytesMut, outgoing: Outgoing) -> Result<(), Topi
     let mut publish = Publish::from_bytes(outgoing.topic, qos, outgoing.body);
     publish.pkid = outgoing.id.unwrap_or(0);
     publish.dup = outgoing.duplicate;
+    publish.retain = outgoing.retain;
     written(publish.write(out));
     Ok(())
 }
@@ -338,7 +340,13 @@ mod tests {
     #[test]
     fn an_overlong_topic_is_refused_and_leaves_no_bytes() {
         let mut out = BytesMut::new();
-        let outgoing = Outgoing { topic: "x".repeat(65_536), id: None, duplicate: false, body: Bytes::new() };
+        let outgoing = Outgoing {
+            topic: "x".repeat(65_536),
+            id: None,
+            duplicate: false,
+            retain: false,
+            body: Bytes::new(),
+        };
         assert_eq!(publish(&mut out, outgoing), Err(TopicTooLong));
         assert!(out.is_empty());
     }

@@ -45,8 +45,9 @@ pub(super) fn will(packet: WillPacket, client: &ClientId) -> Result<Will, WillEr
     match topic::parse(&topic, client)? {
         ClientTopic::Telemetry { mut properties } => {
             mark(&mut properties, retain, false);
-            Ok(Will { properties, body })
+            Ok(Will::Message { properties, body })
         }
+        ClientTopic::User => Ok(Will::Topic { topic, retain, body }),
         ClientTopic::TwinGet { .. }
         | ClientTopic::ReportedPatch { .. }
         | ClientTopic::MethodResult { .. } => Err(WillError::NoMessage(topic)),

@@ -174,7 +174,8 @@ async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
             let slow = inbox.slow.clone();
             let mut live = Live { head, wire, session, inbox, slow, keep_alive, stop };
             let closed = live.run().await;
-            head.ended(&name, connection, &closed);
+            let topic = live.session.last_topic.take();
+            head.ended(&name, connection, &closed, topic.as_deref());
             let departure = closed.departure();
             // The core first: a successor must not find this one still connected while a slow socket is flushed.
             drop(head.mailbox.event(Event::Disconnected { connection, departure }).await);
@@ -312,11 +313,17 @@ impl MqttHead {
         }
     }
 
-    fn ended(&self, client: &str, connection: ConnectionId, closed: &Closed) {
+    fn ended(&self, client: &str, connection: ConnectionId, closed: &Closed, topic: Option<&str>) {
         match closed.fault() {
             Fault::None => {
                 tracing::debug!(client, connection = connection.0, reason = %closed, "an MQTT client is gone");
                 return;
+            }
+            Fault::Refused => {
+                self.counters.protocol_errors.add();
+                let topic = topic.unwrap_or("none; it had subscribed");
+                let reason = format!("{closed}; the last topic it published to: {topic}");
+                return self.complain(client, &reason, "an MQTT client was closed");
             }
             Fault::Protocol => self.counters.protocol_errors.add(),
             Fault::Silence => self.counters.keep_alive_timeouts.add(),

@@ -24,6 +24,8 @@ pub(super) struct Session {
     connection: ConnectionId,
     client: ClientId,
     ids: PacketIds,
+    /// The user-defined topic that it published to last: if it is closed for that, this is what its people want to know.
+    pub(super) last_topic: Option<Box<str>>,
 }
 
 impl From<Exhausted> for Closed {
@@ -34,7 +36,7 @@ impl From<Exhausted> for Closed {
 
 impl Session {
     pub(super) fn new(connection: ConnectionId, client: ClientId, unacknowledged: usize) -> Self {
-        Self { connection, client, ids: PacketIds::new(unacknowledged) }
+        Self { connection, client, ids: PacketIds::new(unacknowledged), last_topic: None }
     }
 
     /// A packet came: what the core is told, if anything. What is answered at once goes to `out`.
@@ -87,7 +89,7 @@ impl Session {
         Grant { features: topic::features(&filter, &self.client), filter, qos }
     }
 
-    fn publish(&self, packet: PublishPacket) -> Result<Event, Closed> {
+    fn publish(&mut self, packet: PublishPacket) -> Result<Event, Closed> {
         let token = match packet.delivery {
             Delivery::Unacknowledged => None,
             Delivery::Acknowledged(id) => Some(AckToken(id.into())),
@@ -106,6 +108,11 @@ impl Session {
             ClientTopic::MethodResult { status, rid } => {
                 Event::MethodResult { connection, rid, status, payload: packet.body, token }
             }
+            ClientTopic::User => {
+                let PublishPacket { topic, retain, body, .. } = packet;
+                self.last_topic = Some(topic.as_str().into());
+                Event::Publish { connection, topic, body, retain, token }
+            }
         })
     }
 
@@ -113,15 +120,15 @@ impl Session {
         let (outgoing, delivery) = match outbound {
             Outbound::TwinResponse { rid, status, version, body } => {
                 let topic = topic::twin_response(status, &rid, version);
-                (Outgoing { topic, id: None, duplicate: false, body }, None)
+                (Outgoing { topic, id: None, duplicate: false, retain: false, body }, None)
             }
             Outbound::DesiredPatch { version, body, qos } => {
                 let topic = topic::desired_patch(version);
-                (Outgoing { topic, id: self.id(qos)?, duplicate: false, body }, None)
+                (Outgoing { topic, id: self.id(qos)?, duplicate: false, retain: false, body }, None)
             }
             Outbound::MethodCall { rid, name, payload, qos } => {
                 let topic = topic::method_call(&name, &rid);
-                (Outgoing { topic, id: self.id(qos)?, duplicate: false, body: payload }, None)
+                (Outgoing { topic, id: self.id(qos)?, duplicate: false, retain: false, body: payload }, None)
             }
             Outbound::Input { delivery, input, message, duplicate } => {
                 // Only modules have inputs; the core never sends one to a device.
@@ -132,6 +139,10 @@ impl Session {
             Outbound::CloudToDevice { delivery, message, duplicate } => {
                 let topic = topic::cloud_to_device(&self.client.device, &message.properties);
                 (self.message(topic, delivery, duplicate, &message.body)?, delivery)
+            }
+            Outbound::Topic { delivery, message, retained, duplicate } => {
+                let outgoing = self.message(message.topic.to_string(), delivery, duplicate, &message.body)?;
+                (Outgoing { retain: retained, ..outgoing }, delivery)
             }
         };
         let id = outgoing.id;
@@ -152,7 +163,7 @@ impl Session {
             Some(delivery) => Some(self.ids.take(Some(delivery))?),
             None => None,
         };
-        Ok(Outgoing { topic, id, duplicate: duplicate && id.is_some(), body: body.clone() })
+        Ok(Outgoing { topic, id, duplicate: duplicate && id.is_some(), retain: false, body: body.clone() })
     }
 
     fn id(&mut self, qos: Qos) -> Result<Option<u16>, Exhausted> {

@@ -33,7 +33,7 @@ pub(super) fn key(client: &ClientId) -> (&str, &str) {
     (client.device.as_str(), client.module.as_ref().map_or("", ModuleId::as_str))
 }
 
-fn client(device: &str, module: &str) -> Result<ClientId, RowError> {
+pub(super) fn client(device: &str, module: &str) -> Result<ClientId, RowError> {
     let device = DeviceId::new(device).map_err(damaged("device id"))?;
     let module = match module {
         "" => None,

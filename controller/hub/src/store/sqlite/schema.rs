@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// One step per schema version: step 0 makes version 1 of an empty file.
-const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
+const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// The newest schema.
 pub(super) const NEWEST: u32 = STEPS.len() as u32;
@@ -44,6 +44,17 @@ const VERSION_2: &str = "
 /// Notices of uploaded files.
 const VERSION_3: &str = "
     CREATE TABLE file_notice (sequence INTEGER PRIMARY KEY, document TEXT NOT NULL);
+";
+
+/// User-defined topics: what is retained, and what waits for subscribers. A message lives while somebody waits for it.
+const VERSION_4: &str = "
+    CREATE TABLE retained (device TEXT NOT NULL, topic TEXT NOT NULL, sequence INTEGER NOT NULL, at TEXT NOT NULL,
+        qos TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (device, topic)) WITHOUT ROWID;
+    CREATE TABLE topic_message (sequence INTEGER PRIMARY KEY, topic TEXT NOT NULL, at TEXT NOT NULL, qos TEXT NOT NULL,
+        body BLOB NOT NULL);
+    CREATE TABLE topic_queue (device TEXT NOT NULL, module TEXT NOT NULL, sequence INTEGER NOT NULL,
+        retained INTEGER NOT NULL, PRIMARY KEY (device, module, sequence)) WITHOUT ROWID;
+    CREATE INDEX topic_queue_by_message ON topic_queue (sequence);
 ";
 
 /// The schema version of a file; 0 when it is new.
