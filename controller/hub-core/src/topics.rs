@@ -66,7 +66,8 @@ pub(crate) struct Topics {
     permissions: BTreeMap<ClientId, Arc<Permissions>>,
     /// What waits for clients.
     pub(crate) queues: TopicQueues,
-    /// Bytes of all retained messages.
+    /// All retained messages, and their bytes.
+    retained_messages: usize,
     retained_bytes: usize,
     /// When old retained messages were last looked for.
     swept: Option<Timestamp>,
@@ -170,19 +171,25 @@ impl Topics {
 
     /// Keeps a message for those who subscribe later.
     pub(crate) fn retain(&mut self, space: &DeviceId, message: Arc<TopicMessage>) {
+        self.retained_messages += 1;
         self.retained_bytes += message.charge();
         let replaced = self.spaces.entry(space.clone()).or_default().retained.put(message);
-        self.retained_bytes =
-            self.retained_bytes.saturating_sub(replaced.map_or(0, |message| message.charge()));
+        self.no_longer_retained(replaced.as_deref());
     }
 
     /// Keeps nothing for this topic any more. `false`: nothing was kept.
     pub(crate) fn release(&mut self, space: &DeviceId, topic: &str) -> bool {
         let released = self.spaces.get_mut(space).and_then(|space| space.retained.remove(topic));
-        self.retained_bytes =
-            self.retained_bytes.saturating_sub(released.as_ref().map_or(0, |message| message.charge()));
+        self.no_longer_retained(released.as_deref());
         self.prune(space);
         released.is_some()
+    }
+
+    fn no_longer_retained(&mut self, message: Option<&TopicMessage>) {
+        if let Some(message) = message {
+            self.retained_messages = self.retained_messages.saturating_sub(1);
+            self.retained_bytes = self.retained_bytes.saturating_sub(message.charge());
+        }
     }
 
     /// What is retained under a filter, by topic.
@@ -211,12 +218,13 @@ impl Topics {
 
     /// How many messages are retained everywhere.
     pub(crate) fn retained_len(&self) -> usize {
-        self.spaces.values().map(|space| space.retained.len()).sum()
+        self.retained_messages
     }
 
     /// The edge device is gone, and what it retained with it.
     pub(crate) fn forget_space(&mut self, space: &DeviceId) {
         if let Some(gone) = self.spaces.remove(space) {
+            self.retained_messages = self.retained_messages.saturating_sub(gone.retained.len());
             self.retained_bytes = self.retained_bytes.saturating_sub(gone.retained.bytes());
         }
         let left: BTreeSet<ClientId> = self.listeners(space).into_iter().collect();

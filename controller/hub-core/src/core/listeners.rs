@@ -63,8 +63,9 @@ impl Core {
         let permissions = match self.topics.known_permissions(client) {
             Some(known) => known,
             None => {
-                let made = self.policy_of(client).map(|policy| self.permissions_under(policy, client));
-                self.topics.learn_permissions(client, made.unwrap_or_default())
+                let Some(policy) = self.policy_of(client) else { return Decision::Denied { by: None } };
+                let made = self.permissions_under(policy, client);
+                self.topics.learn_permissions(client, made)
             }
         };
         match permissions.decide(Operation::Connect) {

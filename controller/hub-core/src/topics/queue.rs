@@ -31,6 +31,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct TopicQueues {
     by_client: BTreeMap<ClientId, Queue>,
+    messages: usize,
     bytes: usize,
 }
 
@@ -83,6 +84,7 @@ impl TopicQueues {
         if queue.waiting.insert(entry.message.sequence, entry).is_none() {
             queue.bytes += charge;
             self.bytes += charge;
+            self.messages += 1;
         }
     }
 
@@ -119,6 +121,7 @@ impl TopicQueues {
     /// The connection is gone: what is kept waits again, the rest is dropped.
     pub(crate) fn ground(&mut self, client: &ClientId) {
         let Some(queue) = self.by_client.get_mut(client) else { return };
+        let before = queue.len();
         let flight = std::mem::take(&mut queue.flight);
         for (_, mut entry) in flight {
             entry.history = History::SentBefore;
@@ -132,6 +135,7 @@ impl TopicQueues {
         let bytes = queue.waiting.values().map(|entry| entry.message.charge()).sum();
         self.bytes = self.bytes.saturating_sub(queue.bytes) + bytes;
         queue.bytes = bytes;
+        self.messages = self.messages.saturating_sub(before) + queue.waiting.len();
         if queue.waiting.is_empty() {
             self.by_client.remove(client);
         }
@@ -141,6 +145,7 @@ impl TopicQueues {
     pub(crate) fn forget(&mut self, client: &ClientId) {
         if let Some(queue) = self.by_client.remove(client) {
             self.bytes = self.bytes.saturating_sub(queue.bytes);
+            self.messages = self.messages.saturating_sub(queue.len());
         }
     }
 
@@ -151,12 +156,13 @@ impl TopicQueues {
 
     /// Messages in all queues.
     pub(crate) fn messages(&self) -> usize {
-        self.by_client.values().map(Queue::len).sum()
+        self.messages
     }
 
     fn done(&mut self, client: &ClientId, entry: &Entry) {
         let charge = entry.message.charge();
         self.bytes = self.bytes.saturating_sub(charge);
+        self.messages = self.messages.saturating_sub(1);
         let Some(queue) = self.by_client.get_mut(client) else { return };
         queue.bytes = queue.bytes.saturating_sub(charge);
         if queue.len() == 0 {

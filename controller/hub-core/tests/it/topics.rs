@@ -312,7 +312,7 @@ fn one_edge_device_does_not_hear_the_other() {
 #[test]
 fn another_policy_closes_those_who_lose() {
     let mut world = world(Limits::default(), open());
-    let a = listener(&mut world, "d/a", "alerts/#", Qos::AtLeastOnce);
+    listener(&mut world, "d/a", "alerts/#", Qos::AtLeastOnce);
     let b = listener(&mut world, "d/b", "other", Qos::AtLeastOnce);
     world.note("the alerts are taken from everybody");
     allow(
@@ -334,7 +334,6 @@ fn another_policy_closes_those_who_lose() {
     world.restart();
     let b = world.connect("d/b");
     assert!(acked(&say(&mut world, b, "alerts/x", "4", How::Qos1)));
-    let _ = a;
     insta::assert_snapshot!(world.log);
 }
 

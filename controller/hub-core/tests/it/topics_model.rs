@@ -284,6 +284,10 @@ proptest! {
             let kept = model.clients.iter().flat_map(|client| &client.items);
             prop_assert_eq!(on_disk, kept.filter(|item| item.qos == Qos::AtLeastOnce).count());
             prop_assert_eq!(real.world.disk.retained.len(), model.retained.len());
+            let waiting: usize = model.clients.iter().map(|client| client.items.len()).sum();
+            let counters = real.world.core.counters();
+            prop_assert_eq!(counters.topics_waiting, waiting as u64);
+            prop_assert_eq!(counters.topics_retained, model.retained.len() as u64);
         }
     }
 }
