@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     apply::Applied,
     observe::Scope,
-    pass::{State, now},
+    pass::State,
     revert::WayBack,
     trouble::Ongoing,
 };
@@ -172,9 +172,8 @@ impl Sight {
     }
 }
 
-/// Puts the report together, and keeps the statuses for the next pass.
-pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
-    let at = now();
+/// Puts the report together, and keeps the statuses for the next pass. `at` is when the pass ends.
+pub(crate) fn report(state: &mut State, sight: Sight, at: Timestamp) -> PassReport {
     let Sight { source, observed, resolution, plan, done, failed, held, errors } = sight;
     let good = state.good.as_ref();
     let mut findings = state.findings.clone();
