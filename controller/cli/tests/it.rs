@@ -81,6 +81,8 @@ mod secrets;
 mod signed;
 #[path = "it/trouble.rs"]
 mod trouble;
+#[path = "it/watch.rs"]
+mod watch;
 #[path = "it/webhook.rs"]
 mod webhook;
 #[path = "it/why.rs"]

@@ -15,7 +15,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use hemline_plan::rollout::Command;
-use hemline_sources::{AnySource, Reason, Trouble};
+use hemline_sources::{AnySource, Reason, Source as _, Trouble};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -117,6 +117,7 @@ impl<H: Registry, C: Clocks> Rounds<H, C> {
     async fn follow(&mut self, state: &State, mut report: PassReport, took: Duration) -> Said {
         self.passes.count += 1;
         self.passes.took += took;
+        report.looked = self.source.looked();
         report.passes = Passes { told: self.teller.took(), ..self.passes };
         self.reverts.want(&self.source, report.revert.as_ref());
         if let Some(bad) = &report.revert {

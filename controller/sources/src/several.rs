@@ -20,6 +20,7 @@ use std::{
 
 use futures_util::future::{join_all, select_all};
 use hemline_model::id::Revision;
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -168,6 +169,11 @@ impl Source for Several {
         let of = chosen.iter().map(|chosen| chosen.as_ref().map(|good| good.revision.clone())).collect();
         self.memory.remember(&snapshot.revision, of);
         Ok(snapshot)
+    }
+
+    /// The oldest of them all.
+    fn looked(&self) -> Option<Timestamp> {
+        self.parts.iter().map(|part| part.source.looked()).min().flatten()
     }
 
     async fn changed(&mut self) -> News {
