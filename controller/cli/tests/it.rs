@@ -73,6 +73,8 @@ mod repository;
 mod rollout;
 #[path = "it/route_test.rs"]
 mod route_test;
+#[path = "it/script.rs"]
+mod script;
 #[path = "it/sdk.rs"]
 mod sdk;
 #[path = "it/secrets.rs"]
