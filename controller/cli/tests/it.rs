@@ -53,6 +53,8 @@ mod kill;
 mod kill_in_rollout;
 #[path = "it/manifest.rs"]
 mod manifest;
+#[path = "it/matrix.rs"]
+mod matrix;
 #[path = "it/missing_image.rs"]
 mod missing_image;
 #[path = "it/night.rs"]
