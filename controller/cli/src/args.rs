@@ -231,6 +231,9 @@ pub(crate) struct Up {
     /// Name that clients dial and that stands in connection strings. Must contain a dot.
     #[arg(long, value_name = "NAME")]
     pub(crate) host_name: Option<String>,
+    /// How long a connection may outlive its token; ten minutes as in IoT Hub, 0 for not at all.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub(crate) token_grace: u32,
     /// New revisions wait for `hem apply`; until then the fleet is kept at the one in force.
     #[arg(long)]
     pub(crate) hold: bool,

@@ -53,6 +53,8 @@ mod kill;
 mod kill_in_rollout;
 #[path = "it/manifest.rs"]
 mod manifest;
+#[path = "it/matrix.rs"]
+mod matrix;
 #[path = "it/missing_image.rs"]
 mod missing_image;
 #[path = "it/night.rs"]
@@ -73,6 +75,8 @@ mod repository;
 mod rollout;
 #[path = "it/route_test.rs"]
 mod route_test;
+#[path = "it/script.rs"]
+mod script;
 #[path = "it/sdk.rs"]
 mod sdk;
 #[path = "it/secrets.rs"]

@@ -67,6 +67,10 @@ impl Running {
         let config = HubConfig {
             mqtt: names.mqtt_addresses(),
             https: names.https_addresses(),
+            core: hemline_hub_core::limits::Limits {
+                token_grace_seconds: i64::from(up.token_grace),
+                ..hemline_hub_core::limits::Limits::default()
+            },
             ..HubConfig::new(data_dir.path(), names.hub.clone(), pki.server_config())
         };
         let api_cell = Arc::clone(&controller_cell);
