@@ -1,5 +1,6 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
+mod bench;
 mod check;
 mod diff;
 mod file;
@@ -12,6 +13,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
 
+pub(crate) use self::bench::{Bench, BenchBroker, BenchHub, LoadFlags, LoadKind};
 pub(crate) use self::check::{Check, CheckId};
 pub(crate) use self::diff::Diff;
 pub(crate) use self::file::FileCommand;
@@ -139,6 +141,9 @@ pub(crate) enum Command {
     Schema,
     /// Print the Kubernetes custom resource definitions of the documents.
     Crd,
+    /// Put a load on a hub or broker of this machine and measure what it can do.
+    #[command(subcommand)]
+    Bench(Box<Bench>),
     /// The modules of the quickstart.
     #[command(hide = true)]
     Demo {

@@ -21,6 +21,8 @@ mod bad_clients;
 mod bad_documents;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/bench.rs"]
+mod bench;
 #[path = "it/by_hand.rs"]
 mod by_hand;
 #[path = "it/check.rs"]

@@ -13,6 +13,9 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{config::Limits, door::Pass, visitor::Visitor, x509::DeviceAuthorities};
 
+/// A connection after its handshake. Boxed, because it is handed on often and large.
+pub(crate) type Shaken = Box<TlsStream<TcpStream>>;
+
 /// Shakes hands for one listener.
 #[derive(Clone)]
 pub(crate) struct Handshakes {
@@ -37,21 +40,24 @@ impl Handshakes {
     }
 
     /// Waits for its turn and shakes hands, both within the limit. Call it in the task of the connection.
+    ///
+    /// The handshake has memory of its own, which goes when it is over: a task is as large as the largest thing it ever waits
+    /// for, and most connections do nothing else for days than to wait for a packet.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
         pass: &Pass,
-    ) -> io::Result<(TlsStream<TcpStream>, Visitor)> {
-        let shaken = async {
+    ) -> io::Result<(Shaken, Visitor)> {
+        let shaken = Box::pin(async {
             // Somebody who says nothing waits here, not at the turns of others; and those of one address are not all.
             stream.readable().await?;
             let _of_address = pass.shaking.acquire().await.map_err(io::Error::other)?;
             let _turn = self.permits.acquire().await.map_err(io::Error::other)?;
             // Small packets both ways: waiting to fill a segment only costs time.
             stream.set_nodelay(true)?;
-            self.acceptor.accept(stream).await
-        };
+            self.acceptor.accept(stream).await.map(Box::new)
+        });
         let stream =
             timeout(self.limit, shaken).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         let chain = stream.get_ref().1.peer_certificates();

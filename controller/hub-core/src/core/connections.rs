@@ -1,6 +1,6 @@
 //! Clients come, subscribe and go.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use hemline_model::id::ClientId;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::{
     credential::Credential,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
     event::{AckToken, Connect, ConnectionId, Departure, Grant},
-    session::{Connected, Grants, Keep, Offline, Session},
+    session::{Connected, Flight, Grants, Keep, Offline, Session},
     write::Write,
 };
 
@@ -93,7 +93,7 @@ impl Core {
             will,
             grants,
             keep,
-            flight: BTreeMap::new(),
+            flight: Flight::default(),
             next_delivery: 0,
             since: now,
             active: now,

@@ -246,18 +246,22 @@ impl Core {
 
     /// Sends what waits for a module, as far as its window goes, if it is there and listens.
     pub(super) fn pump(&mut self, module: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
-        let window = self.config.limits.in_flight;
+        let (window, window_bytes) = (self.config.limits.in_flight, self.config.limits.in_flight_bytes);
         let Some(Session::Connected(connected)) = self.sessions.get_mut(module) else {
             return;
         };
         let Some(qos) = connected.grants.qos(Feature::Inputs) else {
             return;
         };
-        let mut room = match qos {
-            Qos::AtLeastOnce => window.saturating_sub(connected.flight.len()),
-            Qos::AtMostOnce => UNACKNOWLEDGED_BURST,
-        };
-        while room > 0 {
+        let mut sent = 0;
+        loop {
+            let has_room = match qos {
+                Qos::AtLeastOnce => connected.flight.has_room(window, window_bytes),
+                Qos::AtMostOnce => sent < UNACKNOWLEDGED_BURST,
+            };
+            if !has_room {
+                return;
+            }
             let Some((place, waiting)) = self.queues.next(module) else {
                 return;
             };
@@ -266,7 +270,7 @@ impl Core {
                 out.push(Effect::Persist(self.queues.done(module, place, &waiting.message)));
                 continue;
             }
-            room -= 1;
+            sent += 1;
             let duplicate = match waiting.history {
                 History::Fresh => {
                     self.counters.messages_sent += 1;
@@ -281,7 +285,7 @@ impl Core {
             let delivery = match qos {
                 Qos::AtLeastOnce => {
                     let delivery = connected.delivery();
-                    connected.flight.insert(delivery, (place, waiting));
+                    connected.flight.insert(delivery, place, waiting);
                     Some(delivery)
                 }
                 Qos::AtMostOnce => {
