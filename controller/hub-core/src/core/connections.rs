@@ -140,6 +140,10 @@ impl Core {
         let Some((client, connected)) = self.connected(connection) else {
             return;
         };
+        // Before they are merged: that takes time for each of them, and one packet has room for tens of thousands.
+        if grants.len() > limit {
+            return self.end(&client, End::Closed(CloseReason::ProtocolError), now, out);
+        }
         let qos = grants.iter().map(|grant| grant.qos).collect();
         let mut changed = connected.grants.clone();
         changed.add(grants);

@@ -2,7 +2,7 @@
 
 use hemline_hub_core::{
     effect::{CloseReason, Effect},
-    event::{Event, Feature, Qos},
+    event::{Event, Feature, Grant, Qos},
     limits::Limits,
     service::DeviceSettings,
 };
@@ -109,4 +109,22 @@ fn a_stopped_hub_answers_and_does_nothing() {
     let (_, effects) = world.connect_with("d", String::new(), false);
     assert!(matches!(effects.as_slice(), [Effect::Refuse { .. }]));
     insta::assert_snapshot!(world.log, @"   refuse c5: not now");
+}
+
+#[test]
+fn a_packet_full_of_filters_costs_nobody_any_time() {
+    let mut world = World::new();
+    world.add_device("d", DeviceSettings::default());
+    let connection = world.connect("d");
+    // As many as one packet has room for.
+    let grants = (0..50_000).map(|number| Grant {
+        filter: format!("{number}"),
+        qos: Qos::AtMostOnce,
+        features: Vec::new(),
+    });
+    let (grants, token) = (grants.collect(), world.token());
+    let began = std::time::Instant::now();
+    let effects = world.handle(Event::Subscribe { connection, grants, token });
+    assert_eq!(closed(&effects), Some(CloseReason::ProtocolError));
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
 }
