@@ -128,3 +128,20 @@ fn a_packet_full_of_filters_costs_nobody_any_time() {
     assert_eq!(closed(&effects), Some(CloseReason::ProtocolError));
     assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_session_that_was_dropped_is_not_found_after_a_restart() {
+    let mut world = World::new();
+    world.add_device("d", DeviceSettings::default());
+    let connection = world.connect("d");
+    world.subscribe(connection, Feature::Methods, Qos::AtMostOnce);
+    let (token, filters) = (world.token(), vec![grant(Feature::Methods, Qos::AtMostOnce).filter]);
+    // On disk, and empty.
+    world.handle(Event::Unsubscribe { connection, filters, token });
+    let token = world.device_token("d");
+    world.connect_with("d", token, true);
+    world.restart();
+    let token = world.device_token("d");
+    let (_, effects) = world.connect_with("d", token, false);
+    assert!(matches!(effects[0], Effect::Accept { session_present: false, .. }), "{effects:?}");
+}
