@@ -26,6 +26,7 @@ use crate::{
     head::{
         HeadCounters,
         http::{self, attempts},
+        patience::Patience,
         websocket::{self, WebSockets},
     },
     tls::Handshakes,
@@ -116,6 +117,8 @@ async fn one(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
+    // Whoever does not take its answers must not keep its place for ever.
+    let stream = Patience::new(stream, head.limits.write_stall);
     let connection = builder.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     tokio::pin!(connection);
     // Cancel-safe: the connection is pinned outside and goes on below.
