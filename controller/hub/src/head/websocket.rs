@@ -165,6 +165,7 @@ impl WebSockets {
         // Cancelling drops a connection on which nothing was said yet.
         let upgraded = tokio::select! {
             upgraded = timeout(self.mqtt.limits.connect, upgrade) => upgraded,
+            () = pass.taken.cancelled() => return self.mqtt.counters.connections_turned_away.add(),
             () = self.stop.cancelled() => return,
         };
         let Ok(Ok(upgraded)) = upgraded else {
