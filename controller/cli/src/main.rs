@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod data_dir;
 mod error;
+mod open_files;
 mod output;
 
 use std::process::ExitCode;
