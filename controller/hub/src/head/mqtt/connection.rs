@@ -40,7 +40,7 @@ const VERDICT: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves one client until either side ends it.
-pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     stream: S,
     visitor: Visitor,
