@@ -6,6 +6,7 @@ mod commands;
 mod data_dir;
 mod error;
 mod load;
+mod open_files;
 mod output;
 
 use std::process::ExitCode;

@@ -41,6 +41,8 @@ mod editor;
 mod engines;
 #[path = "it/factory.rs"]
 mod factory;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/fix.rs"]
 mod fix;
 #[path = "it/forge.rs"]

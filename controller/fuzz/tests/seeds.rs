@@ -53,3 +53,13 @@ fn manifests_hold() {
     assert!(each("fuzz/seeds/manifests", hemline_fuzz::manifests) > 0);
     assert!(each("model/tests/azure", hemline_fuzz::manifests) > 8);
 }
+
+#[test]
+fn sessions_hold() {
+    assert!(each("fuzz/seeds/session", hemline_fuzz::session) > 10);
+}
+
+#[test]
+fn what_is_on_the_wire_holds() {
+    assert!(each("fuzz/seeds/wire", hemline_fuzz::wire) > 10);
+}

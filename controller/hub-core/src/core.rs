@@ -52,6 +52,9 @@ pub struct CoreConfig {
     pub limits: Limits,
     /// Tell of changes as routes see them (`Notice::Change`).
     pub change_events: bool,
+    /// Direct method calls are numbered from here on. Another number at each start: a client that answers a call of before,
+    /// on its new connection, must not answer one of now.
+    pub calls_from: u64,
 }
 
 /// The hub without sockets.
@@ -109,6 +112,7 @@ impl Core {
         } = restored;
         let registry = Registry::restore(identities, policies);
         let arrivals = Throttle::new(config.limits.connects, ARRIVALS);
+        let calls = Calls::after(config.calls_from);
         let events = EventLog::new(config.limits.event_messages, config.limits.event_bytes, events);
         let offline = |grants| Session::Offline(Offline { stored: Some(grants), since: None, active: None });
         let mut core = Self {
@@ -124,7 +128,7 @@ impl Core {
             cloud: CloudQueues::default(),
             feedback: FeedbackQueue::default(),
             file_notices: FileNotices::default(),
-            calls: Calls::default(),
+            calls,
             events,
             changes: Changes::new(GONE),
             last_sequence,

@@ -181,9 +181,4 @@ impl Grants {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
-
-    /// Is there none?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }

@@ -18,6 +18,7 @@ mod it {
     mod routing;
     mod sessions;
     mod twins;
+    mod whole_model;
     mod wills;
     mod world;
 }

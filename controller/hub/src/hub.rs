@@ -4,7 +4,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use hemline_hub_core::core::{Core, CoreConfig};
+use hemline_hub_core::{
+    core::{Core, CoreConfig},
+    event::Entropy,
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
@@ -93,8 +96,12 @@ impl Hub {
         // A child: when the hub fails it stops itself, and its owner hears of that from `join`.
         let stop = shutdown.child_token();
         let outbox = Outbox::new(&config.limits);
-        let core_config =
-            CoreConfig { names: config.names.clone(), limits: config.core.clone(), change_events: false };
+        let core_config = CoreConfig {
+            names: config.names.clone(),
+            limits: config.core.clone(),
+            change_events: false,
+            calls_from: first_call()?,
+        };
         let mut core = Core::restore(core_config, restored);
         let first = core.bootstrap(policy_entropy()?);
         let (writer, jobs) = writer::start(store, outbox.clone(), stop.clone())?;
@@ -209,10 +216,18 @@ fn listen(address: SocketAddr, early: bool) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn policy_entropy() -> Result<[hemline_hub_core::event::Entropy; 5], HubError> {
-    let drawn =
-        || entropy().map_err(|error| HubError::System { what: "random numbers", source: error.into() });
+fn policy_entropy() -> Result<[Entropy; 5], HubError> {
     Ok([drawn()?, drawn()?, drawn()?, drawn()?, drawn()?])
+}
+
+fn drawn() -> Result<Entropy, HubError> {
+    entropy().map_err(|error| HubError::System { what: "random numbers", source: error.into() })
+}
+
+/// Where the numbers of calls begin: 40 random bits, which leaves room for as many calls as ever come, and for a short text.
+fn first_call() -> Result<u64, HubError> {
+    let Entropy([a, b, c, d, e, ..]) = drawn()?;
+    Ok(u64::from_be_bytes([0, 0, a, b, c, d, e, 0]))
 }
 
 /// The folder of authorities, and what is in it now: a device that comes first must not be the one that is refused.

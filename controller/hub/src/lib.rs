@@ -3,6 +3,7 @@
 //! Reading order: `hub.rs` (start and stop), `task.rs` (the owner of the core), `writer.rs` (disk before effects),
 //! `outbox.rs` (effects reach clients), `files.rs` (uploads), `head/` (bytes become events). What the hub decides stands in `hemline-hub-core`.
 
+pub mod border;
 pub mod config;
 pub mod device_ca;
 mod door;

@@ -8,6 +8,7 @@ mod it {
     mod door;
     mod files;
     mod pki;
+    mod readers;
     mod rest;
     mod sessions;
     mod stop;

@@ -58,6 +58,7 @@ struct Running {
 
 impl Running {
     async fn start(up: &Up, data_dir: &DataDir, names: &Names) -> Result<Self, CommandError> {
+        crate::open_files::ask_for_all();
         let source = source::open(&up.source, data_dir)?;
         let hooks = source::hooks(&up.source)?;
         let pki = pki::open(data_dir.path(), &names.certificate, jiff::Timestamp::now())

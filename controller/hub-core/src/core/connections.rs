@@ -71,14 +71,14 @@ impl Core {
             Some(Session::Connected(_)) | None => None,
         };
         let session_present = stored.is_some() && !clean;
-        let stored = stored.unwrap_or_default();
         let (keep, grants) = if clean {
-            if !stored.is_empty() {
+            // Also one without subscriptions: a session that was on disk once would be found again after a restart.
+            if stored.is_some() {
                 out.push(Effect::Persist(Write::DeleteSession(client.clone())));
             }
             (Keep::WhileConnected, Grants::default())
         } else {
-            (Keep::Durable, stored)
+            (Keep::Durable, stored.unwrap_or_default())
         };
         let closes = later(proof.expiry, self.config.limits.token_grace_seconds);
         let connected = Connected {
@@ -140,6 +140,10 @@ impl Core {
         let Some((client, connected)) = self.connected(connection) else {
             return;
         };
+        // Before they are merged: that takes time for each of them, and one packet has room for tens of thousands.
+        if grants.len() > limit {
+            return self.end(&client, End::Closed(CloseReason::ProtocolError), now, out);
+        }
         let qos = grants.iter().map(|grant| grant.qos).collect();
         let mut changed = connected.grants.clone();
         changed.add(grants);

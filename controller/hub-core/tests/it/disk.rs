@@ -16,8 +16,8 @@ use hemline_model::id::ClientId;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     identities: BTreeMap<ClientId, Identity>,
-    twins: BTreeMap<ClientId, Arc<TwinRecord>>,
-    sessions: BTreeMap<ClientId, SessionRecord>,
+    pub(crate) twins: BTreeMap<ClientId, Arc<TwinRecord>>,
+    pub(crate) sessions: BTreeMap<ClientId, SessionRecord>,
     policies: BTreeMap<String, Policy>,
     waiting: BTreeMap<Sequence, (Arc<Message>, Vec<QueueEntry>)>,
     pub(crate) events: BTreeSet<Sequence>,

@@ -29,6 +29,9 @@ use super::disk::Disk;
 
 pub(crate) const HUB: &str = "hub.local";
 
+/// The numbers of calls begin so much further on with each start.
+pub(crate) const CALLS_OF_A_RUN: u64 = 0x1000;
+
 pub(crate) struct World {
     pub(crate) core: Core,
     pub(crate) disk: Disk,
@@ -104,6 +107,7 @@ impl World {
 
     /// Power off, power on.
     pub(crate) fn restart(&mut self) {
+        self.config.calls_from += CALLS_OF_A_RUN;
         self.core = Core::restore(self.config.clone(), self.disk.load());
         self.log.push_str("== restart\n");
     }

@@ -6,7 +6,7 @@
 mod closed;
 mod codec;
 mod connecting;
-pub(super) mod connection;
+pub(crate) mod connection;
 pub(crate) mod listener;
 mod packet_ids;
 mod session;
