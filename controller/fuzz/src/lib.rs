@@ -1,6 +1,6 @@
 //! What must hold for any bytes that reach a border: each law is a function that panics when it is broken.
 //!
-//! Five borders: documents, queries, routes, Azure manifests, requests to the blob endpoint. "Does not panic" is the least of it: positions stand inside
+//! Six borders: documents, queries, routes, Azure manifests, requests to the blob endpoint and to the workload API. "Does not panic" is the least of it: positions stand inside
 //! the text, a fleet and an error exclude each other, and what is printed reads back as the same.
 //!
 //! Here are laws only. `src/targets` hands them what libFuzzer makes up (`cargo xtask fuzz`), `tests` the committed seeds.
@@ -20,9 +20,12 @@ mod queries;
 mod routes;
 #[path = "laws/rows.rs"]
 mod rows;
+#[path = "laws/workload.rs"]
+mod workload;
 
 pub use blobs::blobs;
 pub use documents::documents;
 pub use manifests::manifests;
 pub use queries::queries;
 pub use routes::routes;
+pub use workload::workload;

@@ -15,11 +15,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{cargo, target_folder, workspace_root};
 
 /// A target and the folders below `controller/` whose files it starts from.
-const TARGETS: [(&str, &[&str]); 5] = [
+const TARGETS: [(&str, &[&str]); 6] = [
     ("documents", &["fuzz/seeds/documents", "model/tests/cases"]),
     ("queries", &["fuzz/seeds/queries"]),
     ("routes", &["fuzz/seeds/routes"]),
     ("blobs", &["fuzz/seeds/blobs"]),
+    ("workload", &["fuzz/seeds/workload"]),
     ("manifests", &["fuzz/seeds/manifests", "model/tests/azure"]),
 ];
 /// How many run at once.

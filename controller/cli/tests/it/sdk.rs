@@ -131,7 +131,7 @@ impl Drop for Script {
 }
 
 /// The interpreter that `cargo xtask test` prepared.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let python = std::env::var_os("HEM_TEST_PYTHON").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin/python"),
         PathBuf::from,
