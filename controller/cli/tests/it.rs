@@ -35,6 +35,8 @@ mod conflict;
 mod credentials;
 #[path = "it/disk.rs"]
 mod disk;
+#[path = "it/edge_module.rs"]
+mod edge_module;
 #[path = "it/editor.rs"]
 mod editor;
 #[path = "it/engines.rs"]

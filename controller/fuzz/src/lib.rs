@@ -1,6 +1,6 @@
 //! What must hold for any bytes that reach a border: each law is a function that panics when it is broken.
 //!
-//! Seven borders: documents, queries, routes, Azure manifests, requests to the blob endpoint, MQTT connections, and what else
+//! Eight borders: documents, queries, routes, Azure manifests, requests to the blob endpoint and to the workload API, MQTT connections, and what else
 //! clients write on their way in. "Does not panic" is the least of it: positions stand inside the text, a fleet and an error
 //! exclude each other, what is printed reads back as the same, what comes in pieces means what it means as a whole, and what is
 //! acknowledged is on disk.
@@ -26,6 +26,8 @@ mod rows;
 mod session;
 #[path = "laws/wire.rs"]
 mod wire;
+#[path = "laws/workload.rs"]
+mod workload;
 
 pub use blobs::blobs;
 pub use documents::documents;
@@ -34,3 +36,4 @@ pub use queries::queries;
 pub use routes::routes;
 pub use session::session;
 pub use wire::wire;
+pub use workload::workload;

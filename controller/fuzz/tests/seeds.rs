@@ -39,6 +39,11 @@ fn blobs_hold() {
 }
 
 #[test]
+fn workload_holds() {
+    assert!(each("fuzz/seeds/workload", hemline_fuzz::workload) > 8);
+}
+
+#[test]
 fn queries_hold() {
     assert!(each("fuzz/seeds/queries", hemline_fuzz::queries) > 10);
 }

@@ -92,10 +92,6 @@ pub enum Departure {
 
 /// Everything that can happen.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, and nearly always telemetry: a box would cost more"
-)]
 pub enum Event {
     /// Answered by `Accept` or `Refuse`.
     Connect(Connect),
@@ -201,6 +197,14 @@ pub enum Caller {
     Token(String),
     /// No such header, and the certificate of the TLS connection.
     Certificate(Arc<Presented>),
+    /// A module that says who it is (`x-ms-edge-moduleId`), and proves it as for a connection. It may call methods of its
+    /// neighbours (reference device-protocol §4.7).
+    Module {
+        /// Who it says it is.
+        module: ClientId,
+        /// Its proof.
+        credential: Credential,
+    },
 }
 
 impl std::fmt::Debug for Caller {
@@ -209,6 +213,9 @@ impl std::fmt::Debug for Caller {
             Self::Internal => f.write_str("Internal"),
             Self::Token(_) => f.write_str("Token(***)"),
             Self::Certificate(certificate) => f.debug_tuple("Certificate").field(certificate).finish(),
+            Self::Module { module, credential } => {
+                f.debug_struct("Module").field("module", module).field("credential", credential).finish()
+            }
         }
     }
 }

@@ -15,13 +15,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{cargo, target_folder, workspace_root};
 
 /// A target and the folders below `controller/` whose files it starts from.
-const TARGETS: [(&str, &[&str]); 7] = [
+const TARGETS: [(&str, &[&str]); 8] = [
     ("documents", &["fuzz/seeds/documents", "model/tests/cases"]),
     ("queries", &["fuzz/seeds/queries"]),
     ("routes", &["fuzz/seeds/routes"]),
     ("blobs", &["fuzz/seeds/blobs"]),
     ("session", &["fuzz/seeds/session"]),
     ("wire", &["fuzz/seeds/wire"]),
+    ("workload", &["fuzz/seeds/workload"]),
     ("manifests", &["fuzz/seeds/manifests", "model/tests/azure"]),
 ];
 /// How many run at once.

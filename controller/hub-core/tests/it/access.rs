@@ -188,8 +188,10 @@ fn operations() -> Vec<(&'static str, ServiceRequest)> {
 /// One line per operation, one column per caller.
 #[test]
 fn permissions() {
-    let callers =
-        ["owner", "service", "device", "read", "write", "scoped", "key d", "key e", "key e/m", "bearer"];
+    let callers = [
+        "owner", "service", "device", "read", "write", "scoped", "key d", "key e", "key e/m", "as e/m",
+        "bearer",
+    ];
     let mut out = format!("{:20}{}\n", "", callers.map(|name| format!("{name:9}")).concat());
     for (name, operation) in operations() {
         out.push_str(&format!("{name:20}"));
@@ -204,10 +206,14 @@ fn permissions() {
                 "scoped" => world.policy_token("iothubowner", "hub.local/devices/d"),
                 "key d" => sign(&world, &key(1), "hub.local/devices/d", 60, None),
                 "key e" => sign(&world, &key(5), "hub.local/devices/e", 60, None),
-                "key e/m" => sign(&world, &key(9), "hub.local/devices/e/modules/m", 60, None),
+                "key e/m" | "as e/m" => sign(&world, &key(9), "hub.local/devices/e/modules/m", 60, None),
                 _ => "Bearer x".to_owned(),
             };
-            let word = match world.call_as(Caller::Token(token), operation.clone()) {
+            let caller = match caller {
+                "as e/m" => Caller::Module { module: id("e/m"), credential: Credential::Token(token) },
+                _ => Caller::Token(token),
+            };
+            let word = match world.call_as(caller, operation.clone()) {
                 Err(ServiceError::Unauthorised(_)) => "-",
                 Ok(_) | Err(_) => "yes",
             };
@@ -217,6 +223,53 @@ fn permissions() {
     }
     let trimmed: Vec<&str> = out.lines().map(str::trim_end).collect();
     insta::assert_snapshot!(trimmed.join("\n"));
+}
+
+/// A module calls methods of its neighbours in its own name (reference device-protocol §4.7): who, with which key, whom.
+#[test]
+fn modules_that_call() {
+    use AuthFailure::{Disabled, Forbidden, UnknownIdentity, WrongIdentity, WrongKey};
+    let mut world = world();
+    world.add_device("f", DeviceSettings { edge: Some(true), ..DeviceSettings::default() });
+    for (name, parent) in [("leaf", "e"), ("far", "f")] {
+        let parent = Some(Some(device(parent)));
+        world.add_device(name, DeviceSettings { parent, ..DeviceSettings::default() });
+    }
+    let (e, d, own) = ("hub.local/devices/e", "hub.local/devices/d", "hub.local/devices/e/modules/m");
+    for (module, key_of, resource, target, refused) in [
+        ("e/m", 9, own, "e/m", None),
+        ("e/m", 10, own, "e/m", None),
+        ("e/m", 9, own, "e", None),
+        ("e/m", 9, own, "leaf", None),
+        ("e/m", 5, e, "e/m", None),
+        ("e/$edgeAgent", 5, e, "e/m", None),
+        ("e/m", 9, own, "d", Some(Forbidden)),
+        ("e/m", 9, own, "d/m", Some(Forbidden)),
+        ("e/m", 9, own, "far", Some(Forbidden)),
+        ("e/m", 9, own, "nobody", Some(Forbidden)),
+        ("d/m", 3, "hub.local/devices/d/modules/m", "d/m", Some(Forbidden)),
+        ("e/m", 9, own, "f", Some(Forbidden)),
+        ("e", 5, e, "e/m", Some(Forbidden)),
+        ("e/m", 1, own, "e/m", Some(WrongKey)),
+        ("e/m", 1, d, "e/m", Some(WrongIdentity)),
+        ("e/other", 9, own, "e/m", Some(UnknownIdentity)),
+        ("off/m", 11, "hub.local/devices/off/modules/m", "off", Some(Disabled)),
+    ] {
+        let token = sign(&world, &key(key_of), resource, 60, None);
+        let caller = Caller::Module { module: id(module), credential: Credential::Token(token) };
+        let operation = ServiceRequest::InvokeMethod {
+            client: id(target),
+            name: "x".into(),
+            payload: None,
+            response_timeout: 30,
+            connect_timeout: 0,
+        };
+        let refusal = match world.call_as(caller, operation) {
+            Err(ServiceError::Unauthorised(failure)) => Some(failure),
+            Ok(_) | Err(_) => None,
+        };
+        assert_eq!(refusal, refused, "{module} with key {key_of} for {resource} calls {target}");
+    }
 }
 
 #[test]

@@ -148,7 +148,7 @@ async fn respond(
     }
     let mut request = request.map(Body::new);
     http::normalise(&mut request);
-    let (origin, identity) = (visitor.origin, attempts::named(request.uri().path()));
+    let (origin, identity) = (visitor.origin, attempts::whose(&request));
     if let Err(wait) = head.door().may_try(origin, identity.as_deref(), Timestamp::now()) {
         head.counters.connects_throttled.add();
         return Ok(attempts::later(wait));
