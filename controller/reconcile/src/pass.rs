@@ -259,17 +259,17 @@ impl State {
             self.quarantined = None;
             return Ok(());
         }
+        if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
+            let kept = self.kept.clone();
+            // Devices may have it; without its documents they could not keep it until it is their turn, and would go back to
+            // the one before it. So they are on disk before the newer one is. Where they cannot be, it is told as trouble.
+            drop(self.rollouts.retire(&before, &kept));
+        }
         brake::point("before a revision is in force");
         self.kept.write(Which::InForce, &good)?;
         self.attempted = Some(good.revision.clone());
         self.waiting = None;
         self.quarantined = None;
-        if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
-            let kept = self.kept.clone();
-            // Devices may have it; without its documents they could not keep it until it is their turn. Whether a restart
-            // would know them is told as trouble.
-            drop(self.rollouts.retire(&before, &kept));
-        }
         tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
         self.good = Some(Arc::new(good));
         Ok(())
