@@ -186,7 +186,7 @@ mod tests {
     fn a_row_for_people_and_for_programs() {
         let mut latency = Histogram::default();
         (1..=100).for_each(|n| latency.record(Duration::from_micros(n * 100)));
-        let shares = Shares { own: 0.957, server: Some(0.5) };
+        let shares = Shares { own: 0.957, waited: 0.0, server: Some(0.5) };
         let rate = Row::rate("connects", "connect".into(), 500, Duration::from_millis(250), shares, &latency);
         let cells = ["connect", "500", "0.25 s", "2000", "5.02 ms", "9.98 ms", "-", "96 %", "50 %"];
         assert_eq!(rate.cells()[..4], cells[..4]);

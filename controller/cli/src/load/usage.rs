@@ -30,6 +30,7 @@ const STILL: u64 = 1_000;
 pub(crate) struct Meter {
     since: Instant,
     own: Duration,
+    waited: Duration,
     server: Option<(u32, Duration)>,
 }
 
@@ -37,7 +38,7 @@ impl Meter {
     /// Begins to measure this process, and that one.
     pub(crate) fn start(server: Option<u32>) -> Self {
         let server = server.and_then(|pid| Some((pid, processor_time(pid)?)));
-        Self { since: Instant::now(), own: own_processor_time(), server }
+        Self { since: Instant::now(), own: own_processor_time(), waited: own_waiting(), server }
     }
 
     /// Time since the start.
@@ -50,13 +51,24 @@ impl Meter {
         let elapsed = self.since.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
         let share = |now: Duration, then: Duration| now.saturating_sub(then).as_secs_f64() / elapsed;
         let server = self.server.and_then(|(pid, then)| Some(share(processor_time(pid)?, then)));
-        Shares { own: share(own_processor_time(), self.own), server }
+        let waited = share(own_waiting(), self.waited);
+        Shares { own: share(own_processor_time(), self.own), waited, server }
     }
 }
 
 fn own_processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// How long the first thread, which does all the work, was ready to run and had no core. Kernels that do not count it say 0.
+fn own_waiting() -> Duration {
+    fs::read_to_string("/proc/self/schedstat").ok().and_then(|text| waiting(&text)).unwrap_or_default()
+}
+
+/// Second of the three numbers of `schedstat`, in nanoseconds.
+fn waiting(schedstat: &str) -> Option<Duration> {
+    schedstat.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
 fn processor_time(pid: u32) -> Option<Duration> {
@@ -122,6 +134,8 @@ mod tests {
             Some(12_288)
         );
         assert_eq!(resident_bytes("Name:\tzombie\n"), None);
+        assert_eq!(waiting("16387 61088 1\n"), Some(Duration::from_nanos(61_088)));
+        assert_eq!(waiting(""), None);
     }
 
     #[test]

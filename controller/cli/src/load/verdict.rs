@@ -11,9 +11,14 @@ const BUSY: f64 = 0.9;
 pub(crate) struct Shares {
     /// Of this program.
     pub(crate) own: f64,
+    /// What this program would have used beside that, had a core been free.
+    pub(crate) waited: f64,
     /// Of the server; nobody knows it of a process that was not named.
     pub(crate) server: Option<f64>,
 }
+
+/// From this share on a figure is worth little: others had the processors, the server among them or not.
+const STARVED: f64 = 0.25;
 
 /// What held it up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,7 +41,8 @@ pub(crate) enum Limit {
 impl Shares {
     /// Who had no time to spare?
     pub(crate) fn limit(self) -> Limit {
-        match (self.own >= BUSY, self.server.map(|server| server >= BUSY)) {
+        // Whoever waits for a core has something to do: it counts as busy.
+        match (self.own + self.waited >= BUSY, self.server.map(|server| server >= BUSY)) {
             (true, Some(false)) => Limit::Generator,
             (true, Some(true)) => Limit::Machine,
             (false, Some(true)) => Limit::Server,
@@ -48,6 +54,17 @@ impl Shares {
 
     /// A sentence for people.
     pub(crate) fn words(self) -> String {
+        let mut words = self.whose();
+        if self.waited >= STARVED {
+            words.push_str(&format!(
+                "; for {:.0} % of the time this program waited for a processor, so on a machine with less to do the figure is another",
+                self.waited * 100.0
+            ));
+        }
+        words
+    }
+
+    fn whose(self) -> String {
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         let own = percent(self.own);
         let server = self.server.map(percent).unwrap_or_default();
@@ -89,11 +106,15 @@ mod tests {
             (0.5, Some(1.4), Limit::Server, "the server was the limit (140 % of a core; 50 % here)"),
             (0.2, Some(0.3), Limit::Waiting, "neither was busy (20 % of a core here, 30 % there)"),
             (0.97, None, Limit::PerhapsGenerator, "this program may have been the limit (97 % of a core)"),
-            (0.89, None, Limit::NotGenerator, "this program was not the limit (89 % of a core)"),
+            (0.84, None, Limit::NotGenerator, "this program was not the limit (84 % of a core)"),
         ] {
-            let shares = Shares { own, server };
+            let shares = Shares { own, waited: 0.05, server };
             assert_eq!(shares.limit(), limit, "{shares:?}");
             assert!(shares.words().starts_with(words), "{}", shares.words());
+            assert!(!shares.words().contains("waited for a processor"), "{}", shares.words());
         }
+        let starved = Shares { own: 0.4, waited: 0.5, server: Some(0.5) };
+        assert_eq!(starved.limit(), Limit::Generator, "it had something to do all the time");
+        assert!(starved.words().contains("for 50 % of the time this program waited for a processor"));
     }
 }

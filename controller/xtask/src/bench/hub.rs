@@ -19,8 +19,10 @@ use self::{
 
 /// Rates are measured so often, all servers in turns; the median counts.
 const ROUNDS: usize = 3;
-/// Sessions whose memory is measured.
-const IDLE: &str = "20000";
+/// Sessions whose memory is measured, where that many connections may be open.
+const IDLE: u64 = 20_000;
+/// Files that are open beside them.
+const SPARE: u64 = 1_000;
 /// Devices that hear of a change.
 const PATCHED: &str = "10000";
 /// How often clients come back in one round.
@@ -41,31 +43,55 @@ pub(crate) fn run() -> Result<bool> {
     for kind in programs.kinds() {
         columns.push(Column::new(kind.name()));
     }
+    let idle = servers::open_files()?.saturating_sub(SPARE).min(IDLE);
+    if idle < IDLE {
+        println!("{idle} idle sessions instead of {IDLE}: no more files may be open (`ulimit -Hn`)");
+    }
+    let bench = Bench { hem: &hem, place: &place, programs: &programs };
     // Memory first, each server just started.
+    let idle = idle.to_string();
     for (kind, column) in programs.kinds().into_iter().zip(&mut columns) {
         println!("idle sessions: {}", kind.name());
-        let server = place.start(&programs, kind)?;
-        column.add(load(&hem, &server, &["--only", "idle", "--sessions", IDLE])?);
-        server.stop()?;
+        bench.measure(kind, column, &["--only", "idle", "--sessions", &idle])?;
     }
     for round in 1..=ROUNDS {
         for (kind, column) in programs.kinds().into_iter().zip(&mut columns) {
             println!("rates, round {round}: {}", kind.name());
-            let server = place.start(&programs, kind)?;
             let rates = ["--only", "connects,telemetry", "--connects", CONNECTS, "--messages", MESSAGES];
-            column.add(load(&hem, &server, &rates)?);
-            server.stop()?;
+            bench.measure(kind, column, &rates)?;
         }
     }
     println!("twins and methods: our hub");
-    let server = place.start(&programs, servers::Kind::Hub)?;
-    let service = ["--sessions", PATCHED, "--patched", PATCHED, "--calls", CALLS];
-    let only = ["--only", "patches,methods"];
     if let Some(ours) = columns.first_mut() {
-        ours.add(load(&hem, &server, &[&only[..], &service[..]].concat())?);
+        let service = ["--sessions", PATCHED, "--patched", PATCHED, "--calls", CALLS];
+        let only = ["--only", "patches,methods"];
+        bench.measure(servers::Kind::Hub, ours, &[&only[..], &service[..]].concat())?;
     }
-    server.stop()?;
     Ok(print(&columns))
+}
+
+/// What all measurements need.
+struct Bench<'a> {
+    hem: &'a Path,
+    place: &'a servers::Place,
+    programs: &'a servers::Programs,
+}
+
+impl Bench<'_> {
+    /// Starts a server, loads it, stops it. A peer that fails is said, and its cells stay empty.
+    fn measure(&self, kind: servers::Kind, column: &mut Column, arguments: &[&str]) -> Result<()> {
+        let measured = self.place.start(self.programs, kind).and_then(|server| {
+            let report = load(self.hem, &server, arguments)?;
+            server.stop()?;
+            Ok(report)
+        });
+        match measured {
+            Ok(report) => column.add(report),
+            Err(error) if kind == servers::Kind::Hub => return Err(error),
+            Err(error) => println!("without {}: {error:#}", kind.name()),
+        }
+        Ok(())
+    }
 }
 
 /// Prints the table and whose limit each figure was.

@@ -77,22 +77,3 @@ async fn one(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, stop
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::future::Future;
-
-    use super::*;
-
-    /// Bytes that the task of a connection takes, whatever it does.
-    fn bytes_of<A, F: Future>(_: impl Fn(A) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    /// Twenty thousand idle connections have twenty thousand of these.
-    #[test]
-    fn the_task_of_a_connection_is_small() {
-        let bytes = bytes_of(|(arrival, head, handshakes, stop)| one(arrival, head, handshakes, stop));
-        assert!(bytes <= 1_000, "{bytes} bytes");
-    }
-}

@@ -15,6 +15,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 /// Runs a program with as many open files as this user may have.
 pub(super) const FILES: &str = r#"ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"; exec "$@""#;
+/// As many files as that may be open at most.
+pub(super) fn open_files() -> Result<u64> {
+    let said = Command::new("sh").args(["-c", FILES, "sh", "sh", "-c", "ulimit -n"]).output()?;
+    let said = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    // Without a limit there is a word instead of a number.
+    Ok(said.parse().unwrap_or(u64::MAX))
+}
+
 /// What is compared with; a new one may be another matter.
 const RUMQTTD: &str = "0.20.0";
 const ADDRESS: &str = "127.0.0.1";
