@@ -26,6 +26,7 @@ pub(crate) async fn text(
     let counters = state.hub.counters();
     let mut text = render(&counters);
     text.push_str(&cloud_to_device(&counters));
+    text.push_str(&upstream(&counters));
     text.push_str(&door(&counters, &state.hub.head_statistics()));
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
@@ -75,6 +76,14 @@ fn render(counters: &Counters) -> String {
         waiting,
         waiting_bytes,
         files_uploaded,
+        // In `upstream`.
+        nested_messages: _,
+        nested_refused: _,
+        links: _,
+        upstream_acknowledged: _,
+        upstream_repeated: _,
+        upstream_refused: _,
+        upstream_waiting: _,
     } = counters;
     let mut page = Page(String::new());
     page.counter("edgehub_messages_received_total", &[("", *messages_accepted)]);
@@ -118,6 +127,19 @@ fn render(counters: &Counters) -> String {
     page.gauge("edgehub_connected_clients", *connected);
     page.gauge("edgehub_queue_length", *waiting);
     page.gauge("hemline_queue_bytes", *waiting_bytes);
+    page.0
+}
+
+/// The link to the parent hub, and what child hubs pass on.
+fn upstream(counters: &Counters) -> String {
+    let mut page = Page(String::new());
+    page.counter("hemline_nested_messages_total", &[("", counters.nested_messages)]);
+    page.counter("hemline_nested_refused_total", &[("", counters.nested_refused)]);
+    page.counter("hemline_upstream_links_total", &[("", counters.links)]);
+    page.counter("hemline_upstream_acknowledged_total", &[("", counters.upstream_acknowledged)]);
+    page.counter("hemline_upstream_repeated_total", &[("", counters.upstream_repeated)]);
+    page.counter("hemline_upstream_refused_total", &[("", counters.upstream_refused)]);
+    page.gauge("hemline_upstream_queue_length", counters.upstream_waiting);
     page.0
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Gate<'a> {
     /// Names of the hub, compared without case.
     pub(crate) names: &'a [String],
     pub(crate) skew_seconds: i64,
+    /// On the hub of an edge device: only what is beneath that may come.
+    pub(crate) beneath: Option<&'a DeviceId>,
     pub(crate) now: Timestamp,
 }
 
@@ -77,6 +79,9 @@ impl Gate<'_> {
         }
         if !self.registry.enabled(client) {
             return Err(AuthFailure::Disabled);
+        }
+        if self.beneath.is_some_and(|edge| !self.registry.is_beneath(&client.device, edge)) {
+            return Err(AuthFailure::OutOfScope);
         }
         Ok(())
     }

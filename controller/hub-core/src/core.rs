@@ -9,9 +9,11 @@ mod file_notices;
 mod identities;
 mod messages;
 mod methods;
+mod nested;
 mod requests;
 mod tick;
 mod twins;
+mod upstream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,6 +42,7 @@ use crate::{
     service::ServiceError,
     session::{Grants, Offline, Presence, Session},
     throttle::Throttle,
+    upstream::{Dialect, Link, Parent},
     write::{Policy, Restored, TwinRecord, Write},
 };
 
@@ -55,6 +58,8 @@ pub struct CoreConfig {
     /// Direct method calls are numbered from here on. Another number at each start: a client that answers a call of before,
     /// on its new connection, must not answer one of now.
     pub calls_from: u64,
+    /// The hub above this one, if there is one.
+    pub parent: Option<Parent>,
 }
 
 /// The hub without sockets.
@@ -71,6 +76,7 @@ pub struct Core {
     routes: BTreeMap<DeviceId, RouteTable>,
     queues: Queues,
     cloud: CloudQueues,
+    link: Link,
     feedback: FeedbackQueue,
     file_notices: FileNotices,
     calls: Calls,
@@ -126,6 +132,7 @@ impl Core {
             routes: BTreeMap::new(),
             queues: Queues::default(),
             cloud: CloudQueues::default(),
+            link: Link::Down,
             feedback: FeedbackQueue::default(),
             file_notices: FileNotices::default(),
             calls,
@@ -235,6 +242,10 @@ impl Core {
             Event::Service { request, caller, operation, entropy } => {
                 self.service(requests::Asked { request, caller, operation, entropy }, now, out);
             }
+            Event::Nested { connection, client, act, token } => {
+                self.nested(nested::Spoken { connection, client, act, token }, now, out);
+            }
+            Event::Upstream { link, happened } => self.upstream(link, happened, now, out),
             Event::Tick => self.tick(now, out),
         }
     }
@@ -261,6 +272,13 @@ impl Core {
             registry: &self.registry,
             names: &self.config.names,
             skew_seconds: self.config.limits.clock_skew_seconds,
+            // What a parent that knows only `$edgeHub` takes has no scope.
+            beneath: self
+                .config
+                .parent
+                .as_ref()
+                .filter(|parent| parent.dialect == Dialect::Nested)
+                .map(|parent| &parent.device),
             now,
         }
     }
@@ -297,6 +315,7 @@ impl Core {
     fn refresh_gauges(&mut self) {
         self.counters.connected = self.connections.len() as u64;
         self.counters.waiting = self.queues.messages() as u64;
+        self.counters.upstream_waiting = self.queues.upstream() as u64;
         self.counters.waiting_bytes = self.queues.bytes() as u64;
         self.counters.cloud_waiting = self.cloud.messages() as u64;
         self.counters.feedback_waiting = self.feedback.len() as u64;
@@ -326,6 +345,8 @@ fn turn_away(event: Event, out: &mut Vec<Effect>) {
         | Event::MethodResult { .. }
         | Event::Delivered { .. }
         | Event::Disconnected { .. }
+        | Event::Nested { .. }
+        | Event::Upstream { .. }
         | Event::Tick => {}
     }
 }

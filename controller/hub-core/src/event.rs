@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     credential::{Credential, Presented},
     service::ServiceRequest,
+    upstream::{Act, FromParent, LinkId},
 };
 
 /// One live connection of one head. Numbers are never reused while the process lives.
@@ -183,6 +184,24 @@ pub enum Event {
         operation: ServiceRequest,
         /// Fresh random bytes for keys that the operation may have to make.
         entropy: Entropy,
+    },
+    /// The hub of an edge device speaks for somebody beneath it.
+    Nested {
+        /// The connection of `$edgeHub`.
+        connection: ConnectionId,
+        /// For whom.
+        client: ClientId,
+        /// What.
+        act: Act,
+        /// See `Telemetry`.
+        token: Option<AckToken>,
+    },
+    /// Something happened on the link to the parent of this hub.
+    Upstream {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        happened: FromParent,
     },
     /// Time passed: timeouts, expiry, retention. At least once a second.
     Tick,

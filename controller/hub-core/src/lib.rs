@@ -34,5 +34,6 @@ pub mod service;
 mod session;
 pub mod throttle;
 mod twin;
+pub mod upstream;
 mod view;
 pub mod write;

@@ -23,11 +23,13 @@ pub struct Limits {
     pub in_flight: usize,
     /// Bytes of them; the last one may go beyond.
     pub in_flight_bytes: usize,
-    /// Messages that wait for one module.
+    /// Unacknowledged messages towards the parent.
+    pub upstream_in_flight: usize,
+    /// Messages that wait for one module, or for the parent.
     pub queue_messages: usize,
-    /// Bytes that wait for one module.
+    /// Bytes that wait for one module, or for the parent.
     pub queue_bytes: usize,
-    /// Bytes that wait for all modules together.
+    /// Bytes that wait for all modules and the parent together.
     pub queue_bytes_total: usize,
     /// Cloud-to-device messages of one device, those that somebody holds included (reference device-protocol §7).
     pub cloud_messages: usize,
@@ -76,6 +78,7 @@ impl Default for Limits {
             grants: 64,
             in_flight: 256,
             in_flight_bytes: 2 << 20,
+            upstream_in_flight: 64,
             queue_messages: 100_000,
             queue_bytes: 64 << 20,
             queue_bytes_total: 256 << 20,

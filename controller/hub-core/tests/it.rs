@@ -14,10 +14,12 @@ mod it {
     mod identities;
     mod methods;
     mod model;
+    mod nested;
     mod queries;
     mod routing;
     mod sessions;
     mod twins;
+    mod upstream;
     mod whole_model;
     mod wills;
     mod world;

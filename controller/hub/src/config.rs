@@ -26,6 +26,8 @@ pub struct HubConfig {
     pub core: hemline_hub_core::limits::Limits,
     /// Bounds of uploaded files.
     pub files: hemline_hub_core::files::Bounds,
+    /// The hub above this one. With it this is the hub of one edge device, and what goes upstream goes there.
+    pub upstream: Option<crate::upstream::UpstreamConfig>,
 }
 
 /// Bounds of the I/O side. The defaults suit one machine; tests make them smaller.
@@ -143,6 +145,7 @@ impl HubConfig {
             limits: Limits::default(),
             core: hemline_hub_core::limits::Limits::default(),
             files: hemline_hub_core::files::Bounds::default(),
+            upstream: None,
         }
     }
 }

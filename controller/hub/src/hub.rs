@@ -7,6 +7,7 @@ use axum::Router;
 use hemline_hub_core::{
     core::{Core, CoreConfig},
     event::Entropy,
+    upstream::Parent,
 };
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -36,6 +37,7 @@ use crate::{
     store::{SqliteStore, Store},
     task::Task,
     tls::Handshakes,
+    upstream::Upstream,
     writer::{self, Job, Writer},
     x509::DeviceAuthorities,
 };
@@ -96,11 +98,13 @@ impl Hub {
         // A child: when the hub fails it stops itself, and its owner hears of that from `join`.
         let stop = shutdown.child_token();
         let outbox = Outbox::new(&config.limits);
+        let parent = config.upstream.as_ref();
         let core_config = CoreConfig {
             names: config.names.clone(),
             limits: config.core.clone(),
             change_events: false,
             calls_from: first_call()?,
+            parent: parent.map(|up| Parent { device: up.device.clone(), dialect: up.dialect }),
         };
         let mut core = Core::restore(core_config, restored);
         let first = core.bootstrap(policy_entropy()?);
@@ -276,6 +280,15 @@ fn serve(
     }
     let websockets = WebSockets { mqtt: mqtt_head, places, tasks: tasks.clone(), stop: stop.clone() };
     tasks.spawn(files::sweep(handle.files.clone(), stop.clone()));
+    if let Some(upstream) = config.upstream.clone() {
+        let link = Upstream {
+            config: upstream,
+            mailbox: handle.mailbox.clone(),
+            outbox: handle.outbox.clone(),
+            packet_bytes: limits.packet_bytes,
+        };
+        tasks.spawn(link.keep(stop.clone()));
+    }
     let rest = Rest {
         hub: handle.clone(),
         limits: limits.clone(),

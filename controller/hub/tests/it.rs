@@ -13,6 +13,7 @@ mod it {
     mod sessions;
     mod stop;
     mod store;
+    mod upstream;
     mod websocket;
     mod wills;
     mod wire;

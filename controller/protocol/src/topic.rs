@@ -3,6 +3,7 @@
 //! Identity ids stand in topics as they are: never decoded, never trimmed. Not here: property bags (`bag.rs`) and
 //! subscription filters (`filter.rs`).
 
+pub mod nested;
 mod to_client;
 mod to_hub;
 

@@ -265,7 +265,7 @@ async fn listen(
             writers.noted(&client.device, Arc::clone(by));
         }
         match notice {
-            Ok(Notice::Message(_) | Notice::Change(_)) => {}
+            Ok(Notice::Message(_) | Notice::Change(_) | Notice::Upstream { .. }) => {}
             Ok(Notice::Connection { .. } | Notice::Reported { .. } | Notice::Registry { .. })
             | Err(broadcast::error::RecvError::Lagged(_)) => moved.notify_one(),
             Err(broadcast::error::RecvError::Closed) => return,

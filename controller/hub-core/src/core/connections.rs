@@ -12,6 +12,7 @@ use crate::{
     credential::Credential,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
     event::{AckToken, Connect, ConnectionId, Departure, Grant},
+    queue::Line,
     session::{Connected, Flight, Grants, Keep, Offline, Session},
     write::Write,
 };
@@ -209,7 +210,7 @@ impl Core {
             auth: connected.auth,
         });
         let (offline, flight) = connected.into_offline(now);
-        self.queues.take_back(client, flight);
+        self.queues.take_back(Line::Module(client), flight);
         if client.module.is_none() {
             self.cloud.release_connection(&client.device);
         }

@@ -8,6 +8,7 @@ use hemline_hub_core::{
     service::{
         Authentication, DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply, ServiceRequest,
     },
+    upstream::Dialect,
     write::{Permission, Write},
 };
 use hemline_protocol::sas::{SasToken, SymmetricKey};
@@ -116,6 +117,80 @@ fn connecting() {
     assert_eq!(connect(&mut world, "hub.local", "d", String::new()), Err(Malformed));
     assert_eq!(connect(&mut world, "hub.local", "d", "Bearer x".to_owned()), Err(Malformed));
     assert_eq!(world.core.counters().refusals[&Malformed], 2);
+}
+
+/// Who comes through a gateway dials the gateway, and calls the hub by its name in user name and token (reference
+/// device-protocol §1.3, edge-runtime §5.3).
+#[test]
+fn names_at_a_gateway() {
+    use AuthFailure::WrongHost;
+    use AuthMethod::DeviceSas;
+    let mut world = world().called(&["edge-1.factory.local", "fleet.azure-devices.net"]);
+    for (host, audience, expected) in [
+        ("fleet.azure-devices.net", "fleet.azure-devices.net", Ok(DeviceSas)),
+        ("edge-1.factory.local", "edge-1.factory.local", Ok(DeviceSas)),
+        ("FLEET.azure-devices.NET", "fleet.Azure-Devices.net", Ok(DeviceSas)),
+        ("fleet.azure-devices.net", "edge-1.factory.local", Ok(DeviceSas)),
+        ("edge-1.factory.local", "fleet.azure-devices.net", Ok(DeviceSas)),
+        ("other.azure-devices.net", "fleet.azure-devices.net", Err(WrongHost)),
+        ("fleet.azure-devices.net", "other.azure-devices.net", Err(WrongHost)),
+        ("fleet.azure-devices.net.evil.test", "fleet.azure-devices.net", Err(WrongHost)),
+        ("fleet", "fleet.azure-devices.net", Err(WrongHost)),
+        ("hub.local", "hub.local", Err(WrongHost)),
+        ("", "fleet.azure-devices.net", Err(WrongHost)),
+    ] {
+        let token = sign(&world, &key(1), &format!("{audience}/devices/d"), 60, None);
+        assert_eq!(connect(&mut world, host, "d", token), expected, "{host} {audience}");
+    }
+}
+
+/// The hub of the edge device `d` lets in what is beneath `d`, down to the leaf of a nested edge device, and nobody else;
+/// beneath a plain IoT Hub it cannot know, and everybody of its registry counts.
+#[test]
+fn the_hub_of_an_edge_device_serves_its_scope() {
+    use AuthFailure::OutOfScope;
+    use AuthMethod::DeviceSas;
+    for (dialect, others) in [(Dialect::Nested, Err(OutOfScope)), (Dialect::Plain, Ok(DeviceSas))] {
+        let mut world = World::new();
+        let add = |world: &mut World, name: &str, edge: bool, parent: Option<&str>| {
+            let text = key(1).expose_base64();
+            world.add_device(
+                name,
+                DeviceSettings {
+                    authentication: Some(Authentication::Sas { primary: text.clone(), secondary: text }),
+                    edge: Some(edge),
+                    parent: Some(parent.map(device)),
+                    ..DeviceSettings::default()
+                },
+            );
+        };
+        add(&mut world, "d", true, None);
+        add(&mut world, "leaf", false, Some("d"));
+        add(&mut world, "lower", true, Some("d"));
+        add(&mut world, "lower-leaf", false, Some("lower"));
+        add(&mut world, "other", true, None);
+        add(&mut world, "other-leaf", false, Some("other"));
+        add(&mut world, "single", false, None);
+        world.add_module("d/m");
+        let mut world = world.beneath(dialect);
+        for (client, expected) in [
+            ("d", Ok(DeviceSas)),
+            ("d/m", Ok(DeviceSas)),
+            ("d/$edgeAgent", Ok(DeviceSas)),
+            ("leaf", Ok(DeviceSas)),
+            ("lower", Ok(DeviceSas)),
+            ("lower/$edgeHub", Ok(DeviceSas)),
+            ("lower-leaf", Ok(DeviceSas)),
+            ("other", others),
+            ("other/$edgeHub", others),
+            ("other-leaf", others),
+            ("single", others),
+        ] {
+            let resource = format!("hub.local/devices/{}", id(client).device);
+            let token = sign(&world, &key(1), &resource, 60, None);
+            assert_eq!(connect(&mut world, "hub.local", client, token), expected, "{client} {dialect:?}");
+        }
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Disk {
                 self.cloud.retain(|_, (kept, _)| stays(&ClientId::device(kept.device.clone())));
                 for (_, entries) in self.waiting.values_mut() {
                     entries.retain(|entry| match &entry.endpoint {
-                        Endpoint::Events => true,
+                        Endpoint::Events | Endpoint::Upstream => true,
                         Endpoint::Module(module) => stays(module),
                     });
                 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hemline_hub_core::{
     core::{Core, CoreConfig},
     credential::Credential,
-    effect::{CloseReason, Effect, Notice, Outbound},
+    effect::{CloseReason, Effect, Nested, Notice, Outbound},
     event::{
         AckToken, Caller, Connect, ConnectionId, DeliveryId, Departure, Entropy, Event, Feature, Grant, Qos,
         RequestId,
@@ -12,6 +12,7 @@ use hemline_hub_core::{
     limits::Limits,
     message::{Endpoint, QueueEntry},
     service::{DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply, ServiceRequest},
+    upstream::{FromParent, LinkId, Parent, ToParent},
     write::Write,
 };
 use hemline_model::{
@@ -68,6 +69,7 @@ pub(crate) fn grant(feature: Feature, qos: Qos) -> Grant {
         Feature::Methods => "$iothub/methods/POST/#",
         Feature::CloudToDevice => "devices/d/messages/devicebound/#",
         Feature::Inputs => "devices/d/modules/m/inputs/#",
+        Feature::Nested => "$iothub/+/#",
     };
     Grant { filter: filter.to_owned(), qos, features: vec![feature] }
 }
@@ -97,12 +99,32 @@ impl World {
         world
     }
 
+    /// The same hub under these names.
+    pub(crate) fn called(mut self, names: &[&str]) -> Self {
+        self.config.names = names.iter().map(|name| (*name).to_owned()).collect();
+        self.restart();
+        self.log.clear();
+        self
+    }
+
     /// The same hub, told to tell of changes.
     pub(crate) fn telling(mut self) -> Self {
         self.config.change_events = true;
         self.restart();
         self.log.clear();
         self
+    }
+
+    /// The hub of the edge device `d`, beneath a parent.
+    pub(crate) fn beneath(mut self, dialect: hemline_hub_core::upstream::Dialect) -> Self {
+        self.config.parent = Some(Parent { device: device("d"), dialect });
+        self.restart();
+        self.log.clear();
+        self
+    }
+
+    pub(crate) fn link(&mut self, link: u64, happened: FromParent) -> Vec<Effect> {
+        self.handle(Event::Upstream { link: LinkId(link), happened })
     }
 
     /// Power off, power on.
@@ -390,7 +412,18 @@ pub(crate) fn print(effect: &Effect) -> String {
                 let (source, operation) = (event.source().as_str(), event.operation());
                 format!("notify {source} {operation} {} {}", event.client, canonical(&event.body()))
             }
+            Notice::Upstream { connected } => format!("notify upstream connected: {connected}"),
         },
+        Effect::Upstream { link, what } => format!("up l{} {}", link.0, print_to_parent(what)),
+    }
+}
+
+fn print_to_parent(what: &ToParent) -> String {
+    match what {
+        ToParent::Message { delivery, message } => {
+            let (sequence, sender) = (message.sequence.0, &message.sender);
+            format!("message #{sequence} of {sender} {:?} delivery {}", text(&message.body), delivery.0)
+        }
     }
 }
 
@@ -436,6 +469,7 @@ fn print_write(write: &Write) -> String {
 fn print_endpoint(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Events => "events".to_owned(),
+        Endpoint::Upstream => "upstream".to_owned(),
         Endpoint::Module(module) => module.module.as_ref().map(ModuleId::to_string).unwrap_or_default(),
     }
 }
@@ -468,5 +502,8 @@ fn print_outbound(outbound: &Outbound) -> String {
             let again = if *duplicate { " again" } else { "" };
             format!("cloud #{} {:?}{delivery}{again}", message.sequence.0, text(&message.body))
         }
+        Outbound::Nested { client, what } => match what {
+            Nested::Refused => format!("nested {client} refused"),
+        },
     }
 }

@@ -178,7 +178,7 @@ impl Content {
         }
         self.forget(|_, entry| match &entry.endpoint {
             Endpoint::Module(module) => goes(module),
-            Endpoint::Events => false,
+            Endpoint::Events | Endpoint::Upstream => false,
         });
     }
 

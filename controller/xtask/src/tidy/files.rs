@@ -30,7 +30,7 @@ const KEPT_IN: [(&str, &[&str]); 7] = [
     (
         "rumqttc::",
         &[
-            "controller/hub/src/head/mqtt/codec.rs",
+            "controller/hub/src/head/mqtt/codec",
             "controller/agent/src/session",
             "controller/cli/src/load/packet.rs",
         ],
