@@ -25,7 +25,7 @@ use crate::{
     spec::Site,
     tls::{self, TlsError},
     uplink::{self, DeviceTokens, IdentityClient, IdentityError, LinkState, UplinkConfig, UplinkEnds},
-    workload::{RunDir, Workload},
+    workload::{RunDir, Workload, WorkloadConfig},
 };
 
 /// Events waiting for the loop; one look answers any number of them.
@@ -194,9 +194,15 @@ pub fn start(config: AgentConfig, shutdown: CancellationToken) -> Result<AgentHa
         runtimes,
         uplink,
         identities,
-        place,
+        workload: WorkloadConfig {
+            place,
+            data_dir: data_dir.clone(),
+            processes: modules,
+            hub: config.hub_name,
+            device: config.device.to_string(),
+            ca_pem: config.ca_pem,
+        },
         store: Store::new(data_dir).with_age_keys(config.age_key_file),
-        ca_pem: config.ca_pem,
     };
     let task = tokio::spawn(run(parts, status, config.stop_modules, shutdown));
     Ok(AgentHandle { status: status_reader, task })
@@ -207,9 +213,8 @@ struct Parts {
     runtimes: Runtimes,
     uplink: UplinkConfig,
     identities: IdentityClient,
-    place: RunDir,
+    workload: WorkloadConfig,
     store: Store,
-    ca_pem: String,
 }
 
 async fn run(
@@ -218,7 +223,7 @@ async fn run(
     stop_modules: bool,
     shutdown: CancellationToken,
 ) {
-    let Parts { site, runtimes, uplink, identities, place, store, ca_pem } = parts;
+    let Parts { site, runtimes, uplink, identities, workload, store } = parts;
     // What the loop needs to say goodbye ends after it.
     let later = CancellationToken::new();
     let (desired_in, desired) = watch::channel(store.load_config().map(Arc::new));
@@ -237,7 +242,7 @@ async fn run(
         link: link_in,
     };
     let (hub, device) = (site.hub.clone(), site.device.clone());
-    let workload = Workload::new(place, ca_pem, later.clone());
+    let workload = Workload::new(workload, later.clone());
     let ends_of_loop =
         ReconcileEnds { desired, identities: known_identities, link, events, report, acknowledged, status };
     let reconciler = reconcile::prepare(site, runtimes.clone(), workload, store, ends_of_loop);

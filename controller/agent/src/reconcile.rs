@@ -386,7 +386,7 @@ impl Reconciler {
 
     fn prepare_sockets(&mut self, view: &View) {
         for wanted in &view.wanted {
-            if let Err(error) = self.workload.serve(&wanted.key.name) {
+            if let Err(error) = self.workload.serve(&wanted.key) {
                 tracing::error!(
                     module = wanted.key.name,
                     error = crate::causes(&error),

@@ -1,10 +1,15 @@
-//! The workload API: one unix socket per module, on which it signs and learns whom to trust
+//! The workload API: one unix socket per module, on which it signs, encrypts, gets certificates and learns whom to trust
 //! (reference edge-runtime §4.3, device-protocol §11.3).
 //!
-//! The socket tells who asks: each module sees its own only, and can have signed for itself only.
-//! Not here: where sockets are (`workload/place.rs`), answers (`workload/answer.rs`).
+//! The socket tells for whom is asked: each module is given its own only, and only its own processes are answered on it.
+//! Not here: where sockets are (`workload/place.rs`), who asks (`workload/caller.rs`), answers (`workload/answer.rs`),
+//! keys (`workload/cipher.rs`), certificates (`workload/authority.rs`).
 
 mod answer;
+mod authority;
+mod caller;
+mod cipher;
+mod keep;
 mod place;
 
 use std::{
@@ -12,7 +17,7 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
+    sync::{Arc, OnceLock, RwLock},
     time::Duration,
 };
 
@@ -24,17 +29,43 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::module::{Identities, Identity};
+use crate::module::{Identities, Identity, ModuleKey, ModuleKind};
+use authority::Authority;
+use caller::{Peer, Stranger};
+use cipher::Cipher;
 pub use place::RunDir;
 
 /// Connections per module at once; further ones wait.
 const CONNECTIONS: usize = 10;
 
+/// The key behind `encrypt` and `decrypt`, in the agent's folder.
+const KEY: &str = "workload.key";
+
 /// For the next request of a connection, and for a request to arrive whole.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
+/// SDKs send a handful.
+const HEADERS: usize = 64;
+
 /// After a failed accept (out of descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the workload API of a device is made of.
+#[derive(Debug)]
+pub struct WorkloadConfig {
+    /// Where the sockets are.
+    pub place: RunDir,
+    /// Folder of the agent, for its keys.
+    pub data_dir: PathBuf,
+    /// Folder with the records of process modules ([`crate::shim::records`]).
+    pub processes: PathBuf,
+    /// Name of the hub.
+    pub hub: String,
+    /// The device's id.
+    pub device: String,
+    /// Certificates of the hub's authority, PEM.
+    pub ca_pem: String,
+}
 
 /// All workload sockets of a device.
 pub struct Workload {
@@ -50,7 +81,12 @@ struct Shared {
     identities: RwLock<Identities>,
     /// Names and states for `GET /modules`.
     modules: RwLock<Vec<serde_json::Value>>,
+    /// Runtimes of the modules that have a socket.
+    kinds: RwLock<BTreeMap<String, ModuleKind>>,
+    processes: PathBuf,
     ca_pem: String,
+    authority: Authority,
+    cipher: Cipher,
 }
 
 /// Why a socket cannot be served.
@@ -64,8 +100,17 @@ pub struct WorkloadSocketError {
 impl Workload {
     /// Prepares to serve; no socket is made yet.
     #[must_use]
-    pub fn new(place: RunDir, ca_pem: String, stop: CancellationToken) -> Self {
-        let shared = Shared { identities: RwLock::default(), modules: RwLock::default(), ca_pem };
+    pub fn new(config: WorkloadConfig, stop: CancellationToken) -> Self {
+        let WorkloadConfig { place, data_dir, processes, hub, device, ca_pem } = config;
+        let shared = Shared {
+            identities: RwLock::default(),
+            modules: RwLock::default(),
+            kinds: RwLock::default(),
+            processes,
+            ca_pem,
+            cipher: Cipher::new(data_dir.join(KEY)),
+            authority: Authority::new(data_dir, hub, device),
+        };
         Self { place, shared: Arc::new(shared), served: BTreeMap::new(), tasks: JoinSet::new(), stop }
     }
 
@@ -93,16 +138,19 @@ impl Workload {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn serve(&mut self, module: &str) -> Result<(), WorkloadSocketError> {
-        if self.served.contains_key(module) {
+    pub fn serve(&mut self, module: &ModuleKey) -> Result<(), WorkloadSocketError> {
+        if let Ok(mut kinds) = self.shared.kinds.write() {
+            kinds.insert(module.name.clone(), module.kind);
+        }
+        if self.served.contains_key(&module.name) {
             return Ok(());
         }
-        let path = self.socket(module);
+        let path = self.socket(&module.name);
         let listener = bind(&path).map_err(|source| WorkloadSocketError { path: path.clone(), source })?;
         let stop = self.stop.child_token();
-        let caller = Arc::new(Caller { module: module.to_owned(), shared: Arc::clone(&self.shared) });
-        self.tasks.spawn(accept(listener, caller, stop.clone()));
-        self.served.insert(module.to_owned(), stop);
+        let socket = Socket { module: module.name.clone(), shared: Arc::clone(&self.shared) };
+        self.tasks.spawn(accept(listener, socket, stop.clone()));
+        self.served.insert(module.name.clone(), stop);
         Ok(())
     }
 
@@ -116,6 +164,9 @@ impl Workload {
             }
             kept
         });
+        if let Ok(mut kinds) = self.shared.kinds.write() {
+            kinds.retain(|module, _| self.served.contains_key(module));
+        }
         while self.tasks.try_join_next().is_some() {}
     }
 
@@ -128,15 +179,36 @@ impl Workload {
     }
 }
 
-/// The module behind a socket.
-struct Caller {
+/// What is asked on one socket is asked for one module.
+#[derive(Clone)]
+struct Socket {
     module: String,
     shared: Arc<Shared>,
 }
 
-impl Caller {
+/// Whoever opened one connection to it.
+struct Connection {
+    module: String,
+    shared: Arc<Shared>,
+    peer: Peer,
+    checked: OnceLock<Result<(), Stranger>>,
+}
+
+impl Connection {
     fn identity(&self) -> Option<Identity> {
         self.shared.identities.read().ok()?.get(&self.module).cloned()
+    }
+
+    /// Is it the module that asks? A connection stays with the process that opened it, so it is looked at once.
+    fn checked(&self) -> Result<(), Stranger> {
+        let check = || {
+            // A module that is served has a kind.
+            let kinds = self.shared.kinds.read();
+            let kind = kinds.ok().and_then(|kinds| kinds.get(&self.module).copied());
+            let kind = kind.ok_or_else(|| Stranger::Unknown { module: self.module.clone() })?;
+            self.peer.check(&ModuleKey { kind, name: self.module.clone() }, &self.shared.processes)
+        };
+        self.checked.get_or_init(check).clone()
     }
 }
 
@@ -155,7 +227,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, caller: Arc<Caller>, stop: CancellationToken) {
+async fn accept(listener: UnixListener, socket: Socket, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -172,14 +244,14 @@ async fn accept(listener: UnixListener, caller: Arc<Caller>, stop: CancellationT
         };
         match (permit, stream) {
             (Ok(permit), Ok((stream, _))) => {
-                let caller = Arc::clone(&caller);
+                let socket = socket.clone();
                 connections.spawn(async move {
-                    talk(stream, caller).await;
+                    talk(stream, socket).await;
                     drop(permit);
                 });
             }
             (_, Err(error)) => {
-                tracing::warn!(module = caller.module, %error, "cannot accept on a workload socket");
+                tracing::warn!(module = socket.module, %error, "cannot accept on a workload socket");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             // The semaphore is never closed.
@@ -189,15 +261,25 @@ async fn accept(listener: UnixListener, caller: Arc<Caller>, stop: CancellationT
     connections.shutdown().await;
 }
 
-async fn talk(stream: UnixStream, caller: Arc<Caller>) {
+async fn talk(stream: UnixStream, socket: Socket) {
+    let Socket { module, shared } = socket;
+    let peer = match Peer::of(&stream) {
+        Ok(peer) => peer,
+        Err(error) => {
+            tracing::warn!(module, %error, "the system does not say who opened a workload socket");
+            return;
+        }
+    };
+    let connection = Arc::new(Connection { module, shared, peer, checked: OnceLock::new() });
     let service = hyper::service::service_fn(|request| {
-        let caller = Arc::clone(&caller);
-        async move { Ok::<_, std::convert::Infallible>(answer::answer(request, &caller).await) }
+        let connection = Arc::clone(&connection);
+        async move { Ok::<_, std::convert::Infallible>(answer::answer(request, connection).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_DEADLINE)
         .max_buf_size(64 * 1024)
+        .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     // A caller that breaks off has nobody to tell.
     drop(connection.await);

@@ -126,6 +126,7 @@ impl Watcher {
                     Notice::Connection { .. }
                     | Notice::Reported { .. }
                     | Notice::Registry { .. }
+                    | Notice::Upstream { .. }
                     | Notice::Change(_),
                 ) => {}
                 // Too slow for the notices: what was missed is in the log.

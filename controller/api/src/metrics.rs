@@ -27,6 +27,7 @@ pub(crate) async fn text(
     let mut text = render(&counters);
     text.push_str(&cloud_to_device(&counters));
     text.push_str(&topics(&counters, &state.hub.head_statistics()));
+    text.push_str(&upstream(&counters));
     text.push_str(&door(&counters, &state.hub.head_statistics()));
     if let Some(report) = state.controller.get().and_then(|controller| controller.latest()) {
         text.push_str(&rollouts(&report.rollouts, &report.rollout_transitions));
@@ -40,16 +41,17 @@ pub(crate) async fn text(
 /// One line per counter; refusals one line per reason.
 fn render(counters: &Counters) -> String {
     let Counters {
-        messages_accepted,
-        messages_accepted_bytes,
-        messages_to_events,
-        messages_no_route,
-        messages_expired,
-        messages_sent,
-        messages_redelivered,
-        messages_delivered,
-        messages_refused_full,
-        messages_refused_large,
+        // In `messages`.
+        messages_accepted: _,
+        messages_accepted_bytes: _,
+        messages_to_events: _,
+        messages_sent: _,
+        messages_redelivered: _,
+        messages_delivered: _,
+        messages_no_route: _,
+        messages_expired: _,
+        messages_refused_full: _,
+        messages_refused_large: _,
         connects,
         refusals,
         // In `door`.
@@ -84,27 +86,16 @@ fn render(counters: &Counters) -> String {
         waiting,
         waiting_bytes,
         files_uploaded,
+        // In `upstream`.
+        nested_messages: _,
+        nested_refused: _,
+        links: _,
+        upstream_acknowledged: _,
+        upstream_repeated: _,
+        upstream_refused: _,
+        upstream_waiting: _,
     } = counters;
-    let mut page = Page(String::new());
-    page.counter("edgehub_messages_received_total", &[("", *messages_accepted)]);
-    page.counter("hemline_messages_received_bytes_total", &[("", *messages_accepted_bytes)]);
-    page.counter(
-        "edgehub_messages_sent_total",
-        &[("to=\"events\"", *messages_to_events), ("to=\"module\"", *messages_sent)],
-    );
-    page.counter("hemline_messages_redelivered_total", &[("", *messages_redelivered)]);
-    page.counter("hemline_messages_delivered_total", &[("", *messages_delivered)]);
-    page.counter(
-        "edgehub_messages_dropped_total",
-        &[("reason=\"no_route\"", *messages_no_route), ("reason=\"ttl_expiry\"", *messages_expired)],
-    );
-    page.counter(
-        "edgehub_messages_unack_total",
-        &[
-            ("reason=\"queue_full\"", *messages_refused_full),
-            ("reason=\"too_large\"", *messages_refused_large),
-        ],
-    );
+    let mut page = messages(counters);
     page.counter("hemline_connects_total", &[("", *connects)]);
     let reasons = |list: &BTreeMap<_, u64>| -> Vec<(String, u64)> {
         list.iter()
@@ -127,6 +118,47 @@ fn render(counters: &Counters) -> String {
     page.gauge("edgehub_connected_clients", *connected);
     page.gauge("edgehub_queue_length", *waiting);
     page.gauge("hemline_queue_bytes", *waiting_bytes);
+    page.0
+}
+
+/// Telemetry: what came, and what became of it.
+fn messages(counters: &Counters) -> Page {
+    let mut page = Page(String::new());
+    page.counter("edgehub_messages_received_total", &[("", counters.messages_accepted)]);
+    page.counter("hemline_messages_received_bytes_total", &[("", counters.messages_accepted_bytes)]);
+    page.counter(
+        "edgehub_messages_sent_total",
+        &[("to=\"events\"", counters.messages_to_events), ("to=\"module\"", counters.messages_sent)],
+    );
+    page.counter("hemline_messages_redelivered_total", &[("", counters.messages_redelivered)]);
+    page.counter("hemline_messages_delivered_total", &[("", counters.messages_delivered)]);
+    page.counter(
+        "edgehub_messages_dropped_total",
+        &[
+            ("reason=\"no_route\"", counters.messages_no_route),
+            ("reason=\"ttl_expiry\"", counters.messages_expired),
+        ],
+    );
+    page.counter(
+        "edgehub_messages_unack_total",
+        &[
+            ("reason=\"queue_full\"", counters.messages_refused_full),
+            ("reason=\"too_large\"", counters.messages_refused_large),
+        ],
+    );
+    page
+}
+
+/// The link to the parent hub, and what child hubs pass on.
+fn upstream(counters: &Counters) -> String {
+    let mut page = Page(String::new());
+    page.counter("hemline_nested_messages_total", &[("", counters.nested_messages)]);
+    page.counter("hemline_nested_refused_total", &[("", counters.nested_refused)]);
+    page.counter("hemline_upstream_links_total", &[("", counters.links)]);
+    page.counter("hemline_upstream_acknowledged_total", &[("", counters.upstream_acknowledged)]);
+    page.counter("hemline_upstream_repeated_total", &[("", counters.upstream_repeated)]);
+    page.counter("hemline_upstream_refused_total", &[("", counters.upstream_refused)]);
+    page.gauge("hemline_upstream_queue_length", counters.upstream_waiting);
     page.0
 }
 

@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::State, http::HeaderMap};
 use hemline_hub_core::write::Permission;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -63,9 +64,12 @@ pub(crate) async fn configurations(
     Ok(Json(serde_json::to_value(&report.configurations).unwrap_or_default()))
 }
 
-/// `POST /api/v1/sync`: RegistryWrite. Makes the controller look at its source now.
+/// `POST /api/v1/sync`: RegistryWrite. Makes the controller look at its source now. Answers the time of the hub: whatever the source
+/// held by then is known when `controller.looked` of the status is not before it.
 pub(crate) async fn sync(State(state): State<ApiState>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     access::allow(&state.hub, &headers, Permission::RegistryWrite).await?;
-    state.controller.get().ok_or(ApiError::Starting)?.nudge();
-    Ok(Json(json!({ "accepted": true })))
+    let controller = state.controller.get().ok_or(ApiError::Starting)?;
+    let at = Timestamp::now();
+    controller.nudge();
+    Ok(Json(json!({ "accepted": true, "at": at })))
 }

@@ -1,17 +1,20 @@
 //! What was typed. Meaning is given to it in `commands/`.
 
+mod bench;
 mod check;
 mod diff;
 mod file;
 mod message;
 mod rollout;
 mod source;
+pub(crate) mod upstream;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use hemline_plan::{Deny, Limit, Policy};
 
+pub(crate) use self::bench::{Bench, BenchBroker, BenchHub, LoadFlags, LoadKind};
 pub(crate) use self::check::{Check, CheckId};
 pub(crate) use self::diff::Diff;
 pub(crate) use self::file::FileCommand;
@@ -139,6 +142,9 @@ pub(crate) enum Command {
     Schema,
     /// Print the Kubernetes custom resource definitions of the documents.
     Crd,
+    /// Put a load on a hub or broker of this machine and measure what it can do.
+    #[command(subcommand)]
+    Bench(Box<Bench>),
     /// The modules of the quickstart.
     #[command(hide = true)]
     Demo {
@@ -231,6 +237,13 @@ pub(crate) struct Up {
     /// Name that clients dial and that stands in connection strings. Must contain a dot.
     #[arg(long, value_name = "NAME")]
     pub(crate) host_name: Option<String>,
+    /// How long a connection may outlive its token; ten minutes as in IoT Hub, 0 for not at all.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub(crate) token_grace: u32,
+    /// A further name that clients may put in user names and tokens, such as that of the hub above; the name that they dial
+    /// and that the certificate carries is another matter. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hub_name: Vec<String>,
     /// New revisions wait for `hem apply`; until then the fleet is kept at the one in force.
     #[arg(long)]
     pub(crate) hold: bool,
@@ -244,6 +257,8 @@ pub(crate) struct Up {
     /// SOPS_AGE_KEY_FILE, /etc/hemline/age.key and the file of `sops` in the home folder.
     #[arg(long, env = "HEM_AGE_KEY_FILE", value_name = "FILE")]
     pub(crate) age_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) upstream: upstream::UpstreamFlags,
 }
 
 /// What the exit codes of `hem plan` mean; also in `examples/pull-request/README.md`.

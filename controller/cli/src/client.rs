@@ -65,6 +65,11 @@ impl HubClient {
         &self.host
     }
 
+    /// Host and port that requests go to.
+    pub(crate) fn authority(&self) -> (&str, u16) {
+        (self.base.host_str().unwrap_or_default(), self.base.port_or_known_default().unwrap_or(443))
+    }
+
     /// One request, one JSON answer.
     pub(crate) async fn call(
         &self,

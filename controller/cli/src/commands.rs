@@ -2,6 +2,7 @@
 
 mod agent;
 mod apply;
+mod bench;
 mod check;
 mod connection_string;
 mod diff;
@@ -53,6 +54,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, CommandError> {
         Command::Export(export) => return export::run(&args, export),
         Command::Status => return status::run(&args).await,
         Command::Check(check) => return check::run(&args, check).await,
+        Command::Bench(typed) => return bench::run(&args, typed).await,
         Command::Diff(diff) => return diff::run(&args, diff).await,
         Command::Rollout(rollout) => return rollout::run(&args, rollout).await,
         Command::Simulate(simulate) => return simulate::run(&args, simulate),

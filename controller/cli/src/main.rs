@@ -5,6 +5,8 @@ mod client;
 mod commands;
 mod data_dir;
 mod error;
+mod load;
+mod open_files;
 mod output;
 
 use std::process::ExitCode;
@@ -30,7 +32,13 @@ fn main() -> ExitCode {
         return hemline_agent::shim::run(spec);
     }
     start_log(&args);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // A load generator with one thread knows when it is the limit, and leaves the other cores to the server.
+    let mut builder = if matches!(args.command, Command::Bench(_)) {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = match builder.worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return error::report(&CommandError::Runtime(error)),
     };

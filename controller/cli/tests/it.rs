@@ -21,6 +21,8 @@ mod bad_clients;
 mod bad_documents;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/bench.rs"]
+mod bench;
 #[path = "it/by_hand.rs"]
 mod by_hand;
 #[path = "it/check.rs"]
@@ -33,12 +35,16 @@ mod conflict;
 mod credentials;
 #[path = "it/disk.rs"]
 mod disk;
+#[path = "it/edge_module.rs"]
+mod edge_module;
 #[path = "it/editor.rs"]
 mod editor;
 #[path = "it/engines.rs"]
 mod engines;
 #[path = "it/factory.rs"]
 mod factory;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/fix.rs"]
 mod fix;
 #[path = "it/forge.rs"]
@@ -53,6 +59,8 @@ mod kill;
 mod kill_in_rollout;
 #[path = "it/manifest.rs"]
 mod manifest;
+#[path = "it/matrix.rs"]
+mod matrix;
 #[path = "it/missing_image.rs"]
 mod missing_image;
 #[path = "it/night.rs"]
@@ -73,6 +81,8 @@ mod repository;
 mod rollout;
 #[path = "it/route_test.rs"]
 mod route_test;
+#[path = "it/script.rs"]
+mod script;
 #[path = "it/sdk.rs"]
 mod sdk;
 #[path = "it/secrets.rs"]
@@ -83,6 +93,8 @@ mod signed;
 mod topics;
 #[path = "it/trouble.rs"]
 mod trouble;
+#[path = "it/watch.rs"]
+mod watch;
 #[path = "it/webhook.rs"]
 mod webhook;
 #[path = "it/why.rs"]

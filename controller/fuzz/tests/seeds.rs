@@ -39,6 +39,11 @@ fn blobs_hold() {
 }
 
 #[test]
+fn workload_holds() {
+    assert!(each("fuzz/seeds/workload", hemline_fuzz::workload) > 8);
+}
+
+#[test]
 fn queries_hold() {
     assert!(each("fuzz/seeds/queries", hemline_fuzz::queries) > 10);
 }
@@ -52,4 +57,14 @@ fn routes_hold() {
 fn manifests_hold() {
     assert!(each("fuzz/seeds/manifests", hemline_fuzz::manifests) > 0);
     assert!(each("model/tests/azure", hemline_fuzz::manifests) > 8);
+}
+
+#[test]
+fn sessions_hold() {
+    assert!(each("fuzz/seeds/session", hemline_fuzz::session) > 10);
+}
+
+#[test]
+fn what_is_on_the_wire_holds() {
+    assert!(each("fuzz/seeds/wire", hemline_fuzz::wire) > 10);
 }

@@ -26,6 +26,8 @@ pub(crate) struct Gate<'a> {
     /// Names of the hub, compared without case.
     pub(crate) names: &'a [String],
     pub(crate) skew_seconds: i64,
+    /// On the hub of an edge device: only what is beneath that may come.
+    pub(crate) beneath: Option<&'a DeviceId>,
     pub(crate) now: Timestamp,
 }
 
@@ -78,6 +80,9 @@ impl Gate<'_> {
         if !self.registry.enabled(client) {
             return Err(AuthFailure::Disabled);
         }
+        if self.beneath.is_some_and(|edge| !self.registry.is_beneath(&client.device, edge)) {
+            return Err(AuthFailure::OutOfScope);
+        }
         Ok(())
     }
 
@@ -110,6 +115,7 @@ impl Gate<'_> {
         let text = match caller {
             Caller::Internal => return Ok(Authority::Internal),
             Caller::Certificate(certificate) => return self.service_certified(certificate, operation),
+            Caller::Module { module, credential } => return self.neighbour(module, credential, operation),
             Caller::Token(text) => text,
         };
         if let Some(client) = acting_client(operation) {
@@ -140,6 +146,32 @@ impl Gate<'_> {
                 }
             }
         }
+    }
+
+    /// Allows an operation to a module that names itself: methods of its neighbours, nothing else.
+    fn neighbour(
+        &self,
+        module: &ClientId,
+        credential: &Credential,
+        operation: &ServiceRequest,
+    ) -> Result<Authority, AuthFailure> {
+        match credential {
+            Credential::Token(token) => self.speaks_for(module, token)?,
+            Credential::Certificate(certificate) => self.certified(module, certificate)?,
+        };
+        let ServiceRequest::InvokeMethod { client: target, .. } = operation else {
+            return Err(AuthFailure::Forbidden);
+        };
+        if self.may_call(module, target) { Ok(Authority::Client) } else { Err(AuthFailure::Forbidden) }
+    }
+
+    /// Whoever lives on an edge device is a neighbour there: its modules, and the devices below it.
+    fn may_call(&self, module: &ClientId, target: &ClientId) -> bool {
+        let own = |device: &DeviceId| *device == module.device;
+        let parent = self.registry.device(&target.device).and_then(|device| device.identity.parent.as_ref());
+        module.module.is_some()
+            && self.registry.is_edge(&module.device)
+            && (own(&target.device) || parent.is_some_and(own))
     }
 
     /// Reads a token and checks what does not need a key.
@@ -190,8 +222,8 @@ impl Gate<'_> {
         }
     }
 
-    /// What a device or module may ask on its own authority: an edge device looks after its own modules, and whoever
-    /// lives on it calls methods of its neighbours (reference device-protocol §4.7, §8.3).
+    /// What a device or module may ask on its own authority: an edge device looks after its own modules (reference
+    /// device-protocol §8.3).
     pub(crate) fn client_may(&self, client: &ClientId, operation: &ServiceRequest) -> bool {
         let own = |device: &DeviceId| *device == client.device;
         let own_edge = |device: &DeviceId| {
@@ -206,16 +238,13 @@ impl Gate<'_> {
             ServiceRequest::DeleteIdentity { client: target, .. } => {
                 target.module.is_some() && own_edge(&target.device)
             }
-            ServiceRequest::InvokeMethod { client: target, .. } => {
-                let parent =
-                    self.registry.device(&target.device).and_then(|device| device.identity.parent.as_ref());
-                self.registry.is_edge(&client.device) && (own(&target.device) || parent.is_some_and(own))
-            }
             ServiceRequest::SendTelemetry { client: target, .. }
             | ServiceRequest::ReceiveCloudToDevice(target)
             | ServiceRequest::SettleCloudToDevice { client: target, .. }
             | ServiceRequest::ActAs(target) => target == client,
-            ServiceRequest::ListDevices { .. }
+            // A module calls its neighbours in its own name only (`neighbour`).
+            ServiceRequest::InvokeMethod { .. }
+            | ServiceRequest::ListDevices { .. }
             | ServiceRequest::PutDevice { .. }
             | ServiceRequest::SendCloudToDevice { .. }
             | ServiceRequest::PurgeCloudToDevice(_)
@@ -249,6 +278,7 @@ pub(crate) fn name_of(caller: &Caller) -> Option<Arc<str>> {
         Caller::Certificate(certificate) => {
             return certificate.common_name.as_ref().map(|name| format!("certificate of {name}").into());
         }
+        Caller::Module { module, .. } => return Some(module.to_string().into()),
         Caller::Token(text) => text,
     };
     let token = SasToken::parse(text).ok()?;

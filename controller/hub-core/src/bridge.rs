@@ -103,7 +103,7 @@ impl Lane {
 mod tests {
     use super::*;
 
-    fn bridges(settings: serde_json::Value) -> Bridges {
+    fn bridges(settings: &serde_json::Value) -> Bridges {
         let bridge = serde_json::json!({"bridges": [{"endpoint": "$upstream", "settings": settings}]});
         let broker: Broker = serde_json::from_value(bridge).unwrap();
         assert_eq!(broker.faults(), []);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn which_topics_cross_and_under_which_names() {
-        let bridges = bridges(serde_json::json!([
+        let bridges = bridges(&serde_json::json!([
             {"direction": "out", "topic": "alerts/#", "inPrefix": "local/", "outPrefix": "remote/"},
             {"direction": "in", "topic": "cmd/#", "inPrefix": "", "outPrefix": ""},
             {"direction": "in", "topic": "jobs/+", "inPrefix": "fleet/", "outPrefix": "own/"},

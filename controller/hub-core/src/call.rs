@@ -39,7 +39,7 @@ impl Stage {
     }
 }
 
-/// Number of a call; printed in hexadecimal it is the request id that the client sees. Never used twice.
+/// Number of a call; printed in hexadecimal it is the request id that the client sees. Not used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CallId(u64);
 
@@ -65,6 +65,11 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
+    /// None; numbers begin after this one.
+    pub(crate) fn after(last: u64) -> Self {
+        Self { last, ..Self::default() }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
@@ -72,7 +77,7 @@ impl Calls {
 
     /// One more.
     pub(crate) fn add(&mut self, call: Call) -> CallId {
-        self.last += 1;
+        self.last = self.last.wrapping_add(1);
         let id = CallId(self.last);
         self.deadlines.insert((call.stage.until(), id));
         self.by_client.entry(call.client.clone()).or_default().insert(id);

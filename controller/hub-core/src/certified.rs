@@ -84,12 +84,12 @@ fn device_of(operation: &ServiceRequest) -> Option<&DeviceId> {
         ServiceRequest::GetModule(client)
         | ServiceRequest::PutModule { client, .. }
         | ServiceRequest::DeleteIdentity { client, .. }
-        | ServiceRequest::InvokeMethod { client, .. }
         | ServiceRequest::SendTelemetry { client, .. }
         | ServiceRequest::ReceiveCloudToDevice(client)
         | ServiceRequest::SettleCloudToDevice { client, .. }
         | ServiceRequest::ActAs(client) => Some(&client.device),
-        ServiceRequest::ListDevices { .. }
+        ServiceRequest::InvokeMethod { .. }
+        | ServiceRequest::ListDevices { .. }
         | ServiceRequest::PutDevice { .. }
         | ServiceRequest::SendCloudToDevice { .. }
         | ServiceRequest::PurgeCloudToDevice(_)

@@ -10,10 +10,12 @@ mod identities;
 mod listeners;
 mod messages;
 mod methods;
+mod nested;
 mod requests;
 mod tick;
 mod topics;
 mod twins;
+mod upstream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,6 +45,7 @@ use crate::{
     session::{Grants, Offline, Presence, Session},
     throttle::Throttle,
     topics::Topics,
+    upstream::{Dialect, Link, Parent},
     write::{Policy, Restored, TwinRecord, Write},
 };
 
@@ -55,6 +58,11 @@ pub struct CoreConfig {
     pub limits: Limits,
     /// Tell of changes as routes see them (`Notice::Change`).
     pub change_events: bool,
+    /// Direct method calls are numbered from here on. Another number at each start: a client that answers a call of before,
+    /// on its new connection, must not answer one of now.
+    pub calls_from: u64,
+    /// The hub above this one, if there is one.
+    pub parent: Option<Parent>,
 }
 
 /// The hub without sockets.
@@ -71,6 +79,7 @@ pub struct Core {
     routes: BTreeMap<DeviceId, RouteTable>,
     queues: Queues,
     cloud: CloudQueues,
+    link: Link,
     feedback: FeedbackQueue,
     file_notices: FileNotices,
     topics: Topics,
@@ -115,6 +124,7 @@ impl Core {
         } = restored;
         let registry = Registry::restore(identities, policies);
         let arrivals = Throttle::new(config.limits.connects, ARRIVALS);
+        let calls = Calls::after(config.calls_from);
         let events = EventLog::new(config.limits.event_messages, config.limits.event_bytes, events);
         let offline = |grants| Session::Offline(Offline { stored: Some(grants), since: None, active: None });
         let mut core = Self {
@@ -128,10 +138,11 @@ impl Core {
             routes: BTreeMap::new(),
             queues: Queues::default(),
             cloud: CloudQueues::default(),
+            link: Link::Down,
             feedback: FeedbackQueue::default(),
             file_notices: FileNotices::default(),
             topics: Topics::default(),
-            calls: Calls::default(),
+            calls,
             events,
             changes: Changes::new(GONE),
             last_sequence,
@@ -244,6 +255,10 @@ impl Core {
             Event::Service { request, caller, operation, entropy } => {
                 self.service(requests::Asked { request, caller, operation, entropy }, now, out);
             }
+            Event::Nested { connection, client, act, token } => {
+                self.nested(nested::Spoken { connection, client, act, token }, now, out);
+            }
+            Event::Upstream { link, happened } => self.upstream(link, happened, now, out),
             Event::Tick => self.tick(now, out),
         }
     }
@@ -270,6 +285,13 @@ impl Core {
             registry: &self.registry,
             names: &self.config.names,
             skew_seconds: self.config.limits.clock_skew_seconds,
+            // What a parent that knows only `$edgeHub` takes has no scope.
+            beneath: self
+                .config
+                .parent
+                .as_ref()
+                .filter(|parent| parent.dialect == Dialect::Nested)
+                .map(|parent| &parent.device),
             now,
         }
     }
@@ -306,6 +328,7 @@ impl Core {
     fn refresh_gauges(&mut self) {
         self.counters.connected = self.connections.len() as u64;
         self.counters.waiting = self.queues.messages() as u64;
+        self.counters.upstream_waiting = self.queues.upstream() as u64;
         self.counters.waiting_bytes = self.queues.bytes() as u64;
         self.counters.cloud_waiting = self.cloud.messages() as u64;
         self.counters.feedback_waiting = self.feedback.len() as u64;
@@ -338,6 +361,8 @@ fn turn_away(event: Event, out: &mut Vec<Effect>) {
         | Event::MethodResult { .. }
         | Event::Delivered { .. }
         | Event::Disconnected { .. }
+        | Event::Nested { .. }
+        | Event::Upstream { .. }
         | Event::Tick => {}
     }
 }

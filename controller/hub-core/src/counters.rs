@@ -79,6 +79,20 @@ pub struct Counters {
     pub topics_waiting: u64,
     /// Gauge: messages that are retained now.
     pub topics_retained: u64,
+    /// Messages that hubs of edge devices passed on for those beneath them.
+    pub nested_messages: u64,
+    /// Messages of theirs that were refused: the sender is not beneath them, or the message is too large.
+    pub nested_refused: u64,
+    /// Links to the parent that came up.
+    pub links: u64,
+    /// Messages that the parent acknowledged.
+    pub upstream_acknowledged: u64,
+    /// Messages sent to the parent again on a later link.
+    pub upstream_repeated: u64,
+    /// Messages that the parent refused.
+    pub upstream_refused: u64,
+    /// Gauge: messages that wait for the parent now.
+    pub upstream_waiting: u64,
     /// Gauge: cloud-to-device messages that wait now.
     pub cloud_waiting: u64,
     /// Gauge: feedback records that wait now.

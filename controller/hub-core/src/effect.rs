@@ -15,6 +15,7 @@ use crate::{
     message::Message,
     service::{ServiceError, ServiceReply},
     topics::TopicMessage,
+    upstream::{LinkId, ToParent},
     write::Write,
 };
 
@@ -85,6 +86,13 @@ pub enum Effect {
     },
     /// Tell whoever watches. Never blocks; a slow watcher misses some and re-reads.
     Notify(Notice),
+    /// Send something to the parent hub.
+    Upstream {
+        /// Only on this link; it may be gone by then.
+        link: LinkId,
+        /// What.
+        what: ToParent,
+    },
 }
 
 /// What goes to a client.
@@ -152,6 +160,20 @@ pub enum Outbound {
         /// It went out before on an earlier connection.
         duplicate: bool,
     },
+    /// To the hub of an edge device: something for somebody beneath it.
+    Nested {
+        /// For whom.
+        client: ClientId,
+        /// What.
+        what: Nested,
+    },
+}
+
+/// What the hub of an edge device is told for somebody beneath it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Nested {
+    /// A message was not taken, and never will be.
+    Refused,
 }
 
 /// Why a client is not let in.
@@ -198,6 +220,9 @@ pub enum AuthFailure {
     /// The certificate is not good yet, or no longer.
     #[error("certificate is outside its dates")]
     CertificateDates,
+    /// This is the hub of an edge device, and the identity is not beneath that.
+    #[error("identity is not beneath the edge device of this hub")]
+    OutOfScope,
     /// The policy exists and lacks the permission.
     #[error("policy lacks the permission")]
     Forbidden,
@@ -260,4 +285,9 @@ pub enum Notice {
     },
     /// Something happened to an identity that routes may be about; only where the hub was told to say so.
     Change(Arc<ChangeEvent>),
+    /// The link to the parent came or went.
+    Upstream {
+        /// Is it there now?
+        connected: bool,
+    },
 }

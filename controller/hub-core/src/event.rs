@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     credential::{Credential, Presented},
     service::ServiceRequest,
+    upstream::{Act, FromParent, LinkId},
 };
 
 /// One live connection of one head. Numbers are never reused while the process lives.
@@ -105,10 +106,6 @@ pub enum Departure {
 
 /// Everything that can happen.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once, and nearly always telemetry: a box would cost more"
-)]
 pub enum Event {
     /// Answered by `Accept` or `Refuse`.
     Connect(Connect),
@@ -214,6 +211,24 @@ pub enum Event {
         /// Fresh random bytes for keys that the operation may have to make.
         entropy: Entropy,
     },
+    /// The hub of an edge device speaks for somebody beneath it.
+    Nested {
+        /// The connection of `$edgeHub`.
+        connection: ConnectionId,
+        /// For whom.
+        client: ClientId,
+        /// What.
+        act: Act,
+        /// See `Telemetry`.
+        token: Option<AckToken>,
+    },
+    /// Something happened on the link to the parent of this hub.
+    Upstream {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        happened: FromParent,
+    },
     /// Time passed: timeouts, expiry, retention. At least once a second.
     Tick,
 }
@@ -227,6 +242,14 @@ pub enum Caller {
     Token(String),
     /// No such header, and the certificate of the TLS connection.
     Certificate(Arc<Presented>),
+    /// A module that says who it is (`x-ms-edge-moduleId`), and proves it as for a connection. It may call methods of its
+    /// neighbours (reference device-protocol §4.7).
+    Module {
+        /// Who it says it is.
+        module: ClientId,
+        /// Its proof.
+        credential: Credential,
+    },
 }
 
 impl std::fmt::Debug for Caller {
@@ -235,6 +258,9 @@ impl std::fmt::Debug for Caller {
             Self::Internal => f.write_str("Internal"),
             Self::Token(_) => f.write_str("Token(***)"),
             Self::Certificate(certificate) => f.debug_tuple("Certificate").field(certificate).finish(),
+            Self::Module { module, credential } => {
+                f.debug_struct("Module").field("module", module).field("credential", credential).finish()
+            }
         }
     }
 }

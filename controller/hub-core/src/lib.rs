@@ -37,5 +37,6 @@ mod session;
 pub mod throttle;
 pub mod topics;
 mod twin;
+pub mod upstream;
 mod view;
 pub mod write;

@@ -18,13 +18,18 @@ pub struct Limits {
     pub connects: Rate,
     /// Subscriptions of one session.
     pub grants: usize,
-    /// Unacknowledged messages towards one client.
+    /// Unacknowledged messages towards one client. Each acknowledgement makes room for the next message once it is on disk, so
+    /// a client gets no more than so many per commit, however fast it is.
     pub in_flight: usize,
-    /// Messages that wait for one module.
+    /// Bytes of them; the last one may go beyond.
+    pub in_flight_bytes: usize,
+    /// Unacknowledged messages towards the parent.
+    pub upstream_in_flight: usize,
+    /// Messages that wait for one module, or for the parent.
     pub queue_messages: usize,
-    /// Bytes that wait for one module.
+    /// Bytes that wait for one module, or for the parent.
     pub queue_bytes: usize,
-    /// Bytes that wait for all modules together.
+    /// Bytes that wait for all modules and the parent together.
     pub queue_bytes_total: usize,
     /// Cloud-to-device messages of one device, those that somebody holds included (reference device-protocol §7).
     pub cloud_messages: usize,
@@ -86,7 +91,9 @@ impl Default for Limits {
             token_grace_seconds: 600,
             connects: Rate { burst: 100, period_ms: 1_000 },
             grants: 64,
-            in_flight: 16,
+            in_flight: 256,
+            in_flight_bytes: 2 << 20,
+            upstream_in_flight: 64,
             queue_messages: 100_000,
             queue_bytes: 64 << 20,
             queue_bytes_total: 256 << 20,

@@ -56,6 +56,8 @@ pub enum Endpoint {
     Events,
     /// Inputs of one module: at-least-once, in order, removed on acknowledgement.
     Module(ClientId),
+    /// The parent of an edge hub: at-least-once, in order, removed on the parent's acknowledgement.
+    Upstream,
 }
 
 /// One place of one message in one endpoint's queue.
@@ -65,7 +67,7 @@ pub struct QueueEntry {
     pub endpoint: Endpoint,
     /// Which message.
     pub sequence: Sequence,
-    /// The input it is to arrive at; `None` on the event log.
+    /// The input it is to arrive at; `None` on the event log and upstream.
     pub input: Option<String>,
     /// 0 is best, 9 worst, `DEFAULT_PRIORITY` when the route says none.
     pub priority: u32,

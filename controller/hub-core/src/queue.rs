@@ -1,4 +1,5 @@
-//! What waits for module inputs: one queue per module, best priority first, then in the order of acceptance.
+//! What waits for module inputs and for the parent hub: one queue per module and one upstream, best priority first, then in
+//! the order of acceptance.
 //!
 //! Strict priority as in IoT Edge: a busy better priority starves a worse one. Not here: what is on its way to a
 //! connected client (`session.rs` holds that), and what the routes say (`route.rs`).
@@ -43,10 +44,20 @@ pub(crate) enum History {
     SentBefore,
 }
 
-/// All queues. Totals include what is on its way to clients.
+/// Which queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Line<'a> {
+    /// In front of the inputs of a module.
+    Module(&'a ClientId),
+    /// In front of the parent.
+    Upstream,
+}
+
+/// All queues. Totals include what is on its way to clients and to the parent.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
-    by_client: BTreeMap<ClientId, Queue>,
+    by_module: BTreeMap<ClientId, Queue>,
+    upstream: Queue,
     messages: usize,
     bytes: usize,
 }
@@ -99,10 +110,23 @@ pub(crate) fn properties_bytes(properties: &Properties) -> usize {
 }
 
 impl Queues {
-    /// Is there room for `places` more places of a message of this charge in front of this module?
-    pub(crate) fn has_room(&self, client: &ClientId, places: usize, charge: usize, bounds: Bounds) -> bool {
-        let (messages, bytes) =
-            self.by_client.get(client).map_or((0, 0), |queue| (queue.messages, queue.bytes));
+    fn queue(&self, line: Line<'_>) -> Option<&Queue> {
+        match line {
+            Line::Module(module) => self.by_module.get(module),
+            Line::Upstream => Some(&self.upstream),
+        }
+    }
+
+    fn queue_mut(&mut self, line: Line<'_>) -> Option<&mut Queue> {
+        match line {
+            Line::Module(module) => self.by_module.get_mut(module),
+            Line::Upstream => Some(&mut self.upstream),
+        }
+    }
+
+    /// Is there room for `places` more places of a message of this charge in this queue?
+    pub(crate) fn has_room(&self, line: Line<'_>, places: usize, charge: usize, bounds: Bounds) -> bool {
+        let (messages, bytes) = self.queue(line).map_or((0, 0), |queue| (queue.messages, queue.bytes));
         messages + places <= bounds.messages
             && bytes + places * charge <= bounds.bytes
             && self.bytes + places * charge <= bounds.bytes_total
@@ -111,12 +135,12 @@ impl Queues {
     /// Adds a message at the place that the entry names. Entries of the event log are none of ours.
     pub(crate) fn push(&mut self, entry: QueueEntry, message: Arc<Message>) {
         let QueueEntry { endpoint, sequence, input, priority, expires } = entry;
-        let client = match endpoint {
-            Endpoint::Events => return,
-            Endpoint::Module(client) => client,
-        };
         let charge = charge(&message);
-        let queue = self.by_client.entry(client).or_default();
+        let queue = match endpoint {
+            Endpoint::Events => return,
+            Endpoint::Module(client) => self.by_module.entry(client).or_default(),
+            Endpoint::Upstream => &mut self.upstream,
+        };
         queue.messages += 1;
         queue.bytes += charge;
         self.messages += 1;
@@ -126,8 +150,8 @@ impl Queues {
     }
 
     /// Takes the next message out, to be on its way until `done` or `take_back`.
-    pub(crate) fn next(&mut self, client: &ClientId) -> Option<(Place, Waiting)> {
-        let queue = self.by_client.get_mut(client)?;
+    pub(crate) fn next(&mut self, line: Line<'_>) -> Option<(Place, Waiting)> {
+        let queue = self.queue_mut(line)?;
         let (place, waiting) = queue.waiting.pop_first()?;
         if let Some(expires) = waiting.expires {
             queue.expiring.remove(&(expires, place.clone()));
@@ -136,12 +160,8 @@ impl Queues {
     }
 
     /// The connection is gone: what was on its way waits again, where it stood.
-    pub(crate) fn take_back(
-        &mut self,
-        client: &ClientId,
-        flight: impl IntoIterator<Item = (Place, Waiting)>,
-    ) {
-        if let Some(queue) = self.by_client.get_mut(client) {
+    pub(crate) fn take_back(&mut self, line: Line<'_>, flight: impl IntoIterator<Item = (Place, Waiting)>) {
+        if let Some(queue) = self.queue_mut(line) {
             for (place, mut waiting) in flight {
                 waiting.history = History::SentBefore;
                 queue.wait(place, waiting);
@@ -150,38 +170,43 @@ impl Queues {
     }
 
     /// A message that `next` gave out is dealt with for good; this write takes it off the disk.
-    pub(crate) fn done(&mut self, client: &ClientId, place: Place, message: &Message) -> Write {
+    pub(crate) fn done(&mut self, line: Line<'_>, place: Place, message: &Message) -> Write {
         let charge = charge(message);
-        if let Some(queue) = self.by_client.get_mut(client) {
+        if let Some(queue) = self.queue_mut(line) {
             queue.messages = queue.messages.saturating_sub(1);
             queue.bytes = queue.bytes.saturating_sub(charge);
+            let is_empty = queue.messages == 0;
             self.messages = self.messages.saturating_sub(1);
             self.bytes = self.bytes.saturating_sub(charge);
-            if queue.messages == 0 {
-                self.by_client.remove(client);
+            if let (Line::Module(module), true) = (line, is_empty) {
+                self.by_module.remove(module);
             }
         }
-        Write::Remove {
-            endpoint: Endpoint::Module(client.clone()),
-            sequence: place.sequence,
-            input: Some(place.input),
+        let sequence = place.sequence;
+        match line {
+            Line::Module(module) => Write::Remove {
+                endpoint: Endpoint::Module(module.clone()),
+                sequence,
+                input: Some(place.input),
+            },
+            Line::Upstream => Write::Remove { endpoint: Endpoint::Upstream, sequence, input: None },
         }
     }
 
     /// Takes out one message whose time has run out, if there is one. Messages on their way are left to arrive.
-    pub(crate) fn expire(&mut self, client: &ClientId, now: Timestamp) -> Option<Write> {
-        let queue = self.by_client.get_mut(client)?;
+    pub(crate) fn expire(&mut self, line: Line<'_>, now: Timestamp) -> Option<Write> {
+        let queue = self.queue_mut(line)?;
         if queue.expiring.first().is_none_or(|(expires, _)| *expires > now) {
             return None;
         }
         let (_, place) = queue.expiring.pop_first()?;
         let waiting = queue.waiting.remove(&place)?;
-        Some(self.done(client, place, &waiting.message))
+        Some(self.done(line, place, &waiting.message))
     }
 
     /// The identity is gone, and what waited for it with it.
     pub(crate) fn forget(&mut self, client: &ClientId) {
-        if let Some(queue) = self.by_client.remove(client) {
+        if let Some(queue) = self.by_module.remove(client) {
             self.messages = self.messages.saturating_sub(queue.messages);
             self.bytes = self.bytes.saturating_sub(queue.bytes);
         }
@@ -189,7 +214,12 @@ impl Queues {
 
     /// Modules that something waits for.
     pub(crate) fn clients(&self) -> Vec<ClientId> {
-        self.by_client.keys().cloned().collect()
+        self.by_module.keys().cloned().collect()
+    }
+
+    /// Messages that wait for the parent, those on their way included.
+    pub(crate) fn upstream(&self) -> usize {
+        self.upstream.messages
     }
 
     /// Messages in all queues.

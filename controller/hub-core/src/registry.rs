@@ -146,6 +146,20 @@ impl Registry {
         self.devices.values().filter(is_child).map(|device| device.identity.client.device.clone()).collect()
     }
 
+    /// Is `device` this one, or beneath it?
+    pub(crate) fn is_beneath(&self, device: &DeviceId, above: &DeviceId) -> bool {
+        let mut next = Some(device);
+        // There are no circles; if there were one, this ends all the same.
+        for _ in 0..=self.devices.len() {
+            match next {
+                None => return false,
+                Some(id) if id == above => return true,
+                Some(id) => next = self.devices.get(id).and_then(|device| device.identity.parent.as_ref()),
+            }
+        }
+        false
+    }
+
     /// Would `parent` above `device` close a circle?
     pub(crate) fn is_circle(&self, device: &DeviceId, parent: &DeviceId) -> bool {
         let mut above = Some(parent);

@@ -50,8 +50,17 @@ struct Compiled {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
-    Events,
+    Upstream,
     Input { module: ClientId, input: String },
+}
+
+/// Where `$upstream` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Above {
+    /// Nowhere: this hub is the authority, and its event log is the end of the way.
+    EventLog,
+    /// The parent of this hub.
+    Parent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +104,7 @@ impl RouteTable {
                 refused(texts.join("; "))
             })?;
             let target = match route.sink() {
-                Sink::Upstream => Target::Events,
+                Sink::Upstream => Target::Upstream,
                 Sink::Module { module, input } => {
                     let module = ModuleId::new(module).map_err(|error| refused(error.to_string()))?;
                     Target::Input { module: ClientId::module(device.clone(), module), input: input.clone() }
@@ -120,7 +129,7 @@ impl RouteTable {
     }
 
     /// Where a message goes. Empty: no route wants it.
-    pub(crate) fn destinations(&self, message: &Message) -> Vec<QueueEntry> {
+    pub(crate) fn destinations(&self, message: &Message, above: Above) -> Vec<QueueEntry> {
         let seen = Seen::new(message);
         let mut scratch = Scratch::default();
         let mut chosen: BTreeMap<&Target, &Compiled> = BTreeMap::new();
@@ -130,20 +139,21 @@ impl RouteTable {
                 *best = compiled;
             }
         }
-        chosen.into_values().map(|compiled| compiled.entry(message)).collect()
+        chosen.into_values().map(|compiled| compiled.entry(message, above)).collect()
     }
 }
 
 impl Compiled {
-    fn entry(&self, message: &Message) -> QueueEntry {
-        let (endpoint, input, expires) = match &self.target {
+    fn entry(&self, message: &Message, above: Above) -> QueueEntry {
+        let expires = match self.time_to_live {
+            TimeToLive::Forever => None,
+            TimeToLive::Seconds(seconds) => Some(later(message.enqueued, seconds)),
+        };
+        let (endpoint, input, expires) = match (&self.target, above) {
             // The event log has its own retention.
-            Target::Events => (Endpoint::Events, None, None),
-            Target::Input { module, input } => {
-                let expires = match self.time_to_live {
-                    TimeToLive::Forever => None,
-                    TimeToLive::Seconds(seconds) => Some(later(message.enqueued, seconds)),
-                };
+            (Target::Upstream, Above::EventLog) => (Endpoint::Events, None, None),
+            (Target::Upstream, Above::Parent) => (Endpoint::Upstream, None, expires),
+            (Target::Input { module, input }, Above::EventLog | Above::Parent) => {
                 (Endpoint::Module(module.clone()), Some(input.clone()), expires)
             }
         };
@@ -151,14 +161,18 @@ impl Compiled {
     }
 }
 
-/// The place in the event log of a message that no route decides over.
-pub(crate) fn straight_to_events(message: &Message) -> Vec<QueueEntry> {
+/// The place of a message that no route decides over.
+pub(crate) fn straight_up(message: &Message, above: Above) -> Vec<QueueEntry> {
+    let (endpoint, expires) = match above {
+        Above::EventLog => (Endpoint::Events, None),
+        Above::Parent => (Endpoint::Upstream, Some(later(message.enqueued, DEFAULT_TIME_TO_LIVE))),
+    };
     vec![QueueEntry {
-        endpoint: Endpoint::Events,
+        endpoint,
         sequence: message.sequence,
         input: None,
         priority: DEFAULT_PRIORITY,
-        expires: None,
+        expires,
     }]
 }
 

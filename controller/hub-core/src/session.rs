@@ -11,7 +11,7 @@ use crate::{
     credential::Presented,
     event::{ConnectionId, DeliveryId, Feature, Grant, Qos, Will},
     message::AuthMethod,
-    queue::{Place, Waiting},
+    queue::{self, Place, Waiting},
     write::SessionRecord,
 };
 
@@ -35,11 +35,17 @@ pub(crate) struct Connected {
     pub(crate) will: Option<Box<Will>>,
     pub(crate) grants: Grants,
     pub(crate) keep: Keep,
-    /// Sent and not yet acknowledged, in order of sending.
-    pub(crate) flight: BTreeMap<DeliveryId, (Place, Waiting)>,
+    pub(crate) flight: Flight,
     pub(crate) next_delivery: u64,
     pub(crate) since: Timestamp,
     pub(crate) active: Timestamp,
+}
+
+/// Messages of a queue that were sent and are not acknowledged yet, in the order of sending.
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    waiting: BTreeMap<DeliveryId, (Place, Waiting)>,
+    bytes: usize,
 }
 
 /// A client that was there, or a session read from the store.
@@ -118,13 +124,33 @@ impl Connected {
             Keep::WhileConnected => None,
         };
         let offline = Offline { stored, since: Some(now), active: Some(self.active) };
-        (offline, self.flight.into_values().collect())
+        (offline, self.flight.waiting.into_values().collect())
     }
 
     /// A number for the next message that has to be acknowledged.
     pub(crate) fn delivery(&mut self) -> DeliveryId {
         self.next_delivery += 1;
         DeliveryId(self.next_delivery)
+    }
+}
+
+impl Flight {
+    /// One more was sent.
+    pub(crate) fn insert(&mut self, delivery: DeliveryId, place: Place, waiting: Waiting) {
+        self.bytes += queue::charge(&waiting.message);
+        self.waiting.insert(delivery, (place, waiting));
+    }
+
+    /// It was acknowledged. `None` when it is none of these.
+    pub(crate) fn remove(&mut self, delivery: &DeliveryId) -> Option<(Place, Waiting)> {
+        let (place, waiting) = self.waiting.remove(delivery)?;
+        self.bytes = self.bytes.saturating_sub(queue::charge(&waiting.message));
+        Some((place, waiting))
+    }
+
+    /// May another one be sent, whatever its size? So many bytes more than the limit at most are then on their way.
+    pub(crate) fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        self.waiting.len() < messages && self.bytes < bytes
     }
 }
 
@@ -167,10 +193,5 @@ impl Grants {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Is there none?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }

@@ -87,10 +87,12 @@ impl<K: Ord + Clone> Throttle<K> {
         self.full_at.is_empty()
     }
 
-    /// What its bucket lacks, in milliseconds. Never more than the whole, also when the clock was set back.
+    /// What its bucket lacks, in milliseconds. More than the whole is lacking only when the clock was set back: then nobody
+    /// knows, and nothing is owed, for else whoever came shortly before would be refused until the clock is there again.
     fn owed(&self, key: &K, now: Timestamp) -> i64 {
         let full_at = self.full_at.get(key).copied().unwrap_or(i64::MIN);
-        full_at.saturating_sub(now.as_millisecond()).clamp(0, self.whole())
+        let owed = full_at.saturating_sub(now.as_millisecond());
+        if owed > self.whole() { 0 } else { owed.max(0) }
     }
 
     fn period(&self) -> i64 {
@@ -103,7 +105,8 @@ impl<K: Ord + Clone> Throttle<K> {
 
     /// Makes room for many more, so that this is rare.
     fn forget(&mut self, now: i64) {
-        self.full_at.retain(|_, full_at| *full_at > now);
+        let whole = self.whole();
+        self.full_at.retain(|_, full_at| (1..=whole).contains(&full_at.saturating_sub(now)));
         if self.full_at.len() <= self.most / 4 * 3 {
             return;
         }
@@ -143,9 +146,15 @@ mod tests {
             (60_000, Ok(())),
             (60_000, Ok(())),
             (60_000, Err(Wait(1_000))),
-            // The clock was set back by an hour: nobody waits for longer than the whole bucket.
+            // The clock was set back by an hour: nobody waits for it to come round again.
+            (-3_600_000, Ok(())),
+            (-3_600_000, Ok(())),
+            (-3_600_000, Ok(())),
             (-3_600_000, Err(Wait(1_000))),
-            (-3_599_000, Err(Wait(1_000))),
+            (-3_599_000, Ok(())),
+            (-3_597_000, Ok(())),
+            // By a little: so much longer it takes, and never longer than the whole bucket.
+            (-3_597_500, Err(Wait(500))),
         ] {
             assert_eq!(throttle.take("a", at(ms)), expected, "at {ms}");
         }

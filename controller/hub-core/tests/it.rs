@@ -15,12 +15,15 @@ mod it {
     mod identities;
     mod methods;
     mod model;
+    mod nested;
     mod queries;
     mod routing;
     mod sessions;
     mod topics;
     mod topics_model;
     mod twins;
+    mod upstream;
+    mod whole_model;
     mod wills;
     mod world;
 }

@@ -26,6 +26,8 @@ pub struct HubConfig {
     pub core: hemline_hub_core::limits::Limits,
     /// Bounds of uploaded files.
     pub files: hemline_hub_core::files::Bounds,
+    /// The hub above this one. With it this is the hub of one edge device, and what goes upstream goes there.
+    pub upstream: Option<crate::upstream::UpstreamConfig>,
 }
 
 /// Bounds of the I/O side. The defaults suit one machine; tests make them smaller.
@@ -37,7 +39,8 @@ pub struct Limits {
     pub https_connections: usize,
     /// Bounds of what comes to the door and is not let in yet.
     pub door: DoorLimits,
-    /// TLS handshakes at a time, per listener. They cost CPU, so a flood of them must not starve the rest.
+    /// TLS handshakes that are worked on at a time, per listener. They cost CPU, so a flood of them must not starve the rest.
+    /// Those that wait for their client do not count.
     pub handshakes: usize,
     /// A TLS handshake takes at most that long.
     pub handshake: Duration,
@@ -68,11 +71,12 @@ pub struct Limits {
 /// Bounds of what comes to the door, for all listeners together, and of attempts to get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Connections that are not let in yet: MQTT before CONNACK, HTTPS before the first request. More are dropped.
+    /// Connections that are not let in yet: MQTT before CONNACK, HTTPS before the first request. When one more comes the
+    /// oldest is dropped.
     pub half_open: usize,
-    /// Those of one address.
+    /// Those of one address; more are dropped.
     pub half_open_per_address: usize,
-    /// TLS handshakes of one address at a time; more of them wait.
+    /// TLS handshakes of one address that are worked on at a time; more of them wait.
     pub handshakes_per_address: usize,
     /// New connections of one address; more are dropped before a byte is read.
     pub connections: Rate,
@@ -141,6 +145,7 @@ impl HubConfig {
             limits: Limits::default(),
             core: hemline_hub_core::limits::Limits::default(),
             files: hemline_hub_core::files::Bounds::default(),
+            upstream: None,
         }
     }
 }

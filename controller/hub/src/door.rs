@@ -1,11 +1,12 @@
 //! Who may come to the door, and how often: connections that are not let in yet, new connections and failed attempts, per
 //! address and per identity. What is decided is `hemline_hub_core::throttle`; here it is counted and held.
 //!
-//! Everything is bounded: addresses are forgotten when they owe nothing, and there are never more open connections than
-//! `Limits::half_open`. An address of IPv6 counts by its network of 64 bits, which whoever has one has all of.
+//! Everything is bounded: addresses are forgotten when they owe nothing, and when there are as many connections as
+//! `Limits::half_open` the oldest makes room for the newest. Whoever means to come in needs a moment, and has it; whoever only
+//! stands there loses its place. Refusing the newest instead would let a crowd that says nothing keep everybody out. An address of IPv6 counts by its network of 64 bits, which whoever has one has all of.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -13,6 +14,7 @@ use std::{
 use hemline_hub_core::throttle::{Throttle, Wait};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::DoorLimits;
 
@@ -42,7 +44,9 @@ pub(crate) struct Door {
 #[derive(Debug)]
 struct State {
     waiting: HashMap<Origin, Waiting>,
-    total: usize,
+    /// Everybody who has a place, in the order in which they came.
+    standing: BTreeMap<u64, CancellationToken>,
+    last: u64,
     arrivals: Throttle<Origin>,
     failures: Throttle<Origin>,
     /// Of one identity at one address: whoever guesses from elsewhere must not keep the right one out.
@@ -59,8 +63,6 @@ struct Waiting {
 /// Why somebody is not let near.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TurnedAway {
-    #[error("too many connections that are not let in yet")]
-    Crowded,
     #[error("too many connections that are not let in yet, from this address")]
     CrowdedFromHere,
     #[error("new connections from this address {0}")]
@@ -72,6 +74,9 @@ pub(crate) enum TurnedAway {
 pub(crate) struct Pass {
     door: Arc<Door>,
     origin: Origin,
+    number: u64,
+    /// Cancelled when somebody else has the place.
+    pub(crate) taken: CancellationToken,
     /// Turns at shaking hands of this address.
     pub(crate) shaking: Arc<Semaphore>,
 }
@@ -80,7 +85,8 @@ impl Door {
     pub(crate) fn new(limits: DoorLimits) -> Arc<Self> {
         let state = State {
             waiting: HashMap::new(),
-            total: 0,
+            standing: BTreeMap::new(),
+            last: 0,
             arrivals: Throttle::new(limits.connections, limits.remembered),
             failures: Throttle::new(limits.failures, limits.remembered),
             failures_of: Throttle::new(limits.failures_of_identity, limits.remembered),
@@ -100,9 +106,6 @@ impl Door {
     /// A place without counting an arrival: for a connection that has come a step further.
     pub(crate) fn hold(self: &Arc<Self>, origin: Origin) -> Result<Pass, TurnedAway> {
         let mut state = self.state();
-        if state.total >= self.limits.half_open {
-            return Err(TurnedAway::Crowded);
-        }
         let waiting = state.waiting.entry(origin).or_insert_with(|| Waiting {
             count: 0,
             shaking: Arc::new(Semaphore::new(self.limits.handshakes_per_address)),
@@ -113,9 +116,16 @@ impl Door {
         }
         waiting.count += 1;
         let shaking = Arc::clone(&waiting.shaking);
-        state.total += 1;
+        while state.standing.len() >= self.limits.half_open.max(1)
+            && let Some((_, oldest)) = state.standing.pop_first()
+        {
+            oldest.cancel();
+        }
+        state.last += 1;
+        let (number, taken) = (state.last, CancellationToken::new());
+        state.standing.insert(number, taken.clone());
         drop(state);
-        Ok(Pass { door: Arc::clone(self), origin, shaking })
+        Ok(Pass { door: Arc::clone(self), origin, number, taken, shaking })
     }
 
     /// May somebody from there try to prove who it is?
@@ -142,9 +152,9 @@ impl Door {
         origin.0.is_loopback() && self.limits.spares_loopback
     }
 
-    fn leave(&self, origin: Origin) {
+    fn leave(&self, origin: Origin, number: u64) {
         let mut state = self.state();
-        state.total = state.total.saturating_sub(1);
+        state.standing.remove(&number);
         if let Some(waiting) = state.waiting.get_mut(&origin) {
             waiting.count -= 1;
             if waiting.count == 0 {
@@ -160,7 +170,7 @@ impl Door {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.door.leave(self.origin);
+        self.door.leave(self.origin, self.number);
     }
 }
 
@@ -201,12 +211,17 @@ mod tests {
         let (a, b) = (enter("10.0.0.1").unwrap(), enter("10.0.0.1").unwrap());
         assert_eq!(enter("10.0.0.1").unwrap_err(), TurnedAway::CrowdedFromHere);
         let (c, d) = (enter("10.0.0.2").unwrap(), enter("10.0.0.3").unwrap());
-        assert_eq!(enter("10.0.0.4").unwrap_err(), TurnedAway::Crowded);
-        drop(a);
+        let taken =
+            |passes: &[&Pass]| passes.iter().map(|pass| pass.taken.is_cancelled()).collect::<Vec<_>>();
+        assert_eq!(taken(&[&a, &b, &c, &d]), [false; 4]);
         let e = enter("10.0.0.4").unwrap();
-        drop((b, c, d, e));
+        assert_eq!(taken(&[&a, &b, &c, &d, &e]), [true, false, false, false, false], "the oldest makes room");
+        drop((a, b));
+        let f = enter("10.0.0.4").unwrap();
+        assert_eq!(taken(&[&c, &d, &e, &f]), [false; 4], "there was room");
+        drop((c, d, e, f));
         assert!(door.state().waiting.is_empty(), "nothing is kept of who is gone");
-        assert_eq!(door.state().total, 0);
+        assert!(door.state().standing.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod counters;
 pub(crate) mod http;
 pub(crate) mod https;
 pub(crate) mod mqtt;
+pub(crate) mod patience;
 pub(crate) mod refusals;
 pub(crate) mod websocket;
 

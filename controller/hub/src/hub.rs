@@ -4,7 +4,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use hemline_hub_core::core::{Core, CoreConfig};
+use hemline_hub_core::{
+    core::{Core, CoreConfig},
+    event::Entropy,
+    upstream::Parent,
+};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
@@ -33,6 +37,7 @@ use crate::{
     store::{SqliteStore, Store},
     task::Task,
     tls::Handshakes,
+    upstream::Upstream,
     writer::{self, Job, Writer},
     x509::DeviceAuthorities,
 };
@@ -94,8 +99,14 @@ impl Hub {
         let stop = shutdown.child_token();
         let heads = Arc::<HeadCounters>::default();
         let outbox = Outbox::new(&config.limits, heads.clone());
-        let core_config =
-            CoreConfig { names: config.names.clone(), limits: config.core.clone(), change_events: false };
+        let parent = config.upstream.as_ref();
+        let core_config = CoreConfig {
+            names: config.names.clone(),
+            limits: config.core.clone(),
+            change_events: false,
+            calls_from: first_call()?,
+            parent: parent.map(|up| Parent { device: up.device.clone(), dialect: up.dialect }),
+        };
         let mut core = Core::restore(core_config, restored);
         let first = core.bootstrap(policy_entropy()?);
         let (writer, jobs) = writer::start(store, outbox.clone(), stop.clone())?;
@@ -210,10 +221,18 @@ fn listen(address: SocketAddr, early: bool) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn policy_entropy() -> Result<[hemline_hub_core::event::Entropy; 5], HubError> {
-    let drawn =
-        || entropy().map_err(|error| HubError::System { what: "random numbers", source: error.into() });
+fn policy_entropy() -> Result<[Entropy; 5], HubError> {
     Ok([drawn()?, drawn()?, drawn()?, drawn()?, drawn()?])
+}
+
+fn drawn() -> Result<Entropy, HubError> {
+    entropy().map_err(|error| HubError::System { what: "random numbers", source: error.into() })
+}
+
+/// Where the numbers of calls begin: 40 random bits, which leaves room for as many calls as ever come, and for a short text.
+fn first_call() -> Result<u64, HubError> {
+    let Entropy([a, b, c, d, e, ..]) = drawn()?;
+    Ok(u64::from_be_bytes([0, 0, a, b, c, d, e, 0]))
 }
 
 /// The folder of authorities, and what is in it now: a device that comes first must not be the one that is refused.
@@ -262,6 +281,15 @@ fn serve(
     }
     let websockets = WebSockets { mqtt: mqtt_head, places, tasks: tasks.clone(), stop: stop.clone() };
     tasks.spawn(files::sweep(handle.files.clone(), stop.clone()));
+    if let Some(upstream) = config.upstream.clone() {
+        let link = Upstream {
+            config: upstream,
+            mailbox: handle.mailbox.clone(),
+            outbox: handle.outbox.clone(),
+            packet_bytes: limits.packet_bytes,
+        };
+        tasks.spawn(link.keep(stop.clone()));
+    }
     let rest = Rest {
         hub: handle.clone(),
         limits: limits.clone(),

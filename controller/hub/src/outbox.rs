@@ -12,9 +12,10 @@ use std::{
 };
 
 use hemline_hub_core::{
-    effect::{CloseReason, Effect, Notice, Outbound, Refusal},
+    effect::{CloseReason, Effect, Nested, Notice, Outbound, Refusal},
     event::{AckToken, ConnectionId, Qos, RequestId},
     service::{ServiceError, ServiceReply},
+    upstream::{LinkId, ToParent},
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,10 @@ use crate::{config::Limits, head::HeadCounters};
 
 /// Notices that wait for the slowest watcher before it misses some.
 const NOTICES: usize = 1_024;
+
+/// What waits for the socket towards the parent before the link is given up. The core has a bounded number of messages on
+/// their way, and asks for each identity once at a time.
+const UPWARDS: usize = 8_192;
 
 /// What a connection is told.
 #[derive(Debug, PartialEq)]
@@ -46,6 +51,9 @@ impl ToClient {
                 Outbound::Input { message, .. } => message.body.len(),
                 Outbound::CloudToDevice { message, .. } => message.body.len(),
                 Outbound::Topic { message, .. } => message.topic.len() + message.body.len(),
+                Outbound::Nested { what, .. } => match what {
+                    Nested::Refused => 0,
+                },
             },
             Self::Accept { .. }
             | Self::Refuse(_)
@@ -80,6 +88,7 @@ pub(crate) type Answer = Result<ServiceReply, ServiceError>;
 pub(crate) struct Outbox {
     clients: Mutex<Clients>,
     requests: Mutex<Requests>,
+    parent: Mutex<Option<(LinkId, mpsc::Sender<ToParent>)>>,
     notices: broadcast::Sender<Notice>,
     queue: usize,
     queue_bytes: usize,
@@ -137,6 +146,7 @@ impl Outbox {
         Arc::new(Self {
             clients: Mutex::default(),
             requests: Mutex::default(),
+            parent: Mutex::default(),
             notices,
             queue: limits.client_queue,
             queue_bytes: limits.client_queue_bytes,
@@ -201,11 +211,30 @@ impl Outbox {
                 // An error only says that nobody watches.
                 drop(self.notices.send(notice));
             }
+            Effect::Upstream { link, what } => self.tell_parent(link, what),
+        }
+    }
+
+    /// Enters a link to the parent, before the core hears of it, in place of an earlier one.
+    pub(crate) fn link(&self, link: LinkId) -> mpsc::Receiver<ToParent> {
+        let (sender, queue) = mpsc::channel(UPWARDS);
+        *locked(&self.parent) = Some((link, sender));
+        queue
+    }
+
+    fn tell_parent(&self, link: LinkId, what: ToParent) {
+        let mut parent = locked(&self.parent);
+        // What was for an earlier link the core takes back when it hears of its end.
+        let Some((_, queue)) = parent.as_ref().filter(|(current, _)| *current == link) else { return };
+        if queue.try_send(what).is_err() {
+            // Without a sender the link ends, and everything goes out again on the next.
+            *parent = None;
         }
     }
 
     /// Nothing more will come out of the core: connections are closed, callers are told.
     pub(crate) fn fail(&self) {
+        *locked(&self.parent) = None;
         let mut clients = locked(&self.clients);
         clients.failed = true;
         for (_, client) in clients.connected.drain() {

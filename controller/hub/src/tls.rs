@@ -2,7 +2,15 @@
 
 pub(crate) mod verifier;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use tokio::{
     net::TcpStream,
@@ -10,8 +18,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::PollSemaphore;
 
 use crate::{config::Limits, door::Pass, visitor::Visitor, x509::DeviceAuthorities};
+
+/// A connection after its handshake. Boxed, because it is handed on often and large.
+pub(crate) type Shaken = Box<TlsStream<TcpStream>>;
 
 /// Shakes hands for one listener.
 #[derive(Clone)]
@@ -36,22 +48,37 @@ impl Handshakes {
         }
     }
 
-    /// Waits for its turn and shakes hands, both within the limit. Call it in the task of the connection.
+    /// Shakes hands within the limit. Turns are taken for work and given back while the client is waited for: whoever begins a
+    /// handshake and does not go on keeps nobody from theirs. Call it in the task of the connection.
+    ///
+    /// The handshake has memory of its own, which goes when it is over: a task is as large as the largest thing it ever waits
+    /// for, and most connections do nothing else for days than to wait for a packet.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
         pass: &Pass,
-    ) -> io::Result<(TlsStream<TcpStream>, Visitor)> {
-        let shaken = async {
-            // Somebody who says nothing waits here, not at the turns of others; and those of one address are not all.
+    ) -> io::Result<(Shaken, Visitor)> {
+        let shaken = Box::pin(async {
+            // Somebody who says nothing waits here, without anything of TLS.
             stream.readable().await?;
-            let _of_address = pass.shaking.acquire().await.map_err(io::Error::other)?;
-            let _turn = self.permits.acquire().await.map_err(io::Error::other)?;
             // Small packets both ways: waiting to fill a segment only costs time.
             stream.set_nodelay(true)?;
-            self.acceptor.accept(stream).await
-        };
+            let mut handshake = pin!(self.acceptor.accept(stream));
+            // Those of one address are not all.
+            let mut of_address = PollSemaphore::new(Arc::clone(&pass.shaking));
+            let mut of_all = PollSemaphore::new(Arc::clone(&self.permits));
+            poll_fn(|cx| {
+                let (Some(_turn_here), Some(_turn)) =
+                    (ready!(of_address.poll_acquire(cx)), ready!(of_all.poll_acquire(cx)))
+                else {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                };
+                handshake.as_mut().poll(cx)
+            })
+            .await
+            .map(Box::new)
+        });
         let stream =
             timeout(self.limit, shaken).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         let chain = stream.get_ref().1.peer_certificates();

@@ -8,12 +8,14 @@ mod it {
     mod door;
     mod files;
     mod pki;
+    mod readers;
     mod rest;
     mod sessions;
     mod stop;
     mod store;
     mod store_topics;
     mod topics;
+    mod upstream;
     mod websocket;
     mod wills;
     mod wire;

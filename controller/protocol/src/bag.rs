@@ -2,12 +2,10 @@
 //!
 //! `+` is a plus sign, never a blank. Read leniently, written so that every known receiver understands it.
 
-use std::collections::HashSet;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{
-    properties::{Properties, SystemProperties},
+    properties::{Properties, SystemProperties, keep_last},
     time,
 };
 
@@ -63,14 +61,12 @@ pub fn parse(bag: &str) -> Result<Properties, BagError> {
         }
         match slot(&mut properties.system, &name) {
             Some(slot) => *slot = value.or(Some(String::new())),
-            None if name.starts_with("$.") => {
-                properties.system.other.retain(|(known, _)| *known != name);
-                properties.system.other.push((name, value.unwrap_or_default()));
-            }
+            None if name.starts_with("$.") => properties.system.other.push((name, value.unwrap_or_default())),
             None => properties.application.push((name, value)),
         }
     }
-    drop_overwritten(&mut properties.application);
+    keep_last(&mut properties.system.other);
+    keep_last(&mut properties.application);
     Ok(properties)
 }
 
@@ -175,17 +171,6 @@ fn slot<'a>(system: &'a mut SystemProperties, name: &str) -> Option<&'a mut Opti
         "iothub-ack" => &mut system.ack,
         _ => return None,
     })
-}
-
-/// Keeps the last of equal names. A set, because a topic can carry twenty thousand names.
-fn drop_overwritten(application: &mut Vec<(String, Option<String>)>) {
-    if application.len() < 2 {
-        return;
-    }
-    let mut seen = HashSet::with_capacity(application.len());
-    let keep: Vec<bool> = application.iter().rev().map(|(name, _)| seen.insert(name.as_str())).collect();
-    let mut keep = keep.into_iter().rev();
-    application.retain(|_| keep.next().unwrap_or(true));
 }
 
 /// Times leave in the one form that all clients parse; what is no time leaves as it came.

@@ -3,7 +3,7 @@
 //! Filters are matched as MQTT filters, not compared with the spellings that SDKs are known to send. Identity ids may
 //! contain `+` and `#`; only a segment that is exactly one of them is a wildcard.
 
-use hemline_model::id::ClientId;
+use hemline_model::id::{ClientId, ModuleId};
 use serde::{Deserialize, Serialize};
 
 /// What a subscription lets the hub send.
@@ -20,6 +20,8 @@ pub enum Feature {
     CloudToDevice,
     /// Module inputs.
     Inputs,
+    /// Everything that is for those beneath an edge device, in the nested dialect. Its hub alone can have it.
+    Nested,
 }
 
 /// One segment of a topic that the hub publishes.
@@ -47,6 +49,9 @@ pub fn features(filter: &str, client: &ClientId) -> Vec<Feature> {
         &[Word("$iothub"), Word("twin"), Word("PATCH"), Word("properties"), Word("desired"), Any],
     );
     consider(Feature::Methods, &[Word("$iothub"), Word("methods"), Word("POST"), Any, Any]);
+    if client.module.as_ref().is_some_and(|module| *module == ModuleId::edge_hub()) {
+        consider(Feature::Nested, &[Word("$iothub"), Any, Word("twin"), Word("desired"), Any]);
+    }
     match &client.module {
         None => consider(
             Feature::CloudToDevice,
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn filters_of_the_sdks() {
-        use Feature::{CloudToDevice, DesiredPatches, Inputs, Methods, TwinResponses};
+        use Feature::{CloudToDevice, DesiredPatches, Inputs, Methods, Nested, TwinResponses};
         for (id, filter, expected) in [
             ("d", "$iothub/twin/res/#", vec![TwinResponses]),
             ("d", "$iothub/twin/PATCH/properties/desired/#", vec![DesiredPatches]),
@@ -131,6 +136,11 @@ mod tests {
             ("+", "devices/+/messages/devicebound/#", vec![CloudToDevice]),
             ("d", "my/own/topic", vec![]),
             ("d", "", vec![]),
+            ("d", "$iothub/+/#", vec![TwinResponses, DesiredPatches, Methods]),
+            ("d/m", "$iothub/+/twin/#", vec![]),
+            ("d/$edgeHub", "$iothub/+/#", vec![TwinResponses, DesiredPatches, Methods, Nested]),
+            ("d/$edgeHub", "$iothub/+/twin/#", vec![Nested]),
+            ("d/$edgeHub", "devices/d/modules/$edgeHub/#", vec![Inputs]),
         ] {
             assert_eq!(features(filter, &client(id)), expected, "{id} {filter}");
         }

@@ -2,6 +2,8 @@
 //!
 //! Not here: how they are spelled in an MQTT topic (`bag.rs`) or an HTTP header (the hub's HTTP head).
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 /// System properties, one field each (reference device-protocol §4.2). Unknown `$.x` keys are kept in `other`.
@@ -69,4 +71,16 @@ pub struct Properties {
     pub system: SystemProperties,
     /// Application properties in wire order; a key without `=` has no value.
     pub application: Vec<(String, Option<String>)>,
+}
+
+/// Of equal names only the last one stays, where it stands. In one go, because one topic or batch can carry tens of thousands
+/// of names, and looking each of them up among the others would take seconds.
+pub fn keep_last<V>(pairs: &mut Vec<(String, V)>) {
+    if pairs.len() < 2 {
+        return;
+    }
+    let mut seen = HashSet::with_capacity(pairs.len());
+    let keep: Vec<bool> = pairs.iter().rev().map(|(name, _)| seen.insert(name.as_str())).collect();
+    let mut keep = keep.into_iter().rev();
+    pairs.retain(|_| keep.next().unwrap_or(true));
 }

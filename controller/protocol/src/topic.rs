@@ -3,6 +3,7 @@
 //! Identity ids stand in topics as they are: never decoded, never trimmed. Topics that clients make up among themselves are
 //! only told apart here. Not here: property bags (`bag.rs`) and subscription filters (`filter.rs`).
 
+pub mod nested;
 mod to_client;
 mod to_hub;
 mod user;
@@ -20,6 +21,10 @@ pub const TWIN_RESPONSES: &str = "$iothub/twin/res/#";
 pub const DESIRED_PATCHES: &str = "$iothub/twin/PATCH/properties/desired/#";
 /// Filter of direct method calls.
 pub const METHODS: &str = "$iothub/methods/POST/#";
+
+/// Longest request id, in bytes: it comes back in the topic of the answer, which has to have room for it. SDKs send a GUID or
+/// a number.
+pub const MAX_REQUEST_ID: usize = 1024;
 
 /// Why a topic is refused. Each of them closes the connection (reference device-protocol §4.1).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +45,9 @@ pub enum TopicError {
     /// A request that cannot be answered.
     #[error("topic {0:?} has no $rid; append ?$rid=<request id>")]
     MissingRequestId(String),
+    /// A request whose answer could not be sent.
+    #[error("topic with a $rid of {0} bytes; at most {MAX_REQUEST_ID} are taken")]
+    RequestIdTooLong(usize),
     /// A number that is none.
     #[error("topic {topic:?}: {what} is not a number")]
     NotANumber {

@@ -87,7 +87,7 @@ impl Username {
 
 impl fmt::Display for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.api_version.as_deref().unwrap_or(API_VERSION);
+        let version = bag::encode(self.api_version.as_deref().unwrap_or(API_VERSION));
         write!(f, "{}/{}/?api-version={version}", self.host, self.client)?;
         if let Some(model) = &self.model_id {
             write!(f, "&model-id={}", bag::encode(model))?;

@@ -13,7 +13,7 @@ use hemline_model::{
 };
 use hemline_plan::{IdentityStep, MANAGED_BY, Plan, Step};
 
-use crate::brake;
+use crate::{brake, registry::Registry};
 
 /// Devices that are written at the same time: enough for the hub to commit them in groups.
 const AT_ONCE: usize = 64;
@@ -25,7 +25,7 @@ pub(crate) struct Applied {
 }
 
 /// Carries a plan out. A device that fails does not stop the others; its remaining steps wait for the next pass.
-pub(crate) async fn apply(hub: &HubHandle, plan: &Plan) -> Applied {
+pub(crate) async fn apply(hub: &impl Registry, plan: &Plan) -> Applied {
     let mut applied = Applied::default();
     for wave in plan.waves() {
         let mut waiting = wave.into_iter();
@@ -47,20 +47,22 @@ pub(crate) async fn apply(hub: &HubHandle, plan: &Plan) -> Applied {
 }
 
 async fn apply_device(
-    hub: HubHandle,
+    hub: impl Registry,
     device: DeviceId,
     steps: Vec<Step>,
 ) -> (DeviceId, Result<(), ServiceError>) {
     for step in &steps {
         brake::point("before a step");
-        if let Err(error) = do_step(&hub, step).await {
+        if let Err(error) = hub.step(step).await {
             return (device, Err(error));
         }
+        brake::point("after a step");
     }
     (device, Ok(()))
 }
 
-async fn do_step(hub: &HubHandle, step: &Step) -> Result<(), ServiceError> {
+/// One step at the real hub.
+pub(crate) async fn do_step(hub: &HubHandle, step: &Step) -> Result<(), ServiceError> {
     let outcome = hub.call(request(step)).await;
     match (step, outcome) {
         // Somebody made it in the meantime, or it is the second time: what it should say still has to be said.

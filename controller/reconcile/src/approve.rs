@@ -4,17 +4,18 @@
 //! what was planned; then the revision is kept as the one in force before the first step, so that a kill in between
 //! leaves work for the next pass and not a question.
 
-use hemline_hub::HubHandle;
 use hemline_plan::Plan;
 use hemline_sources::{AnySource, chain};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::Clocks,
     drift,
     load::load,
     observe::Scope,
     pass::{Reload, State, pass},
     plan::plan,
+    registry::Registry,
     report::PassReport,
     validate::{Attempt, validate},
 };
@@ -60,7 +61,8 @@ pub enum ApplyError {
 /// Does what was asked for, or says what moved.
 pub(crate) async fn approve(
     source: &mut AnySource,
-    hub: &HubHandle,
+    hub: &impl Registry,
+    clocks: &impl Clocks,
     state: &mut State,
     request: &ApplyRequest,
 ) -> Result<(ApplyReply, PassReport), ApplyError> {
@@ -112,7 +114,7 @@ pub(crate) async fn approve(
             "the revision could not be kept in the data directory, so nothing was done: {error}; make room there and apply it again"
         ))
     })?;
-    let report = pass(source, hub, state, Reload::No).await;
+    let report = pass(source, hub, clocks, state, Reload::No).await;
     let done = match state.rollouts.ledger.headline() {
         // Waves may hold most of it.
         Some(rollout) => rollout,

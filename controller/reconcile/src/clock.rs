@@ -1,11 +1,34 @@
 //! The clock on the wall against one that only goes forward: told when the wall clock was set while the program runs, as on a
-//! machine that learns the time after it has started. Pure but for [`steady`].
+//! machine that learns the time after it has started. Pure but for [`Machine`].
 //!
 //! A restart says nothing: how long a program was away is what the wall clock is for.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+
+/// Where the time of a round comes from. The test that kills rounds everywhere plays one.
+pub(crate) trait Clocks: Send + Sync {
+    /// The clock on the wall.
+    fn wall(&self) -> Timestamp;
+
+    /// The one that only goes forward, with the time that the machine slept.
+    fn steady(&self) -> Duration;
+}
+
+/// Those of this machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Machine;
+
+impl Clocks for Machine {
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn steady(&self) -> Duration {
+        steady()
+    }
+}
 
 /// Less than this is drift of the clocks, or a wait between two looks at them.
 const NOTICED: SignedDuration = SignedDuration::from_secs(30);
@@ -29,14 +52,14 @@ impl Clock {
 
 /// The time since the machine booted, with the time that it slept: the steady one of the two clocks.
 #[cfg(target_os = "linux")]
-pub(crate) fn steady() -> Duration {
+fn steady() -> Duration {
     let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(since_boot).unwrap_or_default()
 }
 
 /// The time since it was asked first; whether the time that the machine slept counts is the system's.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn steady() -> Duration {
+fn steady() -> Duration {
     static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     FIRST.get_or_init(std::time::Instant::now).elapsed()
 }

@@ -9,7 +9,7 @@ use hemline_plan::{
     DeviceDiff, FleetState,
     rollout::{Command, RolloutRecord},
 };
-use hemline_sources::{AnySource, News, Nudge, Reason, Source as _, Trouble, chain};
+use hemline_sources::{AnySource, News, Nudge, Source as _, chain};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, broadcast, mpsc, oneshot, watch},
@@ -19,15 +19,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    approve::{ApplyError, ApplyReply, ApplyRequest, approve},
+    approve::{ApplyError, ApplyReply, ApplyRequest},
+    clock::Machine,
     drift::{Writers, diff},
     facsimile::Facsimile,
     last_good::LastGood,
-    pass::{Reload, State, now, pass},
-    report::{PassReport, Passes},
-    revert::Reverts,
-    tell::Teller,
-    trouble::{Troubles, found},
+    pass::{Reload, State},
+    report::PassReport,
+    round::{Rounds, Said},
 };
 
 /// When passes run, and where the controller keeps what must survive a restart.
@@ -113,38 +112,17 @@ pub fn start(
     let (asker, asks) = mpsc::channel(ASKS);
     let view = ControllerView { reports, nudge: source.nudge(), asks: asker };
     let kept = LastGood::new(options.last_good.clone());
-    let reverts = Reverts::restore(kept.clone());
-    let troubles = Troubles::default();
-    let controller = Controller {
-        source,
-        hub,
-        kept,
-        options,
-        reports: sender,
-        asks,
-        teller: Teller::default(),
-        reverts,
-        troubles,
-        heard: Vec::new(),
-        passes: Passes::default(),
-    };
+    let rounds = Rounds::new(source, hub, Machine, kept.clone(), options.write_status);
+    let controller = Controller { rounds, kept, options, reports: sender, asks };
     ControllerHandle { view, task: tokio::spawn(controller.run(shutdown)) }
 }
 
 struct Controller {
-    source: AnySource,
-    hub: HubHandle,
+    rounds: Rounds<HubHandle, Machine>,
     kept: LastGood,
     options: Options,
     reports: watch::Sender<Option<Arc<PassReport>>>,
     asks: mpsc::Receiver<Ask>,
-    teller: Teller,
-    /// The ways back that people are offered.
-    reverts: Reverts,
-    troubles: Troubles,
-    /// The trouble of the source that the last report knows.
-    heard: Vec<(String, Reason)>,
-    passes: Passes,
 }
 
 // === impl Controller ===
@@ -153,7 +131,7 @@ impl Controller {
     async fn run(mut self, shutdown: CancellationToken) {
         let moved = Arc::new(Notify::new());
         let writers = Writers::default();
-        let heard = listen(self.hub.notices(), Arc::clone(&moved), writers.clone(), shutdown.clone());
+        let heard = listen(self.rounds.hub.notices(), Arc::clone(&moved), writers.clone(), shutdown.clone());
         let listener = tokio::spawn(heard);
         let kept = self.kept.clone();
         // Reading and judging files blocks.
@@ -173,7 +151,7 @@ impl Controller {
             () = shutdown.cancelled() => {}
             () = self.passes(&mut state, &moved) => {}
         }
-        self.teller.stop(&state).await;
+        self.rounds.teller.stop(&state).await;
         drop(listener.await);
     }
 
@@ -184,31 +162,32 @@ impl Controller {
         let mut reload = Reload::Yes;
         if state.good.is_some() {
             reload = Reload::No;
-            self.source.nudge().nudge();
+            self.rounds.source.nudge().nudge();
         }
         loop {
-            self.one(state, reload).await;
-            if self.in_trouble() != self.heard {
-                // It came or went while the report was made; whoever reads the report must not wait for it.
+            let said = self.rounds.one(state, reload).await;
+            self.publish(said);
+            if self.rounds.is_in_other_trouble() {
+                // It came or went while the report was made.
                 reload = Reload::No;
                 continue;
             }
-            let now = now();
+            let now = self.rounds.now();
             let wakes = state.wakes(now).and_then(|at| Duration::try_from(at.duration_since(now)).ok());
             reload = tokio::select! {
                 // Cancel-safe: the next round asks again when that is.
                 () = sleep_for(wakes) => Reload::No,
                 // Cancel-safe: it says so.
-                told = self.teller.ready() => {
+                told = self.rounds.teller.ready() => {
                     if let Some(told) = told {
-                        self.teller.hand_over(&mut self.source, told).await;
+                        self.rounds.teller.hand_over(&mut self.rounds.source, told).await;
                     }
                     Reload::No
                 }
                 // Cancel-safe: what is on its way stays in `reverts`.
-                () = self.reverts.step() => Reload::No,
+                () = self.rounds.reverts.step() => Reload::No,
                 // Cancel-safe: a source remembers what it has not said yet, and is asked for its trouble in each round.
-                news = self.source.changed() => match news {
+                news = self.rounds.source.changed() => match news {
                     News::Documents => Reload::Yes,
                     News::Trouble => Reload::No,
                 },
@@ -226,57 +205,32 @@ impl Controller {
         }
     }
 
-    /// What does not work at the source, without its words: these may be others each time.
-    fn in_trouble(&self) -> Vec<(String, Reason)> {
-        kinds(&self.source.trouble())
-    }
-
-    async fn one(&mut self, state: &mut State, reload: Reload) {
-        let begin = Instant::now();
-        let report = pass(&mut self.source, &self.hub, state, reload).await;
-        self.passed(begin);
-        self.publish(state, report).await;
-    }
-
-    fn passed(&mut self, begin: Instant) {
-        self.passes.count += 1;
-        self.passes.took += begin.elapsed();
-    }
-
     /// Answers. Is the source to be read again? A look at it that led to nothing is not to be forgotten.
     async fn answer(&mut self, ask: Ask, state: &mut State) -> Reload {
         let mut reload = Reload::No;
         // Nobody waits any more when the caller went away; what was done stays done.
         match ask {
             Ask::State(answer) => {
-                let looked = state.picture.follow(&self.hub).await;
+                let looked = state.picture.follow(&self.rounds.hub).await;
                 let looked = looked.map_err(|error| ApplyError::Unavailable(chain(&error)));
                 drop(answer.send(looked.map(|()| state.facsimile())));
             }
-            Ask::Diff(device, answer) => drop(answer.send(diff(&self.hub, state, &device).await)),
+            Ask::Diff(device, answer) => drop(answer.send(diff(&self.rounds.hub, state, &device).await)),
             Ask::Apply(request, answer) => {
-                let begin = Instant::now();
-                let outcome = match approve(&mut self.source, &self.hub, state, &request).await {
-                    Ok((reply, report)) => {
-                        self.passed(begin);
-                        self.publish(state, report).await;
-                        Ok(reply)
-                    }
-                    Err(error) => {
-                        reload = Reload::Yes;
-                        Err(error)
-                    }
-                };
-                drop(answer.send(outcome));
-            }
-            Ask::Rollout(order, answer) => {
-                let by = order.by.as_deref().unwrap_or("somebody");
-                let done = state.order(order.command, order.deployment.as_deref(), by, now());
-                let outcome = done.map_err(|refused| ApplyError::Refused(refused.0));
-                if outcome.is_ok() {
-                    self.one(state, Reload::No).await;
+                let outcome = self.rounds.apply(state, &request).await;
+                let outcome = outcome.map(|(reply, said)| {
+                    self.publish(said);
+                    reply
+                });
+                if outcome.is_err() {
+                    reload = Reload::Yes;
                 }
                 drop(answer.send(outcome));
+            }
+            Ask::Rollout(RolloutOrder { command, deployment, by }, answer) => {
+                let by = by.as_deref().unwrap_or("somebody");
+                let outcome = self.rounds.order(state, command, deployment.as_deref(), by).await;
+                drop(answer.send(outcome.map(|said| self.publish(said))));
             }
             Ask::Record(deployment, answer) => {
                 drop(answer.send(Ok(state.rollouts.ledger.rollouts.get(deployment.as_str()).cloned())));
@@ -285,29 +239,13 @@ impl Controller {
         reload
     }
 
-    async fn publish(&mut self, state: &State, mut report: PassReport) {
-        report.passes = Passes { told: self.teller.took(), ..self.passes };
-        self.reverts.want(&self.source, report.revert.as_ref());
-        if let Some(bad) = &report.revert {
-            report.ways_back = self.reverts.ways(&bad.quarantined).to_vec();
-        }
-        let told = self.source.trouble();
-        self.heard = kinds(&told);
-        let found = found(state, &report, told.iter().chain(self.reverts.trouble()));
-        report.trouble = self.troubles.look(found, report.at);
-        let report = Arc::new(report);
-        let news = self.reports.borrow().as_ref().is_none_or(|last| !last.says_the_same(&report));
-        let files = self.options.write_status;
-        self.teller.tell(&mut self.source, state, &report, news, files).await;
+    /// The newest report is kept, and onlookers wake when it says something new.
+    fn publish(&self, Said { report, news }: Said) {
         self.reports.send_if_modified(|last| {
             *last = Some(report);
             news
         });
     }
-}
-
-fn kinds(trouble: &[Trouble]) -> Vec<(String, Reason)> {
-    trouble.iter().map(|trouble| (trouble.source.clone(), trouble.reason)).collect()
 }
 
 /// Turns notices into "something moved", always reading, so that a flood of messages never makes the hub wait.
@@ -327,7 +265,7 @@ async fn listen(
             writers.noted(&client.device, Arc::clone(by));
         }
         match notice {
-            Ok(Notice::Message(_) | Notice::Change(_)) => {}
+            Ok(Notice::Message(_) | Notice::Change(_) | Notice::Upstream { .. }) => {}
             Ok(Notice::Connection { .. } | Notice::Reported { .. } | Notice::Registry { .. })
             | Err(broadcast::error::RecvError::Lagged(_)) => moved.notify_one(),
             Err(broadcast::error::RecvError::Closed) => return,

@@ -9,7 +9,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hemline_hub::HubHandle;
 use hemline_model::{document::DriftMode, id::DeviceId};
 use hemline_plan::{
     DeviceDiff, Observed, Plan, Resolution, device_diff,
@@ -19,7 +18,7 @@ use jiff::Timestamp;
 
 use hemline_sources::chain;
 
-use crate::{apply::Applied, approve::ApplyError, pass::State};
+use crate::{apply::Applied, approve::ApplyError, pass::State, registry::Registry};
 
 /// Devices whose last writer is remembered.
 const WRITERS: usize = 10_000;
@@ -124,7 +123,7 @@ impl State {
 
 /// One device, compared now. `None` when no document describes it.
 pub(crate) async fn diff(
-    hub: &HubHandle,
+    hub: &impl Registry,
     state: &mut State,
     device: &DeviceId,
 ) -> Result<Option<DeviceDiff>, ApplyError> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! controller.rs   the loop: when a pass runs, and who hears of it
+//! round.rs        one round: a pass, and what follows from it, in order; the test that kills it everywhere
 //! pass.rs         one pass, all stages in order
 //!   load.rs       I/O   source → files
 //!   validate.rs   pure  files → a revision that may be used, or findings
@@ -9,7 +10,7 @@
 //!   roll.rs       pure* what each device should be now: rollouts, kept before anything is done
 //!   plan.rs       pure  resolution, last applied, hub → actions and steps
 //!   drift.rs      pure* what was changed elsewhere: told, and put right or left alone
-//!   apply.rs      I/O   steps → hub
+//!   apply.rs      I/O   steps → hub (registry.rs: all that is ours of the hub)
 //!   observe.rs    I/O   hub → registry and twins
 //!   report.rs     pure  all of it → report and status files
 //! revert.rs       the way back that is proposed to people, once
@@ -32,12 +33,12 @@ mod load;
 mod observe;
 mod pass;
 mod plan;
+mod registry;
 mod report;
 mod resolve;
 mod revert;
 mod roll;
-#[cfg(test)]
-mod roll_tests;
+mod round;
 mod settled;
 mod tell;
 mod trouble;

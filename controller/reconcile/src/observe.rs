@@ -8,12 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use hemline_hub::HubHandle;
 use hemline_hub_core::{
     changes::ChangeCursor,
-    service::{
-        Authentication, RegistryChanges, SeenClient, SeenDevice, ServiceError, ServiceReply, ServiceRequest,
-    },
+    service::{Authentication, RegistryChanges, SeenClient, SeenDevice, ServiceError},
     write::Identity,
 };
 use hemline_model::{
@@ -22,6 +19,8 @@ use hemline_model::{
 };
 use hemline_plan::{Facts, Observed, ObservedDevice, ObservedModule};
 use serde_json::{Map, Value};
+
+use crate::registry::Registry;
 
 /// Devices that a pass looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +52,9 @@ impl Scope {
 
 impl Picture {
     /// Takes in what changed since the last look. On an error some of it may be missing; the next look goes on there.
-    pub(crate) async fn follow(&mut self, hub: &HubHandle) -> Result<(), ServiceError> {
+    pub(crate) async fn follow(&mut self, hub: &impl Registry) -> Result<(), ServiceError> {
         loop {
-            let ServiceReply::Changes(changes) =
-                hub.call(ServiceRequest::Changes { since: self.upto }).await?
-            else {
-                // The core answers what it was asked.
-                return Err(ServiceError::Unavailable);
-            };
+            let changes = hub.changes(self.upto).await?;
             let more = changes.more;
             self.take(changes);
             if !more {

@@ -2,22 +2,22 @@
 
 use std::{borrow::Cow, collections::BTreeSet, io, sync::Arc, time::Instant};
 
-use hemline_hub::HubHandle;
 use hemline_model::{Finding, id::Revision};
 use hemline_plan::{Documents, Plan, Resolution, drift::DriftLedger, rollout::RevertProposal};
 use hemline_sources::{AnySource, chain};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use crate::{
     apply::{Applied, apply},
     brake,
-    clock::{Clock, steady},
+    clock::{Clock, Clocks},
     drift::{self, Writers},
     facsimile::documents,
     last_good::{self, LastGood, Which},
     load::load,
     observe::{Picture, Scope},
     plan::plan,
+    registry::Registry,
     report::{PassReport, Sight, Statuses, report},
     roll::{Rolled, Rollouts},
     settled::Settled,
@@ -81,40 +81,43 @@ pub(crate) struct State {
     pub(crate) statuses: Statuses,
 }
 
-/// Runs one pass.
+/// Runs one pass: decides, keeps the decision, does it, keeps what was done. What follows from it is told by the round around it.
 pub(crate) async fn pass(
     source: &mut AnySource,
-    hub: &HubHandle,
+    hub: &impl Registry,
+    clocks: &impl Clocks,
     state: &mut State,
     reload: Reload,
 ) -> PassReport {
     state.keep_again();
     let mut sight = Sight::new(source);
     if let Err(error) = state.picture.follow(hub).await {
-        return report(state, sight.failed(chain(&error)));
+        return report(state, sight.failed(chain(&error)), clocks.wall());
     }
     if reload == Reload::Yes {
         let running = state.good.as_ref().map_or(0, |good| good.fleet.devices.len());
         let attempt = validate(load(source).await, || state.picture.facts(), running);
         state.take(attempt);
     }
-    let Some(good) = state.good.clone() else { return report(state, sight) };
+    let Some(good) = state.good.clone() else {
+        return report(state, sight, clocks.wall());
+    };
 
     let facts = state.facts();
-    if let Some(by) = state.clock.set_by(steady(), now()) {
+    if let Some(by) = state.clock.set_by(clocks.steady(), clocks.wall()) {
         state.clock_was_set(by);
     }
     let resolution = state.resolved(&good, &facts);
     let mut scope = state.scope(&good, &resolution);
     let mut observed = state.picture.open(&scope);
-    let rolled = match state.roll(resolution, &facts, &observed, now()) {
+    let rolled = match state.roll(resolution, &facts, &observed, clocks.wall()) {
         Ok(Some(rolled)) => rolled,
-        Ok(None) => return report(state, sight),
+        Ok(None) => return report(state, sight, clocks.wall()),
         // Nothing is done that would be forgotten.
         Err(error) => {
             let what = format!("cannot keep how far the rollout is, so nothing is done: {error}");
             state.unkept = Some(what);
-            return report(state, sight);
+            return report(state, sight, clocks.wall());
         }
     };
     state.unkept = None;
@@ -125,10 +128,10 @@ pub(crate) async fn pass(
         plan.summary.unchanged += rolled.desired.devices.len() - desired.devices.len();
         drift::find(plan, &desired, said.as_deref(), &mut observed)
     };
-    let drifted = state.note_drift(found, &rolled.desired, &observed, now());
+    let drifted = state.note_drift(found, &rolled.desired, &observed, clocks.wall());
     let off = drifted.devices();
     let applied = apply(hub, &plan).await;
-    state.note_healed(drifted, &applied, now());
+    state.note_healed(drifted, &applied, clocks.wall());
     if !plan.is_empty() {
         match state.picture.follow(hub).await {
             Ok(()) => {
@@ -145,7 +148,7 @@ pub(crate) async fn pass(
     let sight = sight.seen(scope, observed).done(&plan, &applied, Arc::clone(&desired)).holding(held);
     state.finish(rolled, &plan, &applied);
     state.settle(&good, &desired, &plan, off, &applied);
-    report(state, sight)
+    report(state, sight, clocks.wall())
 }
 
 /// What there is to look at of a resolution.
@@ -256,17 +259,17 @@ impl State {
             self.quarantined = None;
             return Ok(());
         }
+        if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
+            let kept = self.kept.clone();
+            // Devices may have it; without its documents they could not keep it until it is their turn, and would go back to
+            // the one before it. So they are on disk before the newer one is. Where they cannot be, it is told as trouble.
+            drop(self.rollouts.retire(&before, &kept));
+        }
         brake::point("before a revision is in force");
         self.kept.write(Which::InForce, &good)?;
         self.attempted = Some(good.revision.clone());
         self.waiting = None;
         self.quarantined = None;
-        if let Some(before) = self.good.clone().filter(|good| !self.is_complete(good)) {
-            let kept = self.kept.clone();
-            // Devices may have it; without its documents they could not keep it until it is their turn. Whether a restart
-            // would know them is told as trouble.
-            drop(self.rollouts.retire(&before, &kept));
-        }
         tracing::info!(revision = %good.revision, devices = good.fleet.devices.len(), "a new revision is in force");
         self.good = Some(Arc::new(good));
         Ok(())
@@ -345,9 +348,4 @@ impl State {
         };
         self.applied = Some(AppliedLast { good, documents, resolution: rolled.desired });
     }
-}
-
-/// The time of a report; the only clock of a pass.
-pub(crate) fn now() -> Timestamp {
-    Timestamp::now()
 }

@@ -28,13 +28,7 @@ use hemline_sources::{AnySource, Source as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    apply::Applied,
-    observe::Scope,
-    pass::{State, now},
-    revert::WayBack,
-    trouble::Ongoing,
-};
+use crate::{apply::Applied, observe::Scope, pass::State, revert::WayBack, trouble::Ongoing};
 
 pub(crate) use self::{files::status_files, outcome::outcomes};
 
@@ -48,6 +42,10 @@ pub struct PassReport {
     pub revision: Option<Revision>,
     /// First line of its commit message.
     pub message: Option<String>,
+    /// When the look at the source began that this is about, of several the oldest. Like `at` it changes without a change of
+    /// state, and is in no status file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looked: Option<Timestamp>,
     /// The newest revision that was read; another one than `revision` when it is not usable.
     pub attempted: Option<Revision>,
     /// A usable revision that waits until somebody applies it.
@@ -90,8 +88,7 @@ pub struct PassReport {
     /// Document names of the devices.
     #[serde(skip)]
     pub(crate) names: Arc<BTreeMap<DeviceId, DocumentName>>,
-    /// When the pass ended. Of what is written down the only field that changes without a change of state; status files do not
-    /// have it.
+    /// When the pass ended. Changes without a change of state; status files do not have it.
     pub at: Timestamp,
     /// The passes before this one.
     #[serde(skip)]
@@ -172,9 +169,8 @@ impl Sight {
     }
 }
 
-/// Puts the report together, and keeps the statuses for the next pass.
-pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
-    let at = now();
+/// Puts the report together, and keeps the statuses for the next pass. `at` is when the pass ends.
+pub(crate) fn report(state: &mut State, sight: Sight, at: Timestamp) -> PassReport {
     let Sight { source, observed, resolution, plan, done, failed, held, errors } = sight;
     let good = state.good.as_ref();
     let mut findings = state.findings.clone();
@@ -218,6 +214,7 @@ pub(crate) fn report(state: &mut State, sight: Sight) -> PassReport {
         source,
         revision: good.map(|good| good.revision.clone()),
         message: good.and_then(|good| good.message.clone()),
+        looked: None,
         attempted: state.attempted.clone(),
         waiting: state.waiting.as_ref().map(|good| good.revision.clone()),
         findings,
@@ -262,7 +259,7 @@ impl PassReport {
     pub(crate) fn says_the_same(&self, next: &Self) -> bool {
         next.done.is_empty()
             && self.done.is_empty()
-            && Self { at: next.at, passes: next.passes, ..self.clone() } == *next
+            && Self { at: next.at, passes: next.passes, looked: next.looked, ..self.clone() } == *next
     }
 
     /// Is another revision in force than the newest one that was read?

@@ -124,6 +124,12 @@ impl Reverts {
         }
     }
 
+    /// Is one on its way?
+    #[cfg(test)]
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// The ways back from a commit that are there.
     pub(crate) fn ways(&self, bad: &Revision) -> &[WayBack] {
         self.made(bad).map_or(&[], |made| made.ways.as_slice())

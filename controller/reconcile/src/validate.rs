@@ -79,6 +79,10 @@ pub(crate) fn validate(
         Ok(snapshot) => snapshot,
         Err(error) => return Attempt::Unreadable { error: chain(&error) },
     };
+    if notes.iter().any(|note| note.refuses) {
+        // Nothing of it was read, so there is nothing else to say of it.
+        return Attempt::Broken { revision, findings: notes.iter().map(Note::finding).collect() };
+    }
     let loaded = hemline_model::load(&files);
     let asks = loaded.fleet.iter().chain(&loaded.remnant).any(reads_reported);
     let facts = if asks { facts() } else { Facts::default() };
@@ -98,4 +102,29 @@ pub(crate) fn validate(
         return Attempt::Broken { revision, findings };
     }
     Attempt::Good { good: Box::new(Good::new(revision, message, fleet, files)), findings }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(files: Vec<SourceFile>, notes: Vec<Note>) -> Vec<&'static str> {
+        let revision = Revision::new("abc1234").unwrap();
+        let snapshot = Snapshot { revision, files, message: None, notes };
+        match validate(Ok(snapshot), Facts::default, 12) {
+            Attempt::Broken { findings, .. } => findings.iter().map(|finding| finding.rule).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_refused_unread_is_not_called_empty() {
+        assert_eq!(rules(Vec::new(), Vec::new()), ["source-empty"]);
+        let refused =
+            || Note::refusing("source-signature", "commit abc1234 by A is refused: it is not signed");
+        assert_eq!(rules(Vec::new(), vec![refused()]), ["source-signature"]);
+        // Nor is anything else said of what must not be used.
+        let broken = SourceFile { path: "a.yaml".into(), bytes: b"kind: Nonsense".to_vec() };
+        assert_eq!(rules(vec![broken], vec![refused()]), ["source-signature"]);
+    }
 }

@@ -1,5 +1,7 @@
 //! One type for every kind of source, so that the controller needs no type parameter.
 
+use jiff::Timestamp;
+
 use crate::{
     Directory, Git, News, Nudge, Outcome, Proposed, Proposer, Revert, Several, Snapshot, Source, SourceError,
     StatusFile, Trouble,
@@ -179,6 +181,13 @@ impl Source for AnySource {
         }
     }
 
+    fn looked(&self) -> Option<Timestamp> {
+        match self {
+            Self::One(source) => source.looked(),
+            Self::Several(sources) => sources.looked(),
+        }
+    }
+
     async fn changed(&mut self) -> News {
         match self {
             Self::One(source) => source.changed().await,
@@ -213,6 +222,13 @@ impl Source for OneSource {
         match self {
             Self::Directory(source) => source.snapshot().await,
             Self::Git(source) => source.snapshot().await,
+        }
+    }
+
+    fn looked(&self) -> Option<Timestamp> {
+        match self {
+            Self::Directory(source) => source.looked(),
+            Self::Git(source) => source.looked(),
         }
     }
 

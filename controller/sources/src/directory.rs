@@ -12,6 +12,7 @@ use std::{
 };
 
 use hemline_model::SourceFile;
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{Limits, News, Note, Nudge, Reason, Snapshot, Source, SourceError, StatusFile, Trouble, select};
@@ -37,6 +38,8 @@ pub struct Directory {
     /// Since when events have come in that no snapshot has seen. Kept here so that `changed` may be cancelled.
     dirty: Option<Dirty>,
     rescan: Instant,
+    /// When the last snapshot was begun.
+    looked: Option<Timestamp>,
     /// Why the last snapshot failed.
     unreadable: Option<Trouble>,
     /// Why status was not written last.
@@ -75,6 +78,7 @@ impl Directory {
             stamp: Stamp::default(),
             dirty: None,
             rescan,
+            looked: None,
             unreadable: None,
             unwritten: None,
         })
@@ -134,9 +138,17 @@ impl Source for Directory {
     }
 
     async fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
+        let begun = Timestamp::now();
         let snapshot = self.read().await;
+        if snapshot.is_ok() {
+            self.looked = Some(begun);
+        }
         self.unreadable = snapshot.as_ref().err().map(Trouble::reading);
         snapshot
+    }
+
+    fn looked(&self) -> Option<Timestamp> {
+        self.looked
     }
 
     async fn changed(&mut self) -> News {

@@ -19,6 +19,7 @@ mod tree;
 use std::{path::PathBuf, time::Duration};
 
 use git2::Oid;
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -98,6 +99,13 @@ impl GitConfig {
     }
 }
 
+/// What a look found, and when it began.
+#[derive(Debug)]
+struct Tip {
+    begun: Timestamp,
+    commit: Result<Oid, SourceError>,
+}
+
 /// A repository that is polled.
 #[derive(Debug)]
 pub struct Git {
@@ -113,9 +121,11 @@ pub struct Git {
     away: Option<Trouble>,
     /// A look at the remote that is under way. Kept here so that `changed` may be cancelled, and so that a remote that
     /// hangs holds one thread and not one more per poll.
-    under_way: Option<AbortOnDropHandle<Result<Oid, SourceError>>>,
+    under_way: Option<(Timestamp, AbortOnDropHandle<Result<Oid, SourceError>>)>,
     /// What the last look found, and when, for the snapshot that is asked for because of it.
-    found: Option<(Result<Oid, SourceError>, Instant)>,
+    found: Option<(Tip, Instant)>,
+    /// When the look began that the last snapshot came from.
+    looked: Option<Timestamp>,
     /// Somebody wants a look now, whatever it finds.
     nudged: bool,
     /// The look that is under way began before that.
@@ -156,6 +166,7 @@ impl Git {
             away: None,
             under_way: None,
             found: None,
+            looked: None,
             nudged: false,
             stale: false,
             signers: config.signers,
@@ -166,13 +177,15 @@ impl Git {
     }
 
     /// The commit that the reference names now, its objects in reach. Cancel-safe.
-    async fn tip(&mut self) -> Result<Oid, SourceError> {
+    async fn tip(&mut self) -> Tip {
         let bounds = self.bounds;
         // It stays in `self` while it is awaited, so that dropping this future loses nothing.
-        let under_way = self.under_way.get_or_insert_with(|| look::look(self.origin.clone(), bounds));
-        let finished = under_way.await;
+        let (begun, look) =
+            self.under_way.get_or_insert_with(|| (Timestamp::now(), look::look(self.origin.clone(), bounds)));
+        let begun = *begun;
+        let finished = look.await;
         self.under_way = None;
-        finished.unwrap_or(Err(SourceError::Interrupted))
+        Tip { begun, commit: finished.unwrap_or(Err(SourceError::Interrupted)) }
     }
 
     /// Does status written to it arrive anywhere?
@@ -298,9 +311,12 @@ impl Source for Git {
             None => self.tip().await,
         };
         self.wait();
-        match tip {
+        match tip.commit {
             Ok(commit) => {
                 let snapshot = self.read(commit).await;
+                if snapshot.is_ok() {
+                    self.looked = Some(tip.begun);
+                }
                 if self.away.is_some()
                     && let Some(status) = &mut self.status
                 {
@@ -316,6 +332,10 @@ impl Source for Git {
                 self.read_mirror(failure).await
             }
         }
+    }
+
+    fn looked(&self) -> Option<Timestamp> {
+        self.looked
     }
 
     async fn changed(&mut self) -> News {
@@ -337,7 +357,7 @@ impl Source for Git {
             let found = self.tip().await;
             self.wait();
             let stale = std::mem::take(&mut self.stale);
-            let same = found.as_ref().is_ok_and(|commit| self.seen == Some(*commit));
+            let same = found.commit.as_ref().is_ok_and(|commit| self.seen == Some(*commit));
             if same && (stale || !self.nudged) {
                 continue;
             }

@@ -3,27 +3,40 @@
 //! A document belongs to the source that had it first; another source that brings the same name is held back. A source
 //! that cannot be read, or whose new revision does not fit, stays at its last good revision, which is kept on disk: so
 //! nothing of it is pruned, and nothing of the others waits. Files appear below the name of their source.
+//!
+//! Each source is looked at by itself (`several/part.rs`): what one look finds is put together with what was read of the others
+//! before, so one whose remote says nothing holds up nobody.
 
+mod choose;
 mod memory;
+mod part;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use futures_util::future::{join_all, select_all};
-use hemline_model::{Finding, SourceFile, id::Revision};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use hemline_model::id::Revision;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
-use self::memory::Memory;
+use self::{
+    choose::choose,
+    memory::Memory,
+    part::{Good, Part},
+};
 use crate::{
-    News, Note, Nudge, OneSource, Outcome, Phase, Proposer, Reason, Revert, Snapshot, Source, SourceError,
+    News, Note, Nudge, OneSource, Outcome, Phase, Proposer, Revert, Snapshot, Source, SourceError,
     StatusFile, Trouble,
 };
 
-/// Findings that are quoted of a revision that is held back.
-const QUOTED: usize = 3;
+/// Who asks for a snapshot out of turn waits so long for sources of which something is known.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Several sources.
 #[derive(Debug)]
@@ -31,32 +44,6 @@ pub struct Several {
     parts: Vec<Part>,
     nudge: Nudge,
     memory: Memory,
-}
-
-#[derive(Debug)]
-struct Part {
-    name: String,
-    source: OneSource,
-    /// The revision whose documents were used last.
-    good: Option<Good>,
-    kept: PathBuf,
-    /// The newest revision that was read, and why it is not used, if it is not.
-    newest: Option<(Revision, Option<String>)>,
-}
-
-/// What a part contributes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Good {
-    revision: Revision,
-    message: Option<String>,
-    files: Vec<SourceFile>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    revision: Revision,
-    message: Option<String>,
-    files: Vec<(String, String)>,
 }
 
 impl Several {
@@ -76,8 +63,7 @@ impl Several {
                 });
             }
             let kept = folder.join(format!("{name}.json"));
-            let good = read::<Kept>(&kept).map(Good::from);
-            parts.push(Part { name, source, good, kept, newest: None });
+            parts.push(Part::new(name, source, kept));
         }
         // No source can be named so.
         let memory = Memory::open(folder.join("made.of.json"), parts.len());
@@ -108,7 +94,7 @@ impl Several {
             self.memory.found_healthy(&healthy.revision);
         }
         for (index, part) in self.parts.iter_mut().enumerate() {
-            let Some((newest, held)) = &part.newest else { continue };
+            let Some(newest) = &part.newest else { continue };
             let mut own: Vec<Outcome> = Vec::new();
             let told = outcomes.iter().filter(|outcome| {
                 outcome.phase == Phase::Healthy || self.memory.concerns(&outcome.revision, index)
@@ -121,9 +107,9 @@ impl Several {
                     own.push(Outcome { revision: then.clone(), ..outcome.clone() });
                 }
             }
-            if let (Some(why), Some(outcome)) = (held, outcomes.last()) {
+            if let (Some(why), Some(outcome)) = (part.held(), outcomes.last()) {
                 own.retain(|other| other.revision != *newest);
-                let (revision, line) = (newest.clone(), why.clone());
+                let (revision, line) = (newest.clone(), why.to_owned());
                 own.push(Outcome { revision, phase: Phase::Halted, line, ..outcome.clone() });
             }
             part.source.tell(&own);
@@ -146,13 +132,7 @@ impl Several {
 
     /// What cannot be read, used, written or told now, and why.
     pub(crate) fn trouble(&self) -> Vec<Trouble> {
-        let of = |part: &Part| {
-            let held = part.newest.as_ref().and_then(|(_, held)| held.as_ref());
-            let held = held.map(|why| Trouble::new(Reason::HeldBack, why.as_str()));
-            let all = part.source.trouble().into_iter().chain(held);
-            all.map(|trouble| trouble.of(&part.name)).collect::<Vec<_>>()
-        };
-        self.parts.iter().flat_map(of).collect()
+        self.parts.iter().flat_map(Part::trouble).collect()
     }
 }
 
@@ -162,30 +142,25 @@ impl Source for Several {
         each.collect::<Vec<_>>().join(", ")
     }
 
+    /// After news: what was found, together with what was read of the others before. Without any: after a look at all of
+    /// them, of which those that say nothing stand in as they were. One that was never heard and of which nothing was kept
+    /// is waited for, up to its own time-out: what it owns is not gone because it is slow.
     async fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
-        let read = self.parts.iter_mut().map(|part| part.source.snapshot());
-        let read = join_all(read).await;
-        let mut notes = Vec::new();
-        let mut new = Vec::new();
-        for (part, read) in self.parts.iter_mut().zip(read) {
-            new.push(part.take(read, &mut notes));
-        }
-        let good: Vec<Option<Good>> = self.parts.iter().map(|part| part.good.clone()).collect();
+        let asked = !self.parts.iter().any(Part::has_news);
+        let until = Instant::now() + PATIENCE;
+        let looks = self.parts.iter_mut().filter(|part| asked || !part.is_known());
+        join_all(looks.map(|part| part.look(until))).await;
+        join_all(self.parts.iter_mut().map(Part::read)).await;
+
+        let mut notes: Vec<Note> = self.parts.iter().flat_map(Part::notes).collect();
+        let (new, good): (Vec<_>, Vec<_>) = self.parts.iter().map(Part::choices).unzip();
         let names: Vec<String> = self.parts.iter().map(|part| part.name.clone()).collect();
         // Judging is work for a thread that may block.
         let chosen = tokio::task::spawn_blocking(move || choose(&names, new, &good)).await;
-        let (chosen, held) = chosen.map_err(|_| SourceError::Interrupted)?;
-        for (index, why) in held {
-            if let Some(part) = self.parts.get_mut(index) {
-                let (at, stays) = (part.newest.as_ref(), part.good.as_ref());
-                let at = at.map_or("", |(revision, _)| revision.short());
-                let stays = stays.map_or("nothing of it is used", |good| good.revision.short()).to_owned();
-                let message = format!("source {} at {at} is held back: {why}; {stays} stays", part.name);
-                notes.push(Note::new("source-held-back", None, message));
-                if let Some((_, held)) = &mut part.newest {
-                    *held = Some(why);
-                }
-            }
+        let (chosen, mut held) = chosen.map_err(|_| SourceError::Interrupted)?;
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            let why = held.iter_mut().find(|(of, _)| *of == index).map(|(_, why)| std::mem::take(why));
+            notes.extend(part.judged(why));
         }
         for (part, chosen) in self.parts.iter_mut().zip(&chosen) {
             part.keep(chosen.as_ref());
@@ -196,13 +171,32 @@ impl Source for Several {
         Ok(snapshot)
     }
 
+    /// The oldest of them all.
+    fn looked(&self) -> Option<Timestamp> {
+        self.parts.iter().map(|part| part.source.looked()).min().flatten()
+    }
+
     async fn changed(&mut self) -> News {
-        let Self { parts, nudge, .. } = self;
-        // Cancel-safe, as each of them is.
-        let any = select_all(parts.iter_mut().map(|part| Box::pin(part.source.changed())));
-        tokio::select! {
-            () = nudge.nudged() => News::Documents,
-            (news, _, _) = any => news,
+        loop {
+            if self.parts.iter().any(Part::has_news) && self.parts.iter().all(Part::is_known) {
+                return News::Documents;
+            }
+            let Self { parts, nudge, .. } = self;
+            let any = select_all(parts.iter_mut().map(|part| Box::pin(part.source.changed())));
+            let woken = tokio::select! {
+                // Cancel-safe: a nudge keeps its permit, and so is each of the sources.
+                () = nudge.nudged() => None,
+                (news, index, _) = any => Some((news, index)),
+            };
+            match woken {
+                None => self.parts.iter().for_each(|part| part.source.nudge().nudge()),
+                Some((News::Trouble, _)) => return News::Trouble,
+                Some((News::Documents, index)) => {
+                    if let Some(part) = self.parts.get_mut(index) {
+                        part.answered();
+                    }
+                }
+            }
         }
     }
 
@@ -222,110 +216,11 @@ impl Source for Several {
     }
 }
 
-impl Part {
-    /// What was read, if it may be used; else it is told and the last good one stays.
-    fn take(&mut self, read: Result<Snapshot, SourceError>, notes: &mut Vec<Note>) -> Option<Good> {
-        let snapshot = match read {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                let stays = match &self.good {
-                    Some(good) => format!("{} stays", good.revision.short()),
-                    None => "it was never read, so nothing of it is used".to_owned(),
-                };
-                let message = format!("source {}: {}; {stays}", self.name, crate::error::chain(&error));
-                notes.push(Note::new("source-unreachable", None, message));
-                return self.good.clone();
-            }
-        };
-        let mut refused = None;
-        for note in snapshot.notes {
-            let path = note.path.as_deref().map(|path| format!("{}/{path}", self.name));
-            if note.refuses {
-                refused = Some(note.message.clone());
-            }
-            let message =
-                if path.is_some() { note.message } else { format!("source {}: {}", self.name, note.message) };
-            notes.push(Note { path, message, refuses: false, ..note });
-        }
-        self.newest = Some((snapshot.revision.clone(), refused.clone()));
-        if refused.is_some() {
-            return self.good.clone();
-        }
-        let below =
-            |file: SourceFile| SourceFile { path: format!("{}/{}", self.name, file.path).into(), ..file };
-        let files = snapshot.files.into_iter().map(below).collect();
-        Some(Good { revision: snapshot.revision, message: snapshot.message, files })
-    }
-
-    /// What is used now is good, also after a restart.
-    fn keep(&mut self, chosen: Option<&Good>) {
-        let Some(chosen) = chosen.filter(|chosen| self.good.as_ref() != Some(*chosen)) else { return };
-        self.good = Some(chosen.clone());
-        if let Err(error) = write(&self.kept, &Kept::from(chosen)) {
-            tracing::warn!(path = %self.kept.display(), %error, "cannot keep this for the next start");
-        }
-    }
-}
-
-/// Which revision of each source is used, and which are held back and why.
-fn choose(
-    names: &[String],
-    new: Vec<Option<Good>>,
-    good: &[Option<Good>],
-) -> (Vec<Option<Good>>, Vec<(usize, String)>) {
-    let mut chosen = new;
-    let mut held: Vec<(usize, String)> = Vec::new();
-    loop {
-        let files: Vec<SourceFile> = chosen.iter().flatten().flat_map(|good| good.files.clone()).collect();
-        let errors: Vec<Finding> = hemline_model::load(&files).findings;
-        let errors: Vec<Finding> = errors.into_iter().filter(Finding::is_error).collect();
-        if errors.is_empty() {
-            return (chosen, held);
-        }
-        let moved = |index: &usize| chosen.get(*index) != good.get(*index);
-        let named = |index: &usize| {
-            let below = format!("{}/", names.get(*index).map_or("", String::as_str));
-            errors.iter().any(|error| says(error, &below))
-        };
-        let all = || (0..chosen.len()).filter(moved);
-        // Of several that moved at once the last one in the order given has to wait: the first comers own their names.
-        let Some(blamed) = all().rfind(named).or_else(|| all().next_back()) else {
-            // It was good before, by other rules than today's: the controller says what is wrong with it.
-            return (chosen, held);
-        };
-        let below = format!("{}/", names.get(blamed).map_or("", String::as_str));
-        let (own, others): (Vec<&Finding>, Vec<&Finding>) =
-            errors.iter().partition(|error| says(error, &below));
-        let quoted = if own.is_empty() { others } else { own };
-        held.push((blamed, quote(&quoted)));
-        if let (Some(slot), Some(good)) = (chosen.get_mut(blamed), good.get(blamed)) {
-            slot.clone_from(good);
-        }
-    }
-}
-
-/// Is a finding about a file below this folder?
-fn says(finding: &Finding, below: &str) -> bool {
-    let there = finding.position.as_ref().is_some_and(|position| position.file.starts_with(below));
-    there || finding.message.contains(below) || finding.notes.iter().any(|note| note.contains(below))
-}
-
-fn quote(errors: &[&Finding]) -> String {
-    let each = errors.iter().take(QUOTED).map(|error| match &error.position {
-        Some(at) => {
-            let notes: String = error.notes.iter().map(|note| format!(" ({note})")).collect();
-            format!("{}:{}:{} {}{notes}", at.file, at.line, at.column, error.message)
-        }
-        None => error.message.clone(),
-    });
-    let mut text = each.collect::<Vec<_>>().join("; ");
-    if errors.len() > QUOTED {
-        text.push_str(&format!("; and {} more", errors.len() - QUOTED));
-    }
-    text
-}
-
-fn combined(parts: &[Part], chosen: &[Option<Good>], mut notes: Vec<Note>) -> Result<Snapshot, SourceError> {
+fn combined(
+    parts: &[Part],
+    chosen: &[Option<Arc<Good>>],
+    mut notes: Vec<Note>,
+) -> Result<Snapshot, SourceError> {
     let mut hash = Sha256::new();
     let (mut files, mut messages) = (Vec::new(), Vec::new());
     for (part, chosen) in parts.iter().zip(chosen) {
@@ -344,24 +239,6 @@ fn combined(parts: &[Part], chosen: &[Option<Good>], mut notes: Vec<Note>) -> Re
         message: (!messages.is_empty()).then(|| messages.join("; ")),
         notes,
     })
-}
-
-impl From<Kept> for Good {
-    fn from(kept: Kept) -> Self {
-        let files = kept.files.into_iter();
-        let files = files.map(|(path, text)| SourceFile { path: path.into(), bytes: text.into_bytes() });
-        Self { revision: kept.revision, message: kept.message, files: files.collect() }
-    }
-}
-
-impl From<&Good> for Kept {
-    fn from(good: &Good) -> Self {
-        let files = good.files.iter();
-        // Documents that were read without an error are UTF-8.
-        let files =
-            files.map(|file| (file.path.to_string(), String::from_utf8_lossy(&file.bytes).into_owned()));
-        Self { revision: good.revision.clone(), message: good.message.clone(), files: files.collect() }
-    }
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {

@@ -5,6 +5,7 @@
 use std::{future::Future, sync::Arc};
 
 use hemline_model::{Finding, Position, SourceFile, id::Revision};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::SourceError;
@@ -78,6 +79,10 @@ pub trait Source {
 
     /// Reads everything now.
     fn snapshot(&mut self) -> impl Future<Output = Result<Snapshot, SourceError>> + Send;
+
+    /// When the look began that the last snapshot came from: whatever was there before that is in it, or in one before. A look
+    /// that failed does not count, whatever stood in for it. `None` before the first.
+    fn looked(&self) -> Option<Timestamp>;
 
     /// Returns when a new snapshot may differ from the last one, or when there is other trouble than before. Cancel-safe:
     /// nothing is lost when the future is dropped; of trouble, who drops it asks the source.

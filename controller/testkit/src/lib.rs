@@ -1,12 +1,14 @@
-//! For tests: parts that may be missing, deadlines, loopback addresses of one's own, made-up fleets.
+//! For tests: parts that may be missing, deadlines, loopback addresses and disks of one's own, made-up fleets.
 //!
 //! Not a dependency of production code, ever.
 
 pub mod address;
 pub mod corpus;
 pub mod deadline;
+pub mod disk;
 pub mod part;
 
 pub use address::loopback;
 pub use deadline::{eventually, within};
+pub use disk::Disk;
 pub use part::require;

@@ -4,6 +4,7 @@
 //! Not a test: budgets are printed with a verdict, and a loaded machine shows in them; ratios move less than times.
 
 mod backend;
+pub(crate) mod hub;
 mod peers;
 mod process;
 pub(crate) mod restart;

@@ -23,6 +23,7 @@ usage: cargo xtask COMMAND
   bench          measure reading, judging and planning beside the programs that do part of the same work
   bench restart  measure killed → running, saved → running and pushed → running beside the engine's own; needs Docker
   bench status   measure a day of status of ten thousand devices on a status branch: size of the repository, time of a push
+  bench hub      measure the hub beside mosquitto and rumqttd: memory of idle sessions, connects, QoS 1 messages; and twins, methods
   bench pass     measure a pass of the controller over ten thousand devices with nothing to do
   codegen        write crds/, schemas/ and controller/RULES.md again from the Rust types and the catalogue of rules
   corpus --out DIR [--devices N] [--deployments M] [--changed K] [--bad B] [--seed S]
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("test", _) => suite::run(&rest),
         ("bench", []) => bench::run(),
         ("bench", [only]) if only == "restart" => bench::restart::run(),
+        ("bench", [what]) if what == "hub" => bench::hub::run(),
         ("bench", [what]) if what == "status" => bench::status(),
         ("bench", [what]) if what == "pass" => bench::pass(),
         ("codegen", []) => codegen::run(),

@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{cargo, target_folder, workspace_root};
 
+mod java;
 mod npm;
 mod recipes;
 mod sdk;
@@ -38,6 +39,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
         ("check-jsonschema", "HEM_TEST_CHECK_JSONSCHEMA", recipes::check_jsonschema(&target)),
         ("actionlint", "HEM_TEST_ACTIONLINT", recipes::actionlint(&target)),
         ("programs from npm", "HEM_TEST_NPM", npm::prepare(&root, &target)),
+        ("paho-mqtt", "HEM_TEST_PAHO", sdk::paho(&target)),
+        ("azure sdk for java", "HEM_TEST_JAVA", java::prepare(&root, &target)),
     ];
     for (name, _, judge) in &judges {
         match judge {

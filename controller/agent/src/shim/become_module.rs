@@ -7,12 +7,16 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::records::{ModuleDir, ShimSpec};
 
 /// Shells' exit code for a command that could not be run.
 const CANNOT_RUN: u8 = 127;
+
+/// Open files of a module whose document says nothing: what systems give to a program. `hem` takes more for itself, which a
+/// module must not inherit: `select` knows no larger numbers, and some programs close all numbers up to the limit.
+const OPEN_FILES: u64 = 1024;
 
 /// Replaces this process by the module. Returns only when that failed; the reason is left for the first stage.
 pub(super) fn become_module(spec: &ShimSpec, dir: &ModuleDir) -> ExitCode {
@@ -42,6 +46,12 @@ fn limit(spec: &ShimSpec) -> Result<(), String> {
         (Resource::Fsize, limits.file_bytes, "fileBytes"),
         (Resource::As, limits.memory_bytes, "memoryBytes"),
     ];
+    if limits.open_files.is_none() {
+        let has = getrlimit(Resource::Nofile);
+        let current = has.current.map_or(OPEN_FILES, |current| current.min(OPEN_FILES));
+        setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: has.maximum })
+            .map_err(|error| format!("cannot set the limit of open files to {current}: {error}"))?;
+    }
     for (resource, value, name) in wanted {
         if let Some(value) = value {
             setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })

@@ -110,14 +110,14 @@ impl ProcessMark {
     /// # Errors
     /// When there is no such process or /proc cannot be read.
     pub fn of(pid: u32) -> io::Result<Self> {
-        let (start_ticks, _) = stat(pid)?;
+        let Stat { start_ticks, .. } = stat(pid)?;
         Ok(Self { pid, start_ticks, boot: boot_id()? })
     }
 
     /// Is that very process still running? A zombie is not.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let alive = |(ticks, state): (u64, u8)| ticks == self.start_ticks && !matches!(state, b'Z' | b'X');
+        let alive = |now: Stat| now.start_ticks == self.start_ticks && !matches!(now.state, b'Z' | b'X');
         stat(self.pid).is_ok_and(alive) && boot_id().is_ok_and(|boot| boot == self.boot)
     }
 }
@@ -126,16 +126,32 @@ fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// Start time and state. The command name in parentheses may hold anything, so fields are counted after the last one.
-fn stat(pid: u32) -> io::Result<(u64, u8)> {
+/// The process that a process was started by, or that took it over; 0 for the first of all.
+///
+/// # Errors
+/// When there is no such process or /proc cannot be read.
+pub(crate) fn parent(pid: u32) -> io::Result<u32> {
+    Ok(stat(pid)?.parent)
+}
+
+/// What /proc says of a process.
+struct Stat {
+    state: u8,
+    parent: u32,
+    start_ticks: u64,
+}
+
+/// The command name in parentheses may hold anything, so fields are counted after the last one.
+fn stat(pid: u32) -> io::Result<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is malformed"));
     let (_, rest) = text.rsplit_once(')').ok_or_else(malformed)?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next().and_then(|state| state.bytes().next()).ok_or_else(malformed)?;
-    // State is field 3; start time is field 22.
-    let ticks = fields.nth(18).and_then(|ticks| ticks.parse().ok()).ok_or_else(malformed)?;
-    Ok((ticks, state))
+    // State is field 3, the parent is field 4, the start time is field 22.
+    let parent = fields.next().and_then(|parent| parent.parse().ok()).ok_or_else(malformed)?;
+    let start_ticks = fields.nth(17).and_then(|ticks| ticks.parse().ok()).ok_or_else(malformed)?;
+    Ok(Stat { state, parent, start_ticks })
 }
 
 /// The folder of one process module.

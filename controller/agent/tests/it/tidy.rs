@@ -17,7 +17,7 @@ use hemline_agent::{
     },
     spec::Site,
     uplink::LinkState,
-    workload::{RunDir, Workload},
+    workload::{RunDir, Workload, WorkloadConfig},
 };
 use hemline_testkit::within;
 use jiff::{SignedDuration, Timestamp};
@@ -96,7 +96,17 @@ async fn an_image_that_nobody_uses_any_more_goes_and_a_young_one_stays() {
         mqtt_port: 1,
     };
     let (stop, later) = (CancellationToken::new(), CancellationToken::new());
-    let workload = Workload::new(RunDir::open(folder.path()).unwrap(), String::new(), later.clone());
+    let workload = Workload::new(
+        WorkloadConfig {
+            place: RunDir::open(folder.path()).unwrap(),
+            data_dir: folder.path().to_owned(),
+            processes: folder.path().join("modules"),
+            hub: site.hub.clone(),
+            device: site.device.clone(),
+            ca_pem: String::new(),
+        },
+        later.clone(),
+    );
     let (_desired, desired) = watch::channel(None);
     let (_identities, identities) = watch::channel(Arc::new(Identities::default()));
     let (_link, link) = watch::channel(LinkState::default());

@@ -13,7 +13,8 @@ pub(crate) enum Rollout {
     Status {
         /// Only the rollout of this deployment.
         deployment: Option<String>,
-        /// Look until every rollout is over.
+        /// Have the hub look at its source now, then look until what it holds is in force and every rollout is over. Fails when the
+        /// newest revision is refused.
         #[arg(short, long)]
         watch: bool,
     },

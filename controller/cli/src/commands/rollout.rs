@@ -2,23 +2,17 @@
 
 mod awaited;
 mod view;
+mod watch;
 
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal as _, Write as _},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::Write as _, process::ExitCode};
 
 use hemline_plan::rollout::{Command, RolloutStatus};
 use hemline_reconcile::RolloutOrder;
 use reqwest::Method;
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use self::{
-    awaited::awaited,
-    view::{View, draw},
-};
+use self::watch::{Watched, watch};
 use super::review::short;
 use crate::{
     args::{Args, Rollout, RolloutOf},
@@ -28,8 +22,6 @@ use crate::{
 };
 
 const PATH: [&str; 3] = ["api", "v1", "rollouts"];
-/// How often `--watch` looks.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Asks or orders. Exit code 1 when a rollout stopped or went back, so that scripts can ask too.
 pub(crate) async fn run(args: &Args, typed: &Rollout) -> Result<ExitCode, CommandError> {
@@ -48,7 +40,7 @@ pub(crate) async fn run(args: &Args, typed: &Rollout) -> Result<ExitCode, Comman
     let order = RolloutOrder { command, deployment: deployment.clone(), by: by.clone() };
     let body = serde_json::to_value(&order).map_err(|error| CommandError::part("JSON", error))?;
     let found = hub.call(Method::POST, &PATH, Some(&body)).await?;
-    let rollouts = chosen(&hub, found, deployment.as_deref())?;
+    let rollouts = named(chosen(&hub, Some(&found), deployment.as_deref())?, deployment.as_deref())?;
     output::value(&rollouts, args.output, |rollouts| rollouts.iter().map(line).collect())?;
     Ok(ExitCode::from(exit::SUCCESS))
 }
@@ -57,81 +49,44 @@ async fn status(
     args: &Args,
     hub: &HubClient,
     deployment: Option<&str>,
-    watch: bool,
+    watched: bool,
 ) -> Result<ExitCode, CommandError> {
-    let mut rollouts = look(hub, deployment, watch).await?;
-    if watch {
-        let live = args.output.is_table() && std::io::stderr().is_terminal();
-        let view = View::new(live);
-        let mut told = BTreeMap::new();
-        let mut last = None;
-        loop {
-            // There is none for a moment after a push.
-            if rollouts.is_empty()
-                && let Some(line) = awaited(&controller(hub).await?)
-            {
-                if !live && last.as_ref() != Some(&line) {
-                    // Not on the output: that is for the rollouts.
-                    drop(writeln!(anstream::stderr(), "{line}"));
-                }
-                view.show(line.clone());
-                last = Some(line);
-                tokio::time::sleep(LOOK).await;
-                rollouts = look(hub, deployment, watch).await?;
-                continue;
-            }
-            view.show(draw(&rollouts));
-            if !live && args.output.is_table() {
-                tell(&rollouts, &mut told)?;
-            }
-            if rollouts.iter().all(is_over) {
-                break;
-            }
-            tokio::time::sleep(LOOK).await;
-            rollouts = look(hub, deployment, watch).await?;
-        }
-        view.clear();
-        if let (Some(name), true) = (deployment, rollouts.is_empty()) {
-            return Err(nobody(name));
-        }
+    let Watched { rollouts, refused } = if watched {
+        watch(args, hub, deployment).await?
+    } else {
+        let found = hub.call(Method::GET, &PATH, None).await?;
+        Watched { rollouts: chosen(hub, Some(&found), deployment)?, refused: None }
+    };
+    if let Some(why) = &refused {
+        drop(writeln!(anstream::stderr(), "{why}"));
     }
+    let rollouts = named(rollouts, deployment)?;
     output::value(&rollouts, args.output, |rollouts| as_text(rollouts))?;
     let stopped =
         rollouts.iter().any(|rollout| matches!(rollout.phase.as_str(), "halted" | "reverting" | "reverted"));
-    Ok(ExitCode::from(if stopped { exit::FAILURE } else { exit::SUCCESS }))
+    let failed = stopped || refused.is_some();
+    Ok(ExitCode::from(if failed { exit::FAILURE } else { exit::SUCCESS }))
 }
 
-/// The rollouts now. One that is named must be there, unless somebody `waits` for it and there is none at all.
-async fn look(
-    hub: &HubClient,
-    deployment: Option<&str>,
-    waits: bool,
-) -> Result<Vec<RolloutStatus>, CommandError> {
-    let found = hub.call(Method::GET, &PATH, None).await?;
-    let none = found.as_array().is_some_and(Vec::is_empty);
-    chosen(hub, found, deployment.filter(|_| !(waits && none)))
-}
-
-/// What the newest pass of the controller found.
-async fn controller(hub: &HubClient) -> Result<Value, CommandError> {
-    let mut status = hub.call(Method::GET, &["api", "v1", "status"], None).await?;
-    Ok(status.get_mut("controller").map(Value::take).unwrap_or_default())
-}
-
+/// The rollouts of an answer, or the one that is named; none where there is no answer yet.
 fn chosen(
     hub: &HubClient,
-    found: Value,
+    found: Option<&Value>,
     deployment: Option<&str>,
 ) -> Result<Vec<RolloutStatus>, CommandError> {
-    let mut rollouts: Vec<RolloutStatus> = serde_json::from_value(found)
+    let Some(found) = found else { return Ok(Vec::new()) };
+    let mut rollouts = <Vec<RolloutStatus>>::deserialize(found)
         .map_err(|error| CommandError::BadAnswer { url: hub.host().to_owned(), what: error.to_string() })?;
-    if let Some(name) = deployment {
-        rollouts.retain(|rollout| rollout.deployment == name);
-        if rollouts.is_empty() {
-            return Err(nobody(name));
-        }
-    }
+    rollouts.retain(|rollout| deployment.is_none_or(|name| rollout.deployment == name));
     Ok(rollouts)
+}
+
+/// Who names one wants that one.
+fn named(rollouts: Vec<RolloutStatus>, deployment: Option<&str>) -> Result<Vec<RolloutStatus>, CommandError> {
+    match deployment.filter(|_| rollouts.is_empty()) {
+        Some(name) => Err(nobody(name)),
+        None => Ok(rollouts),
+    }
 }
 
 fn nobody(deployment: &str) -> CommandError {

@@ -9,6 +9,7 @@ mod progress;
 mod screen;
 mod source;
 mod sources;
+mod upstream;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -16,7 +17,7 @@ use std::{
 };
 
 use hemline_api::ApiState;
-use hemline_hub::{Hub, HubConfig, HubHandle, pki};
+use hemline_hub::{Hub, HubConfig, HubHandle, pki, upstream::UpstreamConfig};
 use hemline_hub_core::service::{ServiceReply, ServiceRequest};
 use hemline_reconcile::ControllerHandle;
 use tokio_util::sync::CancellationToken;
@@ -36,11 +37,12 @@ const SETTLE: Duration = Duration::from_secs(20);
 pub(crate) async fn run(args: &Args, up: &Up) -> Result<(), CommandError> {
     let signals = Signals::install()?;
     let data_dir = DataDir::open(&args.data_dir)?;
-    let names = Names::choose(up).await?;
+    let parent = upstream::parent(&up.upstream)?;
+    let names = Names::choose(up, parent.as_ref()).await?;
     let progress = Progress::start();
 
     progress.step("hub");
-    let mut fleet = Running::start(up, &data_dir, &names).await?;
+    let mut fleet = Running::start(up, parent, &data_dir, &names).await?;
     let outcome = fleet.settle_and_watch(&data_dir, &names, progress, signals).await;
     data_dir.withdraw();
     let stopped = fleet.stop().await;
@@ -57,16 +59,28 @@ struct Running {
 }
 
 impl Running {
-    async fn start(up: &Up, data_dir: &DataDir, names: &Names) -> Result<Self, CommandError> {
+    async fn start(
+        up: &Up,
+        parent: Option<UpstreamConfig>,
+        data_dir: &DataDir,
+        names: &Names,
+    ) -> Result<Self, CommandError> {
+        crate::open_files::ask_for_all();
         let source = source::open(&up.source, data_dir)?;
         let hooks = source::hooks(&up.source)?;
         let pki = pki::open(data_dir.path(), &names.certificate, jiff::Timestamp::now())
             .map_err(|error| CommandError::part("the certificate authority", error))?;
         let hub_stop = CancellationToken::new();
         let controller_cell = Arc::new(OnceLock::new());
+        let only = parent.as_ref().map(|parent| parent.device.clone());
         let config = HubConfig {
             mqtt: names.mqtt_addresses(),
             https: names.https_addresses(),
+            core: hemline_hub_core::limits::Limits {
+                token_grace_seconds: i64::from(up.token_grace),
+                ..hemline_hub_core::limits::Limits::default()
+            },
+            upstream: parent,
             ..HubConfig::new(data_dir.path(), names.hub.clone(), pki.server_config())
         };
         let api_cell = Arc::clone(&controller_cell);
@@ -87,7 +101,8 @@ impl Running {
         drop(controller_cell.set(controller.view()));
 
         let agents = (!up.no_agents).then(|| {
-            Agents::start(hub.handle(), agents::Template::new(up, data_dir, names, pki.ca_pem.clone()))
+            let ca_pem = pki.ca_pem.clone();
+            Agents::start(hub.handle(), agents::Template::new(up, data_dir, names, ca_pem, only))
         });
         Ok(Self { hub, hub_stop, controller, controller_stop, agents })
     }

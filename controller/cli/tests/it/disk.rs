@@ -3,9 +3,9 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    path::{Path, PathBuf},
-    process::Command,
 };
+
+use hemline_testkit::Disk;
 
 use crate::{
     forge::Forge,
@@ -13,29 +13,6 @@ use crate::{
     repository::{commit, git, git_is_here},
     trouble::reasons,
 };
-
-/// A file system of its own, as large as it is told.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(folder: &Path, size: &str) -> Option<Self> {
-        fs::create_dir_all(folder).expect("writable");
-        let disk = Self(folder.to_owned());
-        disk.mount(&format!("size={size}")).then_some(disk)
-    }
-
-    fn mount(&self, options: &str) -> bool {
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&self.0);
-        command.output().is_ok_and(|output| output.status.success())
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).output());
-    }
-}
 
 fn device(every: u32) -> String {
     format!(
@@ -59,7 +36,7 @@ fn every(hem: &Hem) -> Option<u64> {
 fn a_full_disk_while_fetching_keeps_the_fleet_and_is_said() {
     let folder = tempfile::Builder::new().prefix("hem-").tempdir().expect("a temporary folder");
     // Where mirrors of repositories are kept; the rest of the data has room.
-    let disk = Disk::new(&folder.path().join("data/git"), "2m");
+    let disk = Disk::mount(&folder.path().join("data/git"), "2m");
     if !git_is_here() || !hemline_testkit::require("the right to mount", disk.is_some(), "run it as root") {
         return;
     }
@@ -91,7 +68,8 @@ fn a_full_disk_while_fetching_keeps_the_fleet_and_is_said() {
         reasons(hem).contains(&"unreadable".to_owned()).then_some(())
     });
     let status = hem.status();
-    for part in ["the last good revision stays", "cannot be kept", "make room", &disk.0.display().to_string()]
+    for part in
+        ["the last good revision stays", "cannot be kept", "make room", &disk.path().display().to_string()]
     {
         assert!(status.contains(part), "{part:?} is missing: {status}");
     }
@@ -102,7 +80,7 @@ fn a_full_disk_while_fetching_keeps_the_fleet_and_is_said() {
     hem.eventually("it is known again", |hem| reasons(hem).contains(&"unreadable".to_owned()).then_some(()));
     assert_eq!(every(&hem), Some(1));
 
-    assert!(disk.mount("remount,size=64m"));
+    assert!(disk.resize("64m"));
     hem.eventually("the second commit is in force", |hem| {
         (every(hem) == Some(2) && hem.status().contains(&second[..7])).then_some(())
     });

@@ -160,6 +160,25 @@ impl Hem {
         eventually(SOON, "hem stops on SIGINT", || child.try_wait().expect("our child"))
     }
 
+    /// How it ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually(SOON, "hem ends by itself", || child.try_wait().expect("our child"))
+    }
+
+    /// All that it said to its operator.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr")).expect("it was started")
+    }
+
+    /// Bytes of memory that it has now.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux");
+        let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        kilobytes << 10
+    }
+
     /// Power cut for the process.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("our child");

@@ -1,23 +1,14 @@
 //! The unchanged Azure SDKs: Python over MQTT, Node over HTTPS; connection string and certificate authority, nothing else.
 
-use std::{
-    collections::VecDeque,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::{
-    hem::{Hem, eventually, lines_of},
+    hem::{Hem, eventually},
     readers::{npm, script, script_in},
+    script::{PATIENCE, Script, program, python},
 };
-
-/// Python starts slowly on a busy machine, and the SDK tries a lost connection again after 10 s.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const FLEET: &str = "\
 apiVersion: hemline.dev/v1alpha1
@@ -28,116 +19,30 @@ spec:
   desired: {interval: 30}
 ";
 
-/// A Python script that answers line by line.
-struct Script {
-    child: Child,
-    input: ChildStdin,
-    lines: mpsc::Receiver<String>,
-    /// Events that came while something else was waited for.
-    events: VecDeque<Value>,
+/// A Python script of `tests/sdk`.
+fn start(python: &Path, name: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Script {
+    let mut command = Command::new(python);
+    Script::start(command.arg("-u").arg(program(name)).args(arguments).envs(environment.iter().copied()))
 }
 
-impl Script {
-    fn start(python: &Path, name: &str, arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(name);
-        let mut child = Command::new(python)
-            .arg("-u")
-            .arg(script)
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .env("PYTHONWARNINGS", "ignore")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python starts");
-        let input = child.stdin.take().expect("piped");
-        let lines = lines_of(child.stdout.take().expect("piped"));
-        Self { child, input, lines, events: VecDeque::new() }
-    }
-
-    fn client(python: &Path, hem: &Hem, connection_string: &str, transport: &str) -> Self {
-        let ca = hem.ca_file();
-        let own = [ca.with_file_name("device.pem"), ca.with_file_name("device.key")];
-        let own = own.each_ref().map(|path| path.to_string_lossy());
-        let arguments = [connection_string.trim(), &ca.to_string_lossy(), transport, &own[0], &own[1]];
-        Self::start(python, "client.py", &arguments, &[])
-    }
-
-    fn service(python: &Path, hem: &Hem) -> Self {
-        let mut owner = hem.text(&["connection-string", "--policy", "iothubowner"]).trim().to_owned();
-        // REST clients take a port; needed only where 443 is not allowed.
-        let port = hem.https_port();
-        let name = format!("HostName={}", hem.address());
-        if port != 443 && owner.starts_with(&format!("{name};")) {
-            owner = owner.replacen(&name, &format!("{name}:{port}"), 1);
-        }
-        let ca = hem.ca_file();
-        Self::start(python, "service.py", &[&owner], &[("REQUESTS_CA_BUNDLE", ca.as_path())])
-    }
-
-    /// What the script said to a command, a failure included.
-    fn answer(&mut self, command: &Value) -> Value {
-        writeln!(self.input, "{command}").expect("the script reads");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let line = self.line(deadline, &command.to_string());
-            if line.get("event").is_some() {
-                self.events.push_back(line);
-            } else {
-                return line;
-            }
-        }
-    }
-
-    /// The reply to a command that must succeed.
-    fn ask(&mut self, command: &Value) -> Value {
-        let answer = self.answer(command);
-        assert!(answer.get("failure").is_none(), "{command} failed: {answer}");
-        answer["reply"].clone()
-    }
-
-    /// A service call by name.
-    fn call(&mut self, name: &str, arguments: &Value) -> Value {
-        self.ask(&json!({"do": name, "args": arguments}))
-    }
-
-    /// The first event that fits, already seen or to come; earlier ones are dropped.
-    fn event(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let event = match self.events.pop_front() {
-                Some(event) => event,
-                None => self.line(deadline, what),
-            };
-            if fits(&event) {
-                return event;
-            }
-        }
-    }
-
-    fn line(&self, deadline: Instant, what: &str) -> Value {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let line =
-            self.lines.recv_timeout(left).unwrap_or_else(|error| panic!("waiting for {what}: {error}"));
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"))
-    }
+fn start_client(python: &Path, hem: &Hem, connection_string: &str, transport: &str) -> Script {
+    let ca = hem.ca_file();
+    let own = [ca.with_file_name("device.pem"), ca.with_file_name("device.key")];
+    let own = own.each_ref().map(|path| path.to_string_lossy());
+    let arguments = [connection_string.trim(), &ca.to_string_lossy(), transport, &own[0], &own[1]];
+    start(python, "client.py", &arguments, &[])
 }
 
-impl Drop for Script {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+fn start_service(python: &Path, hem: &Hem) -> Script {
+    let mut owner = hem.text(&["connection-string", "--policy", "iothubowner"]).trim().to_owned();
+    // REST clients take a port; needed only where 443 is not allowed.
+    let port = hem.https_port();
+    let name = format!("HostName={}", hem.address());
+    if port != 443 && owner.starts_with(&format!("{name};")) {
+        owner = owner.replacen(&name, &format!("{name}:{port}"), 1);
     }
-}
-
-/// The interpreter that `cargo xtask test` prepared.
-fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("HEM_TEST_PYTHON").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv/bin/python"),
-        PathBuf::from,
-    );
-    let how = "`cargo xtask test` installs it with python3 and its venv module";
-    hemline_testkit::require("azure sdk for python", python.exists(), how).then_some(python)
+    let ca = hem.ca_file();
+    start(python, "service.py", &[&owner], &[("REQUESTS_CA_BUNDLE", ca.as_path())])
 }
 
 fn up() -> Hem {
@@ -158,8 +63,8 @@ fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>, tr
     let mut whose = vec!["connection-string", "--device", device];
     whose.extend(module.iter().flat_map(|module| ["--module", *module]));
     let connection_string = hem.text(&whose);
-    let mut client = Script::client(python, hem, &connection_string, transport);
-    let mut service = Script::service(python, hem);
+    let mut client = start_client(python, hem, &connection_string, transport);
+    let mut service = start_service(python, hem);
     let identity: Vec<&str> = std::iter::once(device).chain(module).collect();
     let twin = |hem: &Hem| hem.json(&[&["twin", "get"], identity.as_slice()].concat());
 
@@ -209,7 +114,7 @@ fn a_day_of(hem: &mut Hem, python: &Path, device: &str, module: Option<&str>, tr
     client.event("disconnected", |event| event["connected"] == false);
     hem.start_again();
     client.event("connected again by itself", |event| event["connected"] == true);
-    let mut service = Script::service(python, hem);
+    let mut service = start_service(python, hem);
     service.call("desired", &json!([device, module, {"pace": 10}]));
     client.event("a desired patch after the restart", |event| event["patch"]["pace"] == 10);
     if module.is_none() {
@@ -358,7 +263,7 @@ fn device_client_with_a_certificate() {
     shows(&(pem + &line_pem), &key);
     // The folder is looked at every few seconds, and to this SDK a refusal is final.
     hem.eventually("the authority counts", |hem| {
-        let mut client = Script::client(&python, hem, &connection_string, "mqtt");
+        let mut client = start_client(&python, hem, &connection_string, "mqtt");
         let answer = client.answer(&json!({"do": "connect"}));
         if answer.get("failure").is_some() {
             return None;
@@ -372,7 +277,7 @@ fn device_client_with_a_certificate() {
 
     let (pem, key, _) = certificate("meter-1", Some(&line));
     shows(&(pem + &line_pem), &key);
-    let mut client = Script::client(&python, &hem, &connection_string, "mqtt");
+    let mut client = start_client(&python, &hem, &connection_string, "mqtt");
     let answer = client.answer(&json!({"do": "connect"}));
     let failure = answer["failure"].as_str().expect("a failure");
     assert!(failure.contains("CredentialError"), "{failure}");
@@ -452,7 +357,7 @@ fn files_are_uploaded() {
         return;
     }
     let connection_string = hem.text(&["connection-string", "--device", "meter-1"]);
-    let mut client = Script::client(&python, &hem, &connection_string, "mqtt");
+    let mut client = start_client(&python, &hem, &connection_string, "mqtt");
     client.ask(&json!({"do": "connect"}));
     for (name, size, blocks) in [("small.txt", 100, false), ("logs/2026/large ü.bin", 3_000_001, true)] {
         let done = client.ask(&json!({"do": "upload", "name": name, "size": size, "blocks": blocks}));
@@ -510,11 +415,11 @@ fn files_are_uploaded() {
 fn module_client() {
     let Some(python) = python() else { return };
     let mut hem = up();
-    let mut service = Script::service(&python, &hem);
+    let mut service = start_service(&python, &hem);
     // Made by the service, in no document: it must not be taken away either.
     service.call("create_module_with_sas", &json!(["meter-1", "reader", "a person", null, null]));
     a_day_of(&mut hem, &python, "meter-1", Some("reader"), "mqtt");
-    let modules = Script::service(&python, &hem).call("get_modules", &json!(["meter-1"]));
+    let modules = start_service(&python, &hem).call("get_modules", &json!(["meter-1"]));
     assert_eq!(modules[0]["module_id"], "reader", "{modules}");
 }
 
@@ -522,7 +427,7 @@ fn module_client() {
 fn service_client_registry() {
     let Some(python) = python() else { return };
     let hem = up();
-    let mut service = Script::service(&python, &hem);
+    let mut service = start_service(&python, &hem);
 
     let made = service.call("create_device_with_sas", &json!(["gate-1", null, null, "enabled"]));
     assert_eq!(made["device_id"], "gate-1");

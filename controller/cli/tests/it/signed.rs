@@ -68,6 +68,7 @@ fn a_commit_that_nobody_known_signed_is_refused_until_one_is() {
             (reasons(hem) == ["refused"] && status.contains(bad)).then_some(status)
         });
         assert!(status.contains(why) && status.contains(&good), "{why}: {status}");
+        assert!(!status.contains("holds no device"), "it was refused unread: {status}");
         assert_eq!(every(hem, "press"), Some(1), "the fleet stays where it is");
     };
     let bad = push(&clone, &device("press", 2), None);

@@ -82,6 +82,11 @@ pub(crate) struct Wire {
 impl Wire {
     /// TLS as a client with the hub's authority does it; no packet is sent.
     pub(crate) fn open(address: Ipv4Addr, ca_pem: &[u8]) -> io::Result<Self> {
+        Self::open_at(address, 8883, ca_pem)
+    }
+
+    /// The same at another port.
+    pub(crate) fn open_at(address: Ipv4Addr, port: u16, ca_pem: &[u8]) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca_pem) {
             roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
@@ -94,7 +99,7 @@ impl Wire {
             .with_no_client_auth();
         let name = ServerName::IpAddress(std::net::IpAddr::from(address).into());
         let tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        let socket = TcpStream::connect((address, 8883))?;
+        let socket = TcpStream::connect((address, port))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
@@ -124,6 +129,12 @@ impl Wire {
         let mut bytes = BytesMut::new();
         connect.write(&mut bytes).map_err(io::Error::other)?;
         self.send_raw(&bytes)
+    }
+
+    /// How long the next steps may take.
+    pub(crate) fn patience(&self, limit: Duration) {
+        self.stream.sock.set_read_timeout(Some(limit)).expect("a socket");
+        self.stream.sock.set_write_timeout(Some(limit)).expect("a socket");
     }
 
     /// Any bytes.

@@ -1,6 +1,6 @@
 //! Clients come, subscribe and go.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use hemline_model::id::ClientId;
 use jiff::Timestamp;
@@ -12,7 +12,8 @@ use crate::{
     credential::Credential,
     effect::{AuthFailure, CloseReason, Effect, Notice, Refusal},
     event::{AckToken, Connect, ConnectionId, Departure, Grant, Qos},
-    session::{Connected, Grants, Keep, Offline, Session},
+    queue::Line,
+    session::{Connected, Flight, Grants, Keep, Offline, Session},
     write::Write,
 };
 
@@ -76,15 +77,15 @@ impl Core {
             Some(Session::Connected(_)) | None => None,
         };
         let session_present = stored.is_some() && !clean;
-        let stored = stored.unwrap_or_default();
         let (keep, grants) = if clean {
             let waited = self.forget_waiting(&client);
-            if !stored.is_empty() || waited {
+            // Also one without subscriptions: a session that was on disk once would be found again after a restart.
+            if stored.is_some() || waited {
                 out.push(Effect::Persist(Write::DeleteSession(client.clone())));
             }
             (Keep::WhileConnected, Grants::default())
         } else {
-            (Keep::Durable, stored)
+            (Keep::Durable, stored.unwrap_or_default())
         };
         let closes = later(proof.expiry, self.config.limits.token_grace_seconds);
         let connected = Connected {
@@ -99,7 +100,7 @@ impl Core {
             will,
             grants,
             keep,
-            flight: BTreeMap::new(),
+            flight: Flight::default(),
             next_delivery: 0,
             since: now,
             active: now,
@@ -148,6 +149,10 @@ impl Core {
         let Some(client) = self.connections.get(&connection).cloned() else {
             return;
         };
+        // Before they are judged and merged: that takes time for each of them, and one packet has room for tens of thousands.
+        if grants.len() > limit {
+            return self.end(&client, End::Closed(CloseReason::ProtocolError), now, out);
+        }
         let qos: Vec<Option<Qos>> = grants.iter().map(|grant| self.granted(&client, grant)).collect();
         let granted = grants.into_iter().zip(&qos).filter_map(|(grant, qos)| qos.map(|_| grant));
         let granted: Vec<Grant> = granted.collect();
@@ -221,7 +226,7 @@ impl Core {
             auth: connected.auth,
         });
         let (offline, flight) = connected.into_offline(now);
-        self.queues.take_back(client, flight);
+        self.queues.take_back(Line::Module(client), flight);
         if client.module.is_none() {
             self.cloud.release_connection(&client.device);
         }

@@ -15,8 +15,8 @@ use crate::{
     effect::{CloseReason, Effect, Notice, Outbound},
     event::{AckToken, ConnectionId, DeliveryId, Feature, Qos, Will},
     message::{AuthMethod, Endpoint, Message, QueueEntry, Sequence},
-    queue::{self, History},
-    route,
+    queue::{self, History, Line},
+    route::{self, Above},
     service::{ServiceError, ServiceReply},
     session::Session,
     write::Write,
@@ -34,11 +34,21 @@ pub(super) struct Incoming {
 }
 
 /// Who a message is from.
-struct Sender {
-    client: ClientId,
-    generation: Arc<str>,
-    auth: AuthMethod,
-    message_type: Option<&'static str>,
+pub(super) struct Sender {
+    pub(super) client: ClientId,
+    pub(super) generation: Arc<str>,
+    pub(super) auth: AuthMethod,
+    pub(super) message_type: Option<&'static str>,
+    pub(super) routing: Routing,
+}
+
+/// Who decides where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Routing {
+    /// The routes of this hub.
+    Here,
+    /// The hub of an edge device did: it goes on upwards.
+    Done,
 }
 
 /// A will, and in whose name it is.
@@ -55,7 +65,7 @@ const MESSAGE_TYPE: &str = "iothub-MessageType";
 const WILL: &str = "Will";
 
 /// Why a message is not taken in.
-enum NotTaken {
+pub(super) enum NotTaken {
     TooLarge,
     Full,
 }
@@ -72,6 +82,7 @@ impl Core {
             generation: connected.generation.clone(),
             auth: connected.auth,
             message_type: None,
+            routing: Routing::Here,
         };
         match self.take_in(sender, properties, body, now, out) {
             Ok(()) => {
@@ -95,7 +106,8 @@ impl Core {
         let LastWords { will, generation, auth } = last;
         let published = match *will {
             Will::Message { properties, body } => {
-                let sender = Sender { client: client.clone(), generation, auth, message_type: Some(WILL) };
+                let (message_type, routing) = (Some(WILL), Routing::Here);
+                let sender = Sender { client: client.clone(), generation, auth, message_type, routing };
                 self.take_in(sender, properties, body, now, out).is_ok()
             }
             Will::Topic { topic, retain, body } => {
@@ -128,8 +140,14 @@ impl Core {
             return Err(ServiceError::MessageTooLarge(limit));
         }
         for (properties, body) in messages {
-            let sender =
-                Sender { client: client.clone(), generation: generation.clone(), auth, message_type: None };
+            let (message_type, routing) = (None, Routing::Here);
+            let sender = Sender {
+                client: client.clone(),
+                generation: generation.clone(),
+                auth,
+                message_type,
+                routing,
+            };
             self.take_in(sender, properties, body, now, out).map_err(|not_taken| match not_taken {
                 NotTaken::TooLarge => ServiceError::MessageTooLarge(limit),
                 NotTaken::Full => ServiceError::Throttled,
@@ -145,7 +163,7 @@ impl Core {
     }
 
     /// Stores a message wherever it is to go.
-    fn take_in(
+    pub(super) fn take_in(
         &mut self,
         sender: Sender,
         mut properties: Properties,
@@ -157,21 +175,26 @@ impl Core {
             self.counters.messages_refused_large += 1;
             return Err(NotTaken::TooLarge);
         }
-        let Sender { client, generation, auth, message_type } = sender;
+        let Sender { client, generation, auth, message_type, routing } = sender;
         stamp(&mut properties, &client, message_type);
         let sequence = Sequence(self.last_sequence + 1);
         let message =
             Arc::new(Message { sequence, enqueued: now, generation, auth, sender: client, properties, body });
-        let mut entries = match self.registry.routed_by(&message.sender) {
-            None => route::straight_to_events(&message),
+        let above = if self.config.parent.is_some() { Above::Parent } else { Above::EventLog };
+        let routed_by = match routing {
+            Routing::Here => self.registry.routed_by(&message.sender),
+            Routing::Done => None,
+        };
+        let mut entries = match routed_by {
+            None => route::straight_up(&message, above),
             Some(device) => match self.routes.get(device) {
-                Some(table) => table.destinations(&message),
+                Some(table) => table.destinations(&message, above),
                 None => Vec::new(),
             },
         };
         // Nobody could ever fetch it there, and it would wait without an owner.
         entries.retain(|entry| match &entry.endpoint {
-            Endpoint::Events => true,
+            Endpoint::Events | Endpoint::Upstream => true,
             Endpoint::Module(module) => self.registry.identity(module).is_some(),
         });
         if !self.make_room(&message, &entries, now, out) {
@@ -198,6 +221,7 @@ impl Core {
         self.last_sequence = message.sequence.0;
         out.push(Effect::Persist(Write::Append { message: message.clone(), entries: entries.clone() }));
         let mut receivers: Vec<ClientId> = Vec::new();
+        let mut upwards = false;
         for entry in entries {
             match &entry.endpoint {
                 Endpoint::Events => {
@@ -214,10 +238,19 @@ impl Core {
                     }
                     self.queues.push(entry, message.clone());
                 }
+                Endpoint::Upstream => {
+                    upwards = true;
+                    // What leaves upwards is shown where it is, as at the authority.
+                    out.push(Effect::Notify(Notice::Message(message.clone())));
+                    self.queues.push(entry, message.clone());
+                }
             }
         }
         for module in receivers {
             self.pump(&module, now, out);
+        }
+        if upwards {
+            self.pump_upstream(now, out);
         }
     }
 
@@ -230,24 +263,23 @@ impl Core {
         out: &mut Vec<Effect>,
     ) -> bool {
         let (bounds, charge) = (self.queue_bounds(), queue::charge(message));
-        let receivers: Vec<&ClientId> =
-            entries.iter().filter_map(|entry| module_of(&entry.endpoint)).collect();
-        for module in &receivers {
-            let places = receivers.iter().filter(|other| *other == module).count();
-            if self.queues.has_room(module, places, charge, bounds) {
+        let lines: Vec<Line<'_>> = entries.iter().filter_map(|entry| line_of(&entry.endpoint)).collect();
+        for line in &lines {
+            let places = lines.iter().filter(|other| *other == line).count();
+            if self.queues.has_room(*line, places, charge, bounds) {
                 continue;
             }
-            self.expire(module, now, out);
-            if !self.queues.has_room(module, places, charge, bounds) {
+            self.expire(*line, now, out);
+            if !self.queues.has_room(*line, places, charge, bounds) {
                 return false;
             }
         }
         true
     }
 
-    /// Drops what waited too long for one module.
-    pub(super) fn expire(&mut self, module: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
-        while let Some(write) = self.queues.expire(module, now) {
+    /// Drops what waited too long in one queue.
+    pub(super) fn expire(&mut self, line: Line<'_>, now: Timestamp, out: &mut Vec<Effect>) {
+        while let Some(write) = self.queues.expire(line, now) {
             self.counters.messages_expired += 1;
             out.push(Effect::Persist(write));
         }
@@ -255,27 +287,31 @@ impl Core {
 
     /// Sends what waits for a module, as far as its window goes, if it is there and listens.
     pub(super) fn pump(&mut self, module: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
-        let window = self.config.limits.in_flight;
+        let (window, window_bytes) = (self.config.limits.in_flight, self.config.limits.in_flight_bytes);
         let Some(Session::Connected(connected)) = self.sessions.get_mut(module) else {
             return;
         };
         let Some(qos) = connected.grants.qos(Feature::Inputs) else {
             return;
         };
-        let mut room = match qos {
-            Qos::AtLeastOnce => window.saturating_sub(connected.flight.len()),
-            Qos::AtMostOnce => UNACKNOWLEDGED_BURST,
-        };
-        while room > 0 {
-            let Some((place, waiting)) = self.queues.next(module) else {
+        let mut sent = 0;
+        loop {
+            let has_room = match qos {
+                Qos::AtLeastOnce => connected.flight.has_room(window, window_bytes),
+                Qos::AtMostOnce => sent < UNACKNOWLEDGED_BURST,
+            };
+            if !has_room {
+                return;
+            }
+            let Some((place, waiting)) = self.queues.next(Line::Module(module)) else {
                 return;
             };
             if waiting.expires.is_some_and(|expires| expires <= now) {
                 self.counters.messages_expired += 1;
-                out.push(Effect::Persist(self.queues.done(module, place, &waiting.message)));
+                out.push(Effect::Persist(self.queues.done(Line::Module(module), place, &waiting.message)));
                 continue;
             }
-            room -= 1;
+            sent += 1;
             let duplicate = match waiting.history {
                 History::Fresh => {
                     self.counters.messages_sent += 1;
@@ -290,11 +326,11 @@ impl Core {
             let delivery = match qos {
                 Qos::AtLeastOnce => {
                     let delivery = connected.delivery();
-                    connected.flight.insert(delivery, (place, waiting));
+                    connected.flight.insert(delivery, place, waiting);
                     Some(delivery)
                 }
                 Qos::AtMostOnce => {
-                    out.push(Effect::Persist(self.queues.done(module, place, &message)));
+                    out.push(Effect::Persist(self.queues.done(Line::Module(module), place, &message)));
                     None
                 }
             };
@@ -321,7 +357,7 @@ impl Core {
             return;
         };
         self.counters.messages_delivered += 1;
-        out.push(Effect::Persist(self.queues.done(&client, place, &waiting.message)));
+        out.push(Effect::Persist(self.queues.done(Line::Module(&client), place, &waiting.message)));
         self.pump(&client, now, out);
     }
 }
@@ -334,9 +370,10 @@ fn stamp(properties: &mut Properties, client: &ClientId, message_type: Option<&'
     properties.system.connection_module_id = client.module.as_ref().map(ToString::to_string);
 }
 
-fn module_of(endpoint: &Endpoint) -> Option<&ClientId> {
+fn line_of(endpoint: &Endpoint) -> Option<Line<'_>> {
     match endpoint {
         Endpoint::Events => None,
-        Endpoint::Module(module) => Some(module),
+        Endpoint::Module(module) => Some(Line::Module(module)),
+        Endpoint::Upstream => Some(Line::Upstream),
     }
 }

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 
 use super::{Core, connections::End};
-use crate::effect::{CloseReason, Effect};
+use crate::{
+    effect::{CloseReason, Effect},
+    queue::Line,
+};
 
 impl Core {
     pub(super) fn tick(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
@@ -20,8 +23,9 @@ impl Core {
         self.settle_due(now, out);
         self.drop_file_notices(now, out);
         self.tick_topics(now, out);
+        self.expire(Line::Upstream, now, out);
         for module in self.queues.clients() {
-            self.expire(&module, now, out);
+            self.expire(Line::Module(&module), now, out);
             // Goes on with the backlog of a client that acknowledges nothing.
             self.pump(&module, now, out);
         }

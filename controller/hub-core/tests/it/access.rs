@@ -8,6 +8,7 @@ use hemline_hub_core::{
     service::{
         Authentication, DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply, ServiceRequest,
     },
+    upstream::Dialect,
     write::{Permission, Write},
 };
 use hemline_protocol::sas::{SasToken, SymmetricKey};
@@ -118,6 +119,80 @@ fn connecting() {
     assert_eq!(world.core.counters().refusals[&Malformed], 2);
 }
 
+/// Who comes through a gateway dials the gateway, and calls the hub by its name in user name and token (reference
+/// device-protocol §1.3, edge-runtime §5.3).
+#[test]
+fn names_at_a_gateway() {
+    use AuthFailure::WrongHost;
+    use AuthMethod::DeviceSas;
+    let mut world = world().called(&["edge-1.factory.local", "fleet.azure-devices.net"]);
+    for (host, audience, expected) in [
+        ("fleet.azure-devices.net", "fleet.azure-devices.net", Ok(DeviceSas)),
+        ("edge-1.factory.local", "edge-1.factory.local", Ok(DeviceSas)),
+        ("FLEET.azure-devices.NET", "fleet.Azure-Devices.net", Ok(DeviceSas)),
+        ("fleet.azure-devices.net", "edge-1.factory.local", Ok(DeviceSas)),
+        ("edge-1.factory.local", "fleet.azure-devices.net", Ok(DeviceSas)),
+        ("other.azure-devices.net", "fleet.azure-devices.net", Err(WrongHost)),
+        ("fleet.azure-devices.net", "other.azure-devices.net", Err(WrongHost)),
+        ("fleet.azure-devices.net.evil.test", "fleet.azure-devices.net", Err(WrongHost)),
+        ("fleet", "fleet.azure-devices.net", Err(WrongHost)),
+        ("hub.local", "hub.local", Err(WrongHost)),
+        ("", "fleet.azure-devices.net", Err(WrongHost)),
+    ] {
+        let token = sign(&world, &key(1), &format!("{audience}/devices/d"), 60, None);
+        assert_eq!(connect(&mut world, host, "d", token), expected, "{host} {audience}");
+    }
+}
+
+/// The hub of the edge device `d` lets in what is beneath `d`, down to the leaf of a nested edge device, and nobody else;
+/// beneath a plain IoT Hub it cannot know, and everybody of its registry counts.
+#[test]
+fn the_hub_of_an_edge_device_serves_its_scope() {
+    use AuthFailure::OutOfScope;
+    use AuthMethod::DeviceSas;
+    for (dialect, others) in [(Dialect::Nested, Err(OutOfScope)), (Dialect::Plain, Ok(DeviceSas))] {
+        let mut world = World::new();
+        let add = |world: &mut World, name: &str, edge: bool, parent: Option<&str>| {
+            let text = key(1).expose_base64();
+            world.add_device(
+                name,
+                DeviceSettings {
+                    authentication: Some(Authentication::Sas { primary: text.clone(), secondary: text }),
+                    edge: Some(edge),
+                    parent: Some(parent.map(device)),
+                    ..DeviceSettings::default()
+                },
+            );
+        };
+        add(&mut world, "d", true, None);
+        add(&mut world, "leaf", false, Some("d"));
+        add(&mut world, "lower", true, Some("d"));
+        add(&mut world, "lower-leaf", false, Some("lower"));
+        add(&mut world, "other", true, None);
+        add(&mut world, "other-leaf", false, Some("other"));
+        add(&mut world, "single", false, None);
+        world.add_module("d/m");
+        let mut world = world.beneath(dialect);
+        for (client, expected) in [
+            ("d", Ok(DeviceSas)),
+            ("d/m", Ok(DeviceSas)),
+            ("d/$edgeAgent", Ok(DeviceSas)),
+            ("leaf", Ok(DeviceSas)),
+            ("lower", Ok(DeviceSas)),
+            ("lower/$edgeHub", Ok(DeviceSas)),
+            ("lower-leaf", Ok(DeviceSas)),
+            ("other", others),
+            ("other/$edgeHub", others),
+            ("other-leaf", others),
+            ("single", others),
+        ] {
+            let resource = format!("hub.local/devices/{}", id(client).device);
+            let token = sign(&world, &key(1), &resource, 60, None);
+            assert_eq!(connect(&mut world, "hub.local", client, token), expected, "{client} {dialect:?}");
+        }
+    }
+}
+
 #[test]
 fn a_policy_with_device_connect_may_be_anybody() {
     let mut world = world();
@@ -188,8 +263,10 @@ fn operations() -> Vec<(&'static str, ServiceRequest)> {
 /// One line per operation, one column per caller.
 #[test]
 fn permissions() {
-    let callers =
-        ["owner", "service", "device", "read", "write", "scoped", "key d", "key e", "key e/m", "bearer"];
+    let callers = [
+        "owner", "service", "device", "read", "write", "scoped", "key d", "key e", "key e/m", "as e/m",
+        "bearer",
+    ];
     let mut out = format!("{:20}{}\n", "", callers.map(|name| format!("{name:9}")).concat());
     for (name, operation) in operations() {
         out.push_str(&format!("{name:20}"));
@@ -204,10 +281,14 @@ fn permissions() {
                 "scoped" => world.policy_token("iothubowner", "hub.local/devices/d"),
                 "key d" => sign(&world, &key(1), "hub.local/devices/d", 60, None),
                 "key e" => sign(&world, &key(5), "hub.local/devices/e", 60, None),
-                "key e/m" => sign(&world, &key(9), "hub.local/devices/e/modules/m", 60, None),
+                "key e/m" | "as e/m" => sign(&world, &key(9), "hub.local/devices/e/modules/m", 60, None),
                 _ => "Bearer x".to_owned(),
             };
-            let word = match world.call_as(Caller::Token(token), operation.clone()) {
+            let caller = match caller {
+                "as e/m" => Caller::Module { module: id("e/m"), credential: Credential::Token(token) },
+                _ => Caller::Token(token),
+            };
+            let word = match world.call_as(caller, operation.clone()) {
                 Err(ServiceError::Unauthorised(_)) => "-",
                 Ok(_) | Err(_) => "yes",
             };
@@ -217,6 +298,53 @@ fn permissions() {
     }
     let trimmed: Vec<&str> = out.lines().map(str::trim_end).collect();
     insta::assert_snapshot!(trimmed.join("\n"));
+}
+
+/// A module calls methods of its neighbours in its own name (reference device-protocol §4.7): who, with which key, whom.
+#[test]
+fn modules_that_call() {
+    use AuthFailure::{Disabled, Forbidden, UnknownIdentity, WrongIdentity, WrongKey};
+    let mut world = world();
+    world.add_device("f", DeviceSettings { edge: Some(true), ..DeviceSettings::default() });
+    for (name, parent) in [("leaf", "e"), ("far", "f")] {
+        let parent = Some(Some(device(parent)));
+        world.add_device(name, DeviceSettings { parent, ..DeviceSettings::default() });
+    }
+    let (e, d, own) = ("hub.local/devices/e", "hub.local/devices/d", "hub.local/devices/e/modules/m");
+    for (module, key_of, resource, target, refused) in [
+        ("e/m", 9, own, "e/m", None),
+        ("e/m", 10, own, "e/m", None),
+        ("e/m", 9, own, "e", None),
+        ("e/m", 9, own, "leaf", None),
+        ("e/m", 5, e, "e/m", None),
+        ("e/$edgeAgent", 5, e, "e/m", None),
+        ("e/m", 9, own, "d", Some(Forbidden)),
+        ("e/m", 9, own, "d/m", Some(Forbidden)),
+        ("e/m", 9, own, "far", Some(Forbidden)),
+        ("e/m", 9, own, "nobody", Some(Forbidden)),
+        ("d/m", 3, "hub.local/devices/d/modules/m", "d/m", Some(Forbidden)),
+        ("e/m", 9, own, "f", Some(Forbidden)),
+        ("e", 5, e, "e/m", Some(Forbidden)),
+        ("e/m", 1, own, "e/m", Some(WrongKey)),
+        ("e/m", 1, d, "e/m", Some(WrongIdentity)),
+        ("e/other", 9, own, "e/m", Some(UnknownIdentity)),
+        ("off/m", 11, "hub.local/devices/off/modules/m", "off", Some(Disabled)),
+    ] {
+        let token = sign(&world, &key(key_of), resource, 60, None);
+        let caller = Caller::Module { module: id(module), credential: Credential::Token(token) };
+        let operation = ServiceRequest::InvokeMethod {
+            client: id(target),
+            name: "x".into(),
+            payload: None,
+            response_timeout: 30,
+            connect_timeout: 0,
+        };
+        let refusal = match world.call_as(caller, operation) {
+            Err(ServiceError::Unauthorised(failure)) => Some(failure),
+            Ok(_) | Err(_) => None,
+        };
+        assert_eq!(refusal, refused, "{module} with key {key_of} for {resource} calls {target}");
+    }
 }
 
 #[test]

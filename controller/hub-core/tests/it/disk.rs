@@ -17,8 +17,8 @@ use hemline_model::id::{ClientId, DeviceId};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     identities: BTreeMap<ClientId, Identity>,
-    twins: BTreeMap<ClientId, Arc<TwinRecord>>,
-    sessions: BTreeMap<ClientId, SessionRecord>,
+    pub(crate) twins: BTreeMap<ClientId, Arc<TwinRecord>>,
+    pub(crate) sessions: BTreeMap<ClientId, SessionRecord>,
     policies: BTreeMap<String, Policy>,
     waiting: BTreeMap<Sequence, (Arc<Message>, Vec<QueueEntry>)>,
     pub(crate) events: BTreeSet<Sequence>,
@@ -34,25 +34,7 @@ impl Disk {
     pub(crate) fn apply(&mut self, write: &Write) {
         match write.clone() {
             Write::PutIdentity(identity) => drop(self.identities.insert(identity.client.clone(), identity)),
-            Write::DeleteIdentity(client) => {
-                let stays = |known: &ClientId| {
-                    *known != client && (client.module.is_some() || known.device != client.device)
-                };
-                self.identities.retain(|known, _| stays(known));
-                self.twins.retain(|known, _| stays(known));
-                self.sessions.retain(|known, _| stays(known));
-                self.cloud.retain(|_, (kept, _)| stays(&ClientId::device(kept.device.clone())));
-                self.retained.retain(|(device, _), _| stays(&ClientId::device(device.clone())));
-                for (_, receivers) in self.topic_messages.values_mut() {
-                    receivers.retain(|receiver| stays(&receiver.client));
-                }
-                for (_, entries) in self.waiting.values_mut() {
-                    entries.retain(|entry| match &entry.endpoint {
-                        Endpoint::Events => true,
-                        Endpoint::Module(module) => stays(module),
-                    });
-                }
-            }
+            Write::DeleteIdentity(client) => self.forget(&client),
             Write::PutTwin(twin) => {
                 assert!(
                     self.identities.contains_key(&twin.client),
@@ -120,16 +102,37 @@ impl Disk {
                 let (_, known) = kept.or_insert_with(|| (message, Vec::new()));
                 known.extend(receivers);
             }
-            Write::RemoveTopicMessage { client, sequence } => {
-                let (_, receivers) = self.topic_messages.get_mut(&sequence).expect("a message that is there");
-                let before = receivers.len();
-                receivers.retain(|receiver| receiver.client != client);
-                assert_eq!(receivers.len() + 1, before, "exactly one receiver is removed");
-            }
+            Write::RemoveTopicMessage { client, sequence } => self.topic_message_taken(&client, sequence),
             Write::PutPolicy(policy) => drop(self.policies.insert(policy.name.clone(), policy)),
         }
         self.waiting.retain(|_, (_, entries)| !entries.is_empty());
         self.topic_messages.retain(|_, (_, receivers)| !receivers.is_empty());
+    }
+
+    fn forget(&mut self, client: &ClientId) {
+        let stays =
+            |known: &ClientId| known != client && (client.module.is_some() || known.device != client.device);
+        self.identities.retain(|known, _| stays(known));
+        self.twins.retain(|known, _| stays(known));
+        self.sessions.retain(|known, _| stays(known));
+        self.cloud.retain(|_, (kept, _)| stays(&ClientId::device(kept.device.clone())));
+        self.retained.retain(|(device, _), _| stays(&ClientId::device(device.clone())));
+        for (_, receivers) in self.topic_messages.values_mut() {
+            receivers.retain(|receiver| stays(&receiver.client));
+        }
+        for (_, entries) in self.waiting.values_mut() {
+            entries.retain(|entry| match &entry.endpoint {
+                Endpoint::Events | Endpoint::Upstream => true,
+                Endpoint::Module(module) => stays(module),
+            });
+        }
+    }
+
+    fn topic_message_taken(&mut self, client: &ClientId, sequence: Sequence) {
+        let (_, receivers) = self.topic_messages.get_mut(&sequence).expect("a message that is there");
+        let before = receivers.len();
+        receivers.retain(|receiver| receiver.client != *client);
+        assert_eq!(receivers.len() + 1, before, "exactly one receiver is removed");
     }
 
     pub(crate) fn load(&self) -> Restored {

@@ -140,3 +140,17 @@ fn arguments() {
     out.push_str(&format!("{}\n", world.call(invoke(60)).unwrap_err()));
     insta::assert_snapshot!(out);
 }
+
+#[test]
+fn an_answer_to_a_call_of_before_a_restart_answers_no_other() {
+    let mut world = world();
+    let connection = world.connect("d");
+    world.subscribe(connection, Feature::Methods, Qos::AtMostOnce);
+    world.ask(Caller::Internal, invoke(0));
+    world.restart();
+    let connection = world.connect("d");
+    world.ask(Caller::Internal, invoke(0));
+    world.log.clear();
+    answer(&mut world, connection, "1", 200, "\"of the call before\"");
+    assert!(!world.log.contains("reply"), "{}", world.log);
+}

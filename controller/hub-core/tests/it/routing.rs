@@ -159,6 +159,23 @@ fn priorities_order_the_queue_and_expired_messages_leave_it() {
 }
 
 #[test]
+fn of_large_messages_few_are_on_their_way() {
+    let mut world = World::edge(
+        Limits { in_flight_bytes: 1_000, ..Limits::default() },
+        &["s", "f"],
+        json!({"r": r#"FROM /messages/* INTO BrokeredEndpoint("/modules/f/inputs/in")"#}),
+    );
+    let filter = world.listen("d/f");
+    let sensor = world.connect("d/s");
+    let sent = |effects: Vec<Effect>| effects.iter().filter(|e| matches!(e, Effect::Send { .. })).count();
+    let body = "x".repeat(600);
+    let on_their_way: Vec<usize> = (0..4).map(|_| sent(world.send(sensor, "out", &body))).collect();
+    assert_eq!(on_their_way, [1, 1, 0, 0], "the one that goes beyond is the last");
+    assert_eq!(sent(world.acknowledge(filter, 1)), 1);
+    assert_eq!(sent(world.acknowledge(filter, 2)), 1);
+}
+
+#[test]
 fn a_client_that_acknowledges_nothing_gets_everything_once() {
     let mut world = World::edge(
         Limits { in_flight: 2, ..Limits::default() },

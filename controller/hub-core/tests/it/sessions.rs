@@ -2,7 +2,7 @@
 
 use hemline_hub_core::{
     effect::{CloseReason, Effect},
-    event::{Event, Feature, Qos},
+    event::{Event, Feature, Grant, Qos},
     limits::Limits,
     service::DeviceSettings,
 };
@@ -109,4 +109,39 @@ fn a_stopped_hub_answers_and_does_nothing() {
     let (_, effects) = world.connect_with("d", String::new(), false);
     assert!(matches!(effects.as_slice(), [Effect::Refuse { .. }]));
     insta::assert_snapshot!(world.log, @"   refuse c5: not now");
+}
+
+#[test]
+fn a_packet_full_of_filters_costs_nobody_any_time() {
+    let mut world = World::new();
+    world.add_device("d", DeviceSettings::default());
+    let connection = world.connect("d");
+    // As many as one packet has room for.
+    let grants = (0..50_000).map(|number| Grant {
+        filter: format!("{number}"),
+        qos: Qos::AtMostOnce,
+        features: Vec::new(),
+    });
+    let (grants, token) = (grants.collect(), world.token());
+    let began = std::time::Instant::now();
+    let effects = world.handle(Event::Subscribe { connection, grants, token });
+    assert_eq!(closed(&effects), Some(CloseReason::ProtocolError));
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_session_that_was_dropped_is_not_found_after_a_restart() {
+    let mut world = World::new();
+    world.add_device("d", DeviceSettings::default());
+    let connection = world.connect("d");
+    world.subscribe(connection, Feature::Methods, Qos::AtMostOnce);
+    let (token, filters) = (world.token(), vec![grant(Feature::Methods, Qos::AtMostOnce).filter]);
+    // On disk, and empty.
+    world.handle(Event::Unsubscribe { connection, filters, token });
+    let token = world.device_token("d");
+    world.connect_with("d", token, true);
+    world.restart();
+    let token = world.device_token("d");
+    let (_, effects) = world.connect_with("d", token, false);
+    assert!(matches!(effects[0], Effect::Accept { session_present: false, .. }), "{effects:?}");
 }

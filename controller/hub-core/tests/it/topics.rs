@@ -21,14 +21,14 @@ fn open() -> Value {
 }
 
 /// An edge device `d` with modules `a`, `b` and `c`.
-fn world(limits: Limits, authorizations: Value) -> World {
+fn world(limits: Limits, authorizations: &Value) -> World {
     let mut world = World::edge(limits, &["a", "b", "c"], json!({}));
     allow(&mut world, "d", authorizations);
     world.log.clear();
     world
 }
 
-fn allow(world: &mut World, device: &str, authorizations: Value) {
+fn allow(world: &mut World, device: &str, authorizations: &Value) {
     world.desire(
         &format!("{device}/$edgeHub"),
         json!({"schemaVersion": "1.2", "mqttBroker": {"authorizations": authorizations}}),
@@ -102,7 +102,7 @@ fn refused(effects: &[Effect]) -> bool {
 
 #[test]
 fn stored_then_acknowledged_delivered_then_removed() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     let a = listener(&mut world, "d/a", "alerts/#", Qos::AtLeastOnce);
     let b = world.connect("d/b");
     say(&mut world, b, "alerts/fire", "1", How::Qos1);
@@ -125,7 +125,7 @@ fn stored_then_acknowledged_delivered_then_removed() {
 
 #[test]
 fn a_clean_session_leaves_nothing_on_disk() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     let a = clean(&mut world, "d/a");
     subscribe(&mut world, a, "d/a", "#", Qos::AtLeastOnce);
     let b = world.connect("d/b");
@@ -150,7 +150,7 @@ fn a_clean_session_leaves_nothing_on_disk() {
 fn what_is_denied() {
     let mut world = world(
         Limits::default(),
-        json!([{"identities": ["{{iot:identity}}"],
+        &json!([{"identities": ["{{iot:identity}}"],
             "deny": [{"operations": ["mqtt:subscribe"], "resources": ["alerts/secret"]}],
             "allow": [{"operations": ["mqtt:connect"]}, {"operations": ["mqtt:subscribe"], "resources": ["alerts/#"]}]},
             {"identities": ["d/b"], "allow": [{"operations": ["mqtt:publish"], "resources": ["alerts/#"]}]}]),
@@ -192,7 +192,7 @@ fn without_a_policy_subscriptions_are_granted_and_nothing_comes_of_them() {
 fn who_may_not_connect_may_do_nothing() {
     let mut world = world(
         Limits::default(),
-        json!([{"identities": ["d/b"], "deny": [{"operations": ["mqtt:connect"]}]},
+        &json!([{"identities": ["d/b"], "deny": [{"operations": ["mqtt:connect"]}]},
             {"identities": ["d/$edgeAgent"], "deny": [{"operations": ["mqtt:connect"]}]},
             {"identities": ["{{iot:identity}}"],
                 "allow": [{"operations": ["mqtt:publish", "mqtt:subscribe"], "resources": ["#"]}]}]),
@@ -206,7 +206,7 @@ fn who_may_not_connect_may_do_nothing() {
 
 #[test]
 fn the_last_message_is_retained() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     let b = world.connect("d/b");
     let early = listener(&mut world, "d/c", "#", Qos::AtMostOnce);
     for (topic, body) in [("t/1", "old"), ("t/1", "new"), ("t/2", "x"), ("other", "y")] {
@@ -249,7 +249,7 @@ fn the_last_message_is_retained() {
 
 #[test]
 fn those_who_share_a_subscription_take_turns() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     let filter = "$share/workers/jobs/+";
     let (a, b) = (
         listener(&mut world, "d/a", filter, Qos::AtLeastOnce),
@@ -281,10 +281,10 @@ fn those_who_share_a_subscription_take_turns() {
 /// Each edge device is a space of its own; a device beneath it belongs to it.
 #[test]
 fn one_edge_device_does_not_hear_the_other() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     world.add_device("e", DeviceSettings { edge: Some(true), ..DeviceSettings::default() });
     world.add_module("e/a");
-    allow(&mut world, "e", open());
+    allow(&mut world, "e", &open());
     let beneath =
         |parent: &str| DeviceSettings { parent: Some(Some(device(parent))), ..DeviceSettings::default() };
     world.add_device("leaf", beneath("d"));
@@ -311,24 +311,24 @@ fn one_edge_device_does_not_hear_the_other() {
 
 #[test]
 fn another_policy_closes_those_who_lose() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     listener(&mut world, "d/a", "alerts/#", Qos::AtLeastOnce);
     let b = listener(&mut world, "d/b", "other", Qos::AtLeastOnce);
     world.note("the alerts are taken from everybody");
     allow(
         &mut world,
         "d",
-        json!([{"identities": ["{{iot:identity}}"],
+        &json!([{"identities": ["{{iot:identity}}"],
             "allow": [{"operations": ["mqtt:connect"]}, {"operations": ["mqtt:publish"], "resources": ["#"]},
                 {"operations": ["mqtt:subscribe"], "resources": ["other"]}]}]),
     );
     world.note("the session stays as it is, and nothing comes of it");
     let again = world.connect("d/a");
     assert_eq!(sent(&say(&mut world, b, "alerts/x", "1", How::Qos1)), []);
-    allow(&mut world, "d", open());
+    allow(&mut world, "d", &open());
     assert_eq!(sent(&say(&mut world, b, "alerts/x", "2", How::Qos1)), [(again.0, "alerts/x 2".to_owned())]);
     world.note("a broken one leaves the one before in force");
-    allow(&mut world, "d", json!([{"identities": []}]));
+    allow(&mut world, "d", &json!([{"identities": []}]));
     assert_eq!(sent(&say(&mut world, b, "alerts/x", "3", How::Qos1)).len(), 1);
     assert_eq!(world.twin("d/$edgeHub")["properties"]["reported"]["lastDesiredStatus"]["code"], 400);
     world.restart();
@@ -346,7 +346,7 @@ fn bounds() {
         message_bytes: 100,
         ..Limits::default()
     };
-    let mut world = world(limits, open());
+    let mut world = world(limits, &open());
     let a = listener(&mut world, "d/a", "#", Qos::AtLeastOnce);
     world.leave(a);
     let b = world.connect("d/b");
@@ -369,7 +369,7 @@ fn bounds() {
 
 #[test]
 fn a_long_list_of_retained_messages_goes_out_in_pieces() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     let b = world.connect("d/b");
     for place in 0..300 {
         say(&mut world, b, &format!("r/{place}"), "x", How::Qos0Retained);
@@ -383,7 +383,7 @@ fn a_long_list_of_retained_messages_goes_out_in_pieces() {
 
 #[test]
 fn a_last_will_on_a_topic() {
-    let mut world = world(Limits::default(), open());
+    let mut world = world(Limits::default(), &open());
     let a = listener(&mut world, "d/a", "gone/+", Qos::AtMostOnce);
     let token = world.device_token("d/b");
     let connection = ConnectionId(1_000);

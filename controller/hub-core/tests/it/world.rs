@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hemline_hub_core::{
     core::{Core, CoreConfig},
     credential::Credential,
-    effect::{CloseReason, Effect, Notice, Outbound},
+    effect::{CloseReason, Effect, Nested, Notice, Outbound},
     event::{
         AckToken, Caller, Connect, ConnectionId, DeliveryId, Departure, Entropy, Event, Feature, Grant, Qos,
         RequestId,
@@ -12,6 +12,7 @@ use hemline_hub_core::{
     limits::Limits,
     message::{Endpoint, QueueEntry},
     service::{DeviceSettings, IfMatch, ModuleSettings, ServiceError, ServiceReply, ServiceRequest},
+    upstream::{FromParent, LinkId, Parent, ToParent},
     write::Write,
 };
 use hemline_model::{
@@ -28,6 +29,9 @@ use serde_json::{Map, Value, json};
 use super::disk::Disk;
 
 pub(crate) const HUB: &str = "hub.local";
+
+/// The numbers of calls begin so much further on with each start.
+pub(crate) const CALLS_OF_A_RUN: u64 = 0x1000;
 
 pub(crate) struct World {
     pub(crate) core: Core,
@@ -65,6 +69,7 @@ pub(crate) fn grant(feature: Feature, qos: Qos) -> Grant {
         Feature::Methods => "$iothub/methods/POST/#",
         Feature::CloudToDevice => "devices/d/messages/devicebound/#",
         Feature::Inputs => "devices/d/modules/m/inputs/#",
+        Feature::Nested => "$iothub/+/#",
     };
     Grant { filter: filter.to_owned(), qos, features: vec![feature] }
 }
@@ -94,6 +99,14 @@ impl World {
         world
     }
 
+    /// The same hub under these names.
+    pub(crate) fn called(mut self, names: &[&str]) -> Self {
+        self.config.names = names.iter().map(|name| (*name).to_owned()).collect();
+        self.restart();
+        self.log.clear();
+        self
+    }
+
     /// The same hub, told to tell of changes.
     pub(crate) fn telling(mut self) -> Self {
         self.config.change_events = true;
@@ -102,8 +115,21 @@ impl World {
         self
     }
 
+    /// The hub of the edge device `d`, beneath a parent.
+    pub(crate) fn beneath(mut self, dialect: hemline_hub_core::upstream::Dialect) -> Self {
+        self.config.parent = Some(Parent { device: device("d"), dialect });
+        self.restart();
+        self.log.clear();
+        self
+    }
+
+    pub(crate) fn link(&mut self, link: u64, happened: FromParent) -> Vec<Effect> {
+        self.handle(Event::Upstream { link: LinkId(link), happened })
+    }
+
     /// Power off, power on.
     pub(crate) fn restart(&mut self) {
+        self.config.calls_from += CALLS_OF_A_RUN;
         self.core = Core::restore(self.config.clone(), self.disk.load());
         self.log.push_str("== restart\n");
     }
@@ -387,7 +413,18 @@ pub(crate) fn print(effect: &Effect) -> String {
                 let (source, operation) = (event.source().as_str(), event.operation());
                 format!("notify {source} {operation} {} {}", event.client, canonical(&event.body()))
             }
+            Notice::Upstream { connected } => format!("notify upstream connected: {connected}"),
         },
+        Effect::Upstream { link, what } => format!("up l{} {}", link.0, print_to_parent(what)),
+    }
+}
+
+fn print_to_parent(what: &ToParent) -> String {
+    match what {
+        ToParent::Message { delivery, message } => {
+            let (sequence, sender) = (message.sequence.0, &message.sender);
+            format!("message #{sequence} of {sender} {:?} delivery {}", text(&message.body), delivery.0)
+        }
     }
 }
 
@@ -444,6 +481,7 @@ fn print_write(write: &Write) -> String {
 fn print_endpoint(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Events => "events".to_owned(),
+        Endpoint::Upstream => "upstream".to_owned(),
         Endpoint::Module(module) => module.module.as_ref().map(ModuleId::to_string).unwrap_or_default(),
     }
 }
@@ -483,5 +521,8 @@ fn print_outbound(outbound: &Outbound) -> String {
             let (topic, body) = (&message.topic, text(&message.body));
             format!("topic {topic} #{} {body:?}{delivery}{retained}{again}", message.sequence.0)
         }
+        Outbound::Nested { client, what } => match what {
+            Nested::Refused => format!("nested {client} refused"),
+        },
     }
 }

@@ -31,7 +31,7 @@ counters! {
     https_connections,
     /// Connections dropped at once because there were too many.
     connections_over_limit,
-    /// Connections dropped at once because their address had too many, or came too often.
+    /// Connections dropped because their address had too many, or came too often, or because others came while they said nothing.
     connections_turned_away,
     /// Clients told to come later without being asked for proof, because too many attempts had failed (CONNACK 3, HTTP 429).
     connects_throttled,

@@ -26,6 +26,7 @@ use crate::{
     head::{
         HeadCounters,
         http::{self, attempts},
+        patience::Patience,
         websocket::{self, WebSockets},
     },
     tls::Handshakes,
@@ -98,6 +99,7 @@ async fn one(
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
         shaken = head.handshakes.accept(stream, peer, &pass) => shaken,
+        () = pass.taken.cancelled() => return counters.connections_turned_away.add(),
         () = stop.cancelled() => return,
     };
     let (stream, visitor) = match shaken {
@@ -109,6 +111,7 @@ async fn one(
         }
     };
     // Whoever has asked nothing yet is not in: a connection that only shook hands counts on.
+    let taken = pass.taken.clone();
     let pass = Mutex::new(Some(pass));
     let answer = service_fn(|request| {
         drop(pass.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -116,11 +119,14 @@ async fn one(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head.limits.head_read);
+    // Whoever does not take its answers must not keep its place for ever.
+    let stream = Patience::new(stream, head.limits.write_stall);
     let connection = builder.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     tokio::pin!(connection);
     // Cancel-safe: the connection is pinned outside and goes on below.
     let served = tokio::select! {
         served = connection.as_mut() => served,
+        () = taken.cancelled() => return counters.connections_turned_away.add(),
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             timeout(head.limits.drain, connection).await.unwrap_or(Ok(()))
@@ -142,7 +148,7 @@ async fn respond(
     }
     let mut request = request.map(Body::new);
     http::normalise(&mut request);
-    let (origin, identity) = (visitor.origin, attempts::named(request.uri().path()));
+    let (origin, identity) = (visitor.origin, attempts::whose(&request));
     if let Err(wait) = head.door().may_try(origin, identity.as_deref(), Timestamp::now()) {
         head.counters.connects_throttled.add();
         return Ok(attempts::later(wait));

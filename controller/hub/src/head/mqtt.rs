@@ -4,10 +4,11 @@
 //! `connecting.rs` judges a CONNECT, `session.rs` says what each packet means once the client is in.
 
 mod closed;
-mod codec;
+pub(crate) mod codec;
 mod connecting;
-pub(super) mod connection;
+pub(crate) mod connection;
 pub(crate) mod listener;
+mod nested;
 mod packet_ids;
 mod session;
 mod wire;

@@ -66,7 +66,7 @@ pub(crate) fn is_meant<B>(request: &Request<B>) -> bool {
 
 /// Why a WebSocket was not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Refused {
+pub(crate) enum Refused {
     #[error("only a WebSocket is here: ask with GET, `Connection: Upgrade` and `Upgrade: websocket`")]
     NoUpgrade,
     #[error("only version 13 of WebSocket is spoken here")]
@@ -99,14 +99,14 @@ impl IntoResponse for Refused {
 
 /// What a client offers that may have a WebSocket.
 #[derive(Debug, PartialEq, Eq)]
-struct Offer {
+pub(crate) struct Offer {
     key: Vec<u8>,
     /// As the client spells it: some compare the answer letter by letter.
-    protocol: HeaderValue,
+    pub(crate) protocol: HeaderValue,
 }
 
 /// Reads the handshake (RFC 6455 §4.2.1).
-fn offer(method: &Method, headers: &HeaderMap) -> Result<Offer, Refused> {
+pub(crate) fn offer(method: &Method, headers: &HeaderMap) -> Result<Offer, Refused> {
     let words = |name| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).map(str::trim)
@@ -165,30 +165,37 @@ impl WebSockets {
         // Cancelling drops a connection on which nothing was said yet.
         let upgraded = tokio::select! {
             upgraded = timeout(self.mqtt.limits.connect, upgrade) => upgraded,
+            () = pass.taken.cancelled() => return self.mqtt.counters.connections_turned_away.add(),
             () = self.stop.cancelled() => return,
         };
         let Ok(Ok(upgraded)) = upgraded else {
             tracing::debug!(peer = %visitor.address, "a WebSocket was asked for and not used");
             return;
         };
+        let stream = Bytestream::over(TokioIo::new(upgraded)).await;
+        connection::serve(&self.mqtt, stream, visitor, pass, self.stop).await;
+    }
+}
+
+/// The payloads of binary frames, one after the other.
+pub(crate) struct Bytestream<S> {
+    frames: WebSocketStream<S>,
+    /// Of the last frame, what was not read yet.
+    rest: Bytes,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Bytestream<S> {
+    /// The server's end, after the handshake.
+    pub(crate) async fn over(stream: S) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(4 * SEND_BYTES)
             .max_message_size(Some(FRAME_BYTES))
             .max_frame_size(Some(FRAME_BYTES));
-        let frames =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        let stream = Bytestream { frames, rest: Bytes::new() };
-        connection::serve(&self.mqtt, stream, visitor, pass, self.stop).await;
+        let frames = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        Self { frames, rest: Bytes::new() }
     }
-}
-
-/// The payloads of binary frames, one after the other.
-struct Bytestream<S> {
-    frames: WebSocketStream<S>,
-    /// Of the last frame, what was not read yet.
-    rest: Bytes,
 }
 
 fn failed(error: Error) -> io::Error {

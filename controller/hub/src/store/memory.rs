@@ -208,7 +208,7 @@ impl Content {
         self.forget_topics(|_, receiver| goes(&receiver.client));
         self.forget(|_, entry| match &entry.endpoint {
             Endpoint::Module(module) => goes(module),
-            Endpoint::Events => false,
+            Endpoint::Events | Endpoint::Upstream => false,
         });
     }
 

@@ -311,8 +311,8 @@ fn append(transaction: &Transaction<'_>, message: &Message, entries: &[QueueEntr
     let logged = entries.iter().any(|entry| entry.endpoint == Endpoint::Events);
     rows::insert_message(transaction, message, logged)?;
     for (place, entry) in (0i64..).zip(entries) {
-        if let Endpoint::Module(client) = &entry.endpoint {
-            rows::insert_entry(transaction, client, place, entry)?;
+        if let Some(key) = rows::queue_key(&entry.endpoint) {
+            rows::insert_entry(transaction, key, place, entry)?;
         }
     }
     Ok(())
@@ -325,14 +325,13 @@ fn remove(
     input: Option<&str>,
 ) -> Result<(), RowError> {
     let sequence = rows::number(sequence.0)?;
-    match endpoint {
-        Endpoint::Events => {
+    match rows::queue_key(endpoint) {
+        None => {
             transaction
                 .prepare_cached("UPDATE message SET logged = 0 WHERE sequence = ?1")?
                 .execute([sequence])?;
         }
-        Endpoint::Module(client) => {
-            let (device, module) = rows::key(client);
+        Some((device, module)) => {
             transaction
                 .prepare_cached(
                     "DELETE FROM queue WHERE device = ?1 AND module = ?2 AND sequence = ?3 AND input IS ?4",

@@ -176,3 +176,26 @@ async fn who_fails_too_often_hears_not_now() {
     assert_eq!(world.rest_with(at_e).get("/devices/e/messages/devicebound").await.status, 204);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn the_oldest_of_those_who_say_nothing_makes_room() {
+    let world = world(|config| {
+        config.limits.handshake = Duration::from_secs(600);
+        config.limits.head_read = Duration::from_secs(600);
+        config.limits.door.half_open = 3;
+    })
+    .await;
+    let key = world.device("d", false).await;
+    let good = token(&client_resource("d"), &key, None);
+    for to in [world.mqtt(), world.hub.https_addr()[0]] {
+        let mut silent = Vec::new();
+        for _ in 0..4 {
+            silent.push(from("127.0.0.9", to).await);
+        }
+        assert!(is_closed(&mut silent.remove(0)).await, "the first of four, and there are three places");
+        assert_eq!(attempt(&world, "127.0.0.8", "d", &good).await, Some(0), "a newcomer comes in");
+        assert!(is_closed(&mut silent.remove(0)).await, "the oldest of the others went for it");
+    }
+    assert!(world.handle.head_statistics().connections_turned_away >= 4);
+    world.stop().await;
+}

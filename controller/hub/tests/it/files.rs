@@ -4,9 +4,16 @@ use std::{fs, path::Path, sync::Arc};
 
 use hemline_hub::HubConfig;
 use hemline_hub_core::service::ServiceRequest;
+use hemline_testkit::{Disk, within};
 use serde_json::{Value, json};
 
-use super::world::{Answer, Rest, World, client_resource, token};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use super::world::{Answer, Rest, SOON, World, client_resource, token};
 
 const VERSION: &str = "api-version=2019-10-01";
 
@@ -336,6 +343,59 @@ async fn a_disk_without_room_refuses_and_keeps_what_there_is() {
     let world = World::on(folder).await;
     let device = Device::with(&world, "d", &key);
     assert_eq!(device.whole(&begun, &[], "new").await.status, 201, "the same credential, when there is room");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_in_the_middle_of_an_upload() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    // Only the files; what the hub itself keeps has room.
+    let disk = Disk::mount(&folder.path().join("files"), "4m");
+    if !hemline_testkit::require("the right to mount", disk.is_some(), "run it as root") {
+        return;
+    }
+    let disk = disk.unwrap();
+    let world = World::start(folder.clone(), |config| config.files.spare_bytes = 0, None).await;
+    let key = world.device("d", false).await;
+    let device = Device::with(&world, "d", &key);
+    let (kept, cut) = (device.begin("kept").await, device.begin("cut").await);
+    assert_eq!(device.whole(&kept, &[], "kept").await.status, 201);
+    let lying = lies_in(&disk.path().join("data"));
+
+    // There is room when it begins, and none any more when its second half comes.
+    let half = "x".repeat(1 << 20);
+    let path = format!("{}{}&comp=block&blockid=MDAw", cut.path, cut.sas);
+    let head =
+        format!("PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n", 2 * half.len());
+    let stream = TcpStream::connect(world.hub.https_addr()[0]).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(world.tls()));
+    let mut stream = connector.connect("127.0.0.1".try_into().unwrap(), stream).await.unwrap();
+    stream.write_all((head + &half).as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    hemline_testkit::eventually(SOON, "the first half on the disk", || async {
+        let parts = fs::read_dir(disk.path().join("data")).unwrap().flatten();
+        let parts = parts.flat_map(|folder| fs::read_dir(folder.path()).unwrap().flatten());
+        let found = parts.filter(|part| part.path().extension().is_some_and(|end| end == "part"));
+        found.map(|part| part.metadata().unwrap().len()).any(|size| size > 0).then_some(())
+    })
+    .await;
+    let filler = disk.fill("filler").unwrap();
+    stream.write_all(half.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut answer = [0; 12];
+    within(SOON, "an answer", stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(std::str::from_utf8(&answer), Ok("HTTP/1.1 507"));
+
+    // The half is gone, the hub goes on, and so does the upload when there is room.
+    assert_eq!(lies_in(&disk.path().join("data")), lying);
+    let mut witness = world.connect("d", &key).in_now().await;
+    witness.publish("devices/d/messages/events/", "x").await;
+    fs::remove_file(filler).unwrap();
+    assert_eq!(device.block(&cut, "MDAw", &half).await.status, 201);
+    assert_eq!(device.list(&cut, &["MDAw"]).await.status, 201);
+    let service = world.rest("service").await;
+    assert_eq!(service.send("GET", &kept.path, &[], None).await.body, "kept");
+    assert_eq!(service.send("GET", &cut.path, &[], None).await.body.len(), half.len());
     world.stop().await;
 }
 

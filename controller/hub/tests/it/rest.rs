@@ -228,6 +228,67 @@ async fn methods_over_rest() {
     world.stop().await;
 }
 
+/// As the SDKs' `invoke_method` calls in an edge environment: the module's own token, its name in a header, answers of
+/// edgeHub (reference device-protocol §4.7).
+#[tokio::test]
+async fn a_module_calls_methods_of_its_neighbours() {
+    let world = World::new().await;
+    world.device("gate", true).await;
+    world.device("far", true).await;
+    let (caller, filter) = (world.module("gate/caller").await, world.module("gate/filter").await);
+    let rest = world.rest_with(token(&client_resource("gate/caller"), &caller, None));
+    let named = [("x-ms-edge-moduleId", "gate/caller")];
+    let body = json!({"methodName": "reset", "payload": {"in": 5}, "responseTimeoutInSeconds": 5});
+    let filter_path = "/twins/gate/modules/filter/methods";
+    let mut told = Vec::new();
+    let mut note =
+        |what: &str, answer: &super::world::Answer| told.push(format!("{what}: {}", answer.told()));
+    note("offline", &rest.send("POST", filter_path, &named, Some(body.clone())).await);
+
+    let mut client = world.connect("gate/filter", &filter).in_now().await;
+    client.subscribe("$iothub/methods/POST/#").await;
+    // Node names no api-version, Python does; either may leave out what has a default.
+    for (what, path, body, answered) in [
+        ("answered", filter_path.to_owned(), body.clone(), "{\"out\":6}"),
+        ("nothing to say", format!("{filter_path}?{V}"), json!({"methodName": "reset", "payload": null}), ""),
+    ] {
+        let serve = async {
+            let call = client.message().await;
+            let rid = call.topic.split_once("?$rid=").unwrap().1.to_owned();
+            client.publish(&format!("$iothub/methods/res/207/?$rid={rid}"), answered).await;
+        };
+        let ask = rest.send("POST", &path, &named, Some(body));
+        let (answer, ()) = within(SOON, "the method", async { tokio::join!(ask, serve) }).await;
+        note(what, &answer);
+    }
+    for (what, path, body) in [
+        ("device not there", "/twins/gate/methods", body.clone()),
+        ("no such module", "/twins/gate/modules/nobody/methods", body.clone()),
+        ("another edge device", "/twins/far/methods", body.clone()),
+        ("not an id", "/twins/gate/modules/a%20b/methods", body.clone()),
+        ("no name", filter_path, json!({"payload": 1})),
+        ("name too long", filter_path, json!({"methodName": "x".repeat(101)})),
+        ("response timeout", filter_path, json!({"methodName": "x", "responseTimeoutInSeconds": 4})),
+        ("connect timeout", filter_path, json!({"methodName": "x", "connectTimeoutInSeconds": 301})),
+        ("payload", filter_path, json!({"methodName": "x", "payload": "y".repeat(128 << 10)})),
+        ("nothing", filter_path, Value::Null),
+    ] {
+        note(what, &rest.send("POST", path, &named, Some(body)).await);
+    }
+    note("no JSON", &rest.send_text("POST", filter_path, &named, Some("{".to_owned())).await);
+    for (what, header) in [("not a module", "gate"), ("no id", "gate/"), ("another module", "gate/filter")] {
+        let named = [("x-ms-edge-moduleId", header)];
+        note(what, &rest.send("POST", filter_path, &named, Some(body.clone())).await);
+    }
+    note("unnamed", &rest.send("POST", &format!("{filter_path}?{V}"), &[], Some(body.clone())).await);
+    let stranger = world.rest_with(token(&client_resource("gate/caller"), &filter, None));
+    note("wrong key", &stranger.send("POST", filter_path, &named, Some(body.clone())).await);
+    // Silence is answered after the shortest time that may be asked for.
+    note("silent", &rest.send("POST", filter_path, &named, Some(body)).await);
+    insta::assert_snapshot!(told.join("\n\n"));
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn refusals_that_have_nothing_to_do_with_the_operation() {
     let world = World::new().await;

@@ -92,6 +92,7 @@ fn place(sequence: u64, endpoint: Endpoint, input: Option<&str>) -> QueueEntry {
 fn append(sequence: u64, places: &[(&str, &str)]) -> Write {
     let entries = places.iter().map(|(to, input)| match *to {
         "events" => place(sequence, Endpoint::Events, None),
+        "upstream" => place(sequence, Endpoint::Upstream, None),
         module => place(sequence, Endpoint::Module(client(module)), Some(input)),
     });
     let message = message(sequence, Bytes::from(vec![0, 255, 10, sequence as u8]));
@@ -281,6 +282,30 @@ fn a_message_goes_with_its_last_place() {
         assert_eq!(waiting, expected.map(|(sequence, place)| (sequence, vec![place])));
         assert_eq!(restored.last_sequence, 3, "never reused");
         assert_eq!(numbers(&store.events(Sequence(0), 10).unwrap()), [1]);
+    });
+}
+
+#[test]
+fn what_waits_for_the_parent_outlives_its_sender() {
+    let removed =
+        |sequence| Write::Remove { endpoint: Endpoint::Upstream, sequence: Sequence(sequence), input: None };
+    let script = [
+        append(1, &[("upstream", ""), ("d/m", "in")]),
+        append(2, &[("upstream", "")]),
+        append(3, &[("upstream", "")]),
+        removed(2),
+        remove(1, "d/m", "in"),
+        Write::DeleteIdentity(client("d")),
+    ];
+    on_both(&[&script], |store| {
+        let restored = store.load().unwrap();
+        let waiting: Vec<_> =
+            restored.waiting.iter().map(|(kept, entries)| (kept.sequence.0, entries.clone())).collect();
+        assert_eq!(
+            waiting,
+            [1, 3].map(|sequence| (sequence, vec![place(sequence, Endpoint::Upstream, None)]))
+        );
+        assert_eq!(numbers(&store.events(Sequence(0), 10).unwrap()), [0u64; 0]);
     });
 }
 

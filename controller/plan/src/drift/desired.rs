@@ -31,12 +31,14 @@ pub fn desired(plan: &Plan, desired: &Resolution, said: &Resolution, observed: &
         let back = back_to(id, before, there);
         let off = values(back.actions.iter().map(|planned| &planned.action));
         // What is not to do is there already: the documents brought it, and somebody stopped them on the way.
-        let drifted: Vec<_> = off.into_iter().filter(|(path, _)| to_do.contains_key(path)).collect();
+        // And what is half gone is not missed where it is to go, nor is what is half there too much where it is to come.
+        let own = |path: &String, off: &Off| to_do.get(path).is_some_and(|to_do| to_do.there == off.there);
+        let drifted: Vec<_> = off.into_iter().filter(|(path, off)| own(path, off)).collect();
         if drifted.is_empty() {
             continue;
         }
         let rules = rules(wanted);
-        found.extend(drifted.into_iter().map(|(path, Off { module, expected, found })| Found {
+        found.extend(drifted.into_iter().map(|(path, Off { module, there: _, expected, found })| Found {
             device: id.clone(),
             module,
             kind: DriftKind::Desired,
@@ -56,6 +58,8 @@ pub fn desired(plan: &Plan, desired: &Resolution, said: &Resolution, observed: &
 /// One value that is off.
 pub(crate) struct Off {
     pub(crate) module: Option<ModuleId>,
+    /// Is the whole thing to be there? `None` where it is about one value of it.
+    pub(crate) there: Option<bool>,
     pub(crate) expected: String,
     pub(crate) found: String,
 }
@@ -65,8 +69,9 @@ pub(crate) fn values<'a>(actions: impl Iterator<Item = &'a Action>) -> BTreeMap<
     let mut all = BTreeMap::new();
     for action in actions {
         let (prefix, module) = place(action);
+        let there = whole(action);
         let mut add = |path: String, expected: String, found: String| {
-            all.insert(path, Off { module: module.clone(), expected, found });
+            all.insert(path, Off { module: module.clone(), there, expected, found });
         };
         let text = |value: Option<&Json>, none: &str| value.map_or_else(|| none.to_owned(), plain);
         match action {
@@ -104,6 +109,28 @@ pub(crate) fn values<'a>(actions: impl Iterator<Item = &'a Action>) -> BTreeMap<
         }
     }
     all
+}
+
+/// Does an action bring the whole of what it is about, or take it away?
+fn whole(action: &Action) -> Option<bool> {
+    match action {
+        Action::CreateDevice { .. }
+        | Action::CreateModule { .. }
+        | Action::ConfigureAgent
+        | Action::ConfigureHub
+        | Action::AddRoute { .. } => Some(true),
+        Action::DeleteDevice | Action::RemoveModule { .. } | Action::RemoveRoute { .. } => Some(false),
+        Action::StartModule { .. }
+        | Action::StopModule { .. }
+        | Action::RecreateModule { .. }
+        | Action::UpdateModule { .. }
+        | Action::UpdateDevice { .. }
+        | Action::SetRoute { .. }
+        | Action::UpdateHub { .. }
+        | Action::UpdateAgent { .. }
+        | Action::PatchTwin { .. }
+        | Action::PatchTags { .. } => None,
+    }
 }
 
 /// The subject of an action in the words of the documents, and its module.

@@ -487,6 +487,47 @@ fn what_documents_change_is_no_drift() {
 }
 
 #[test]
+fn what_is_half_done_is_no_drift() {
+    let with = |modules: &Value, routes: &Value| {
+        let documents = [
+            json!({"apiVersion": "hemline.dev/v1alpha1", "kind": "Device", "metadata": {"name": "press"}, "spec": {"edge": true}}),
+            json!({"apiVersion": "hemline.dev/v1alpha1", "kind": "EdgeDeployment", "metadata": {"name": "vision"}, "spec": {
+                "targetCondition": "*", "modules": modules, "routes": routes}}),
+        ];
+        let file = |(place, document): (usize, &Value)| SourceFile {
+            path: format!("{place}.json").into(),
+            bytes: document.to_string().into_bytes(),
+        };
+        let files: Vec<SourceFile> = documents.iter().enumerate().map(file).collect();
+        resolve(&hemline_model::load(&files).fleet.unwrap(), &Facts::default())
+    };
+    let (camera, meter) =
+        (json!({"image": "camera:1"}), json!({"image": "meter:1", "desired": {"every": 5}}));
+    let one = with(&json!({"camera": camera}), &json!({}));
+    let route = json!({"meter": "FROM /messages/modules/meter/outputs/* INTO $upstream"});
+    let two = with(&json!({"camera": camera, "meter": meter}), &route);
+    let mut stops = 0;
+    for (said, desired) in [(&one, &two), (&two, &one)] {
+        let steps = |observed: &Observed| -> Vec<_> {
+            let planned = plan(desired, Some(said), Some(observed));
+            planned.devices.into_iter().flat_map(|device| device.steps).collect()
+        };
+        let all = steps(&Observed::after(said));
+        assert!(all.len() > 2, "{all:?}");
+        for done in 0..=all.len() {
+            let mut observed = Observed::after(said);
+            for step in &all[..done] {
+                step.apply_to(&mut observed);
+            }
+            let planned = plan(desired, Some(said), Some(&observed));
+            assert_eq!(drift::desired(&planned, desired, said, &observed), [], "{done} of {all:?}");
+            stops += 1;
+        }
+    }
+    assert!(stops > 6, "{stops}");
+}
+
+#[test]
 fn what_agents_say_is_read_with_care() {
     let resolution = resolution(64, 10, &json!({"paths": {"modules.camera.status": "report"}}));
     let mut observed = Observed::after(&resolution);

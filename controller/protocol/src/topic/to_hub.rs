@@ -2,7 +2,7 @@
 
 use hemline_model::id::ClientId;
 
-use super::{TopicError, is_user_topic, query};
+use super::{MAX_REQUEST_ID, TopicError, is_user_topic, query};
 use crate::{bag, properties::Properties};
 
 /// A topic that a client published to.
@@ -57,6 +57,9 @@ pub fn parse(topic: &str, client: &ClientId) -> Result<ClientTopic, TopicError> 
     }
     let (path, asked) = topic.split_once('?').unwrap_or((topic, ""));
     let (rid, version) = query(asked);
+    if let Some(rid) = rid.filter(|rid| rid.len() > MAX_REQUEST_ID) {
+        return Err(TopicError::RequestIdTooLong(rid.len()));
+    }
     match path {
         TWIN_GET => {
             let rid = rid.ok_or_else(|| TopicError::MissingRequestId(topic.to_owned()))?;

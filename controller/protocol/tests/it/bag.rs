@@ -97,3 +97,20 @@ proptest! {
         drop(bag::parse(&text));
     }
 }
+
+#[test]
+fn of_equal_names_the_last_counts_however_many_there_are() {
+    let read = bag::parse("a=1&$.x=1&b=2&a=3&$.x=4&$.y").unwrap();
+    assert_eq!(read.application, [("b".into(), Some("2".into())), ("a".into(), Some("3".into()))]);
+    assert_eq!(read.system.other, [("$.x".to_owned(), "4".to_owned()), ("$.y".into(), String::new())]);
+
+    // As many as fit into a topic. Looking each one up among those before it would take seconds.
+    let began = std::time::Instant::now();
+    for sign in ["", "$."] {
+        let names: Vec<String> = (0..10_000).map(|number| format!("{sign}{number}")).collect();
+        for _ in 0..20 {
+            bag::parse(&names.join("&")).unwrap();
+        }
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}

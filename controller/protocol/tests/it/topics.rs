@@ -162,3 +162,76 @@ proptest! {
         drop(topic::features(&text, &client("d/m")));
     }
 }
+
+#[test]
+fn nested_dialect() {
+    use hemline_protocol::topic::nested::{FromChild, ToChild};
+    let mut out = String::new();
+    for text in [
+        "$iothub/leaf/messages/events/%24.mid=m1&a=b",
+        "$iothub/edge/camera/messages/events/%24.on=frames",
+        "$iothub/edge/camera/messages/events/=x",
+        // Names that look like words of the dialect.
+        "$iothub/twin/messages/events/",
+        "$iothub/messages/events/messages/events/a=b",
+        "$iothub/methods/res/messages/events/a=b",
+        "$iothub/a/messages/twin/get/?$rid=1",
+        "$iothub/leaf/messages/events",
+        "$iothub/leaf/twin/get/?$rid=1",
+        "$iothub/edge/camera/twin/get/?$rid=1",
+        "$iothub/leaf/twin/get/",
+        "$iothub/leaf/twin/reported/?$rid=2",
+        "$iothub/leaf/methods/res/200/?$rid=3",
+        "$iothub/leaf/methods/res/x/?$rid=3",
+        "$iothub/leaf/methods/failed/404103/?$rid=4",
+        "$iothub/edge/scope/get/?$rid=5",
+        "$iothub/edge/scope/get/?$rid=5&$after=edge/$edgeHub",
+        "$iothub/edge/scope/get/?$rid=5&$after=a b",
+        "$iothub/a/b/c/messages/events/",
+        "$iothub/bad id/messages/events/",
+        // Not of this dialect: what a client says for itself.
+        "$iothub/twin/GET/?$rid=1",
+        "$iothub/twin/PATCH/properties/reported/?$rid=1",
+        "$iothub/methods/res/200/?$rid=1",
+        "devices/leaf/messages/events/",
+        "$iothub/",
+        "",
+    ] {
+        let read = match FromChild::parse(text) {
+            Ok(Some((client, said))) => {
+                let again = FromChild::parse(&said.topic(&client)).unwrap();
+                assert_eq!(again, Some((client.clone(), said.clone())), "{text}");
+                format!("{client} says {said:?}")
+            }
+            Ok(None) => "-".to_owned(),
+            Err(error) => format!("error: {error}"),
+        };
+        out.push_str(&format!("{text}\n    {read}\n"));
+    }
+    for text in [
+        "$iothub/leaf/twin/res/200/?$rid=1",
+        "$iothub/leaf/twin/res/204/?$rid=1&$version=7",
+        "$iothub/leaf/twin/res/x/?$rid=1",
+        "$iothub/edge/camera/twin/desired/?$version=5",
+        "$iothub/leaf/methods/post/re%20boot/?$rid=a",
+        "$iothub/leaf/messages/c2d/post/%24.to=%2Fdevices%2Fleaf%2Fmessages%2Fdevicebound&%24.mid=m1&a=b",
+        "$iothub/leaf/messages/refused/",
+        "$iothub/edge/scope/res/?$rid=5",
+        "$iothub/edge/scope/changed/",
+        "$iothub/twin/res/200/?$rid=1",
+        "$iothub/twin/PATCH/properties/desired/?$version=5",
+        "$iothub/methods/POST/reboot/?$rid=1",
+    ] {
+        let read = match ToChild::parse(text) {
+            Ok(Some((client, said))) => {
+                let again = ToChild::parse(&said.topic(&client)).unwrap();
+                assert_eq!(again, Some((client.clone(), said.clone())), "{text}");
+                format!("{client} hears {said:?}")
+            }
+            Ok(None) => "-".to_owned(),
+            Err(error) => format!("error: {error}"),
+        };
+        out.push_str(&format!("{text}\n    {read}\n"));
+    }
+    insta::assert_snapshot!(out);
+}

@@ -76,7 +76,7 @@ impl Scene {
             held: BTreeMap::new(),
             errors: Vec::new(),
         };
-        report(&mut self.state, sight)
+        report(&mut self.state, sight, Timestamp::now())
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    clock::{Clock, steady},
+    clock::{Clock, Clocks as _, Machine},
     last_good::LastGood,
     pass::{Reload, pass},
 };
@@ -111,19 +111,19 @@ fn looks_at_all(state: &mut State) -> bool {
 }
 
 async fn check(source: &mut AnySource, hub: &HubHandle, state: &mut State, reload: Reload, what: &str) {
-    let quick = pass(source, hub, state, reload).await;
+    let quick = pass(source, hub, &Machine, state, reload).await;
     // Whatever it healed moved, and is looked at once more; a commit takes a pass or two to be over.
-    let mut again = pass(source, hub, state, Reload::No).await;
+    let mut again = pass(source, hub, &Machine, state, Reload::No).await;
     for _ in 0..3 {
         assert_eq!(again.done, "", "{what}, after: {}", quick.done);
         if !looks_at_all(state) {
             break;
         }
-        again = pass(source, hub, state, Reload::No).await;
+        again = pass(source, hub, &Machine, state, Reload::No).await;
     }
     assert!(!looks_at_all(state), "{what}");
     state.unsettle();
-    let whole = pass(source, hub, state, Reload::No).await;
+    let whole = pass(source, hub, &Machine, state, Reload::No).await;
     assert_eq!(whole.done, "", "{what}, left behind after: {}", quick.done);
     assert_eq!(again.plan.unchanged, whole.plan.unchanged, "{what}");
     assert_eq!(again.devices, whole.devices, "{what}");
@@ -184,13 +184,13 @@ async fn a_pass_notices_that_the_clock_was_set() {
     let (hub, stop) = hub_in(data.path()).await;
     let mut source = AnySource::from(Directory::open(folder.path()).unwrap());
     let mut state = State::restore(LastGood::new(data.path().join("last-good")), false);
-    pass(&mut source, &hub.handle(), &mut state, Reload::Yes).await;
+    pass(&mut source, &hub.handle(), &Machine, &mut state, Reload::Yes).await;
     assert_eq!(state.clock_set, None);
     // An hour less stood on the wall at the last look, and no time has passed since.
     state.clock = Clock::default();
     let hour = jiff::SignedDuration::from_hours(1);
-    assert_eq!(state.clock.set_by(steady(), jiff::Timestamp::now() - hour), None);
-    pass(&mut source, &hub.handle(), &mut state, Reload::No).await;
+    assert_eq!(state.clock.set_by(Machine.steady(), jiff::Timestamp::now() - hour), None);
+    pass(&mut source, &hub.handle(), &Machine, &mut state, Reload::No).await;
     let (_, by) = state.clock_set.unwrap();
     assert!((by - hour).abs() < jiff::SignedDuration::from_secs(60), "{by}");
     stop.cancel();

@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use hemline_reconcile::PassReport;
-use hemline_sources::{Git, GitConfig, StatusBranch};
+use hemline_sources::{AnySource, Bounds, Directory, Git, GitConfig, OneSource, Several, StatusBranch};
 use serde_json::{Value, json};
 
 use super::{
@@ -50,7 +50,7 @@ async fn a_status_folder_that_cannot_be_written_is_told_at_once() {
     let mut world = World::new();
     // A file in the place of the folder; root may write anywhere else.
     world.put("status", "in the way");
-    let source = hemline_sources::Directory::open(world.folder.path()).unwrap();
+    let source = Directory::open(world.folder.path()).unwrap();
     world.start_on(source.into(), HOUR).await;
     world.report("the trouble", |report| reasons(report) == ["status"]).await;
     fs::remove_file(world.folder.path().join("status")).unwrap();
@@ -78,5 +78,55 @@ async fn a_silent_remote_holds_nothing_up() {
         world.patch("meter", json!({ "every": every })).await;
         world.twin("meter", "what was changed by hand is put right", as_documented).await;
     }
+    world.stop().await;
+}
+
+fn device(name: &str, every: u32) -> String {
+    format!(
+        "apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: {name}}}\nspec: {{desired: {{every: {every}}}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_silent_remote_among_several_holds_up_no_commit_to_another() {
+    let mut world = World::new();
+    let (theirs, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = world.folder.path().to_path_buf();
+    let with = |guests: OneSource| {
+        let ours = Directory::open(&ours).unwrap();
+        let sources = vec![("ours".to_owned(), ours.into()), ("guests".to_owned(), guests)];
+        AnySource::from(Several::new(sources, kept.path().join("sources")).unwrap())
+    };
+    let every = |wanted: u32| move |twin: &Value| twin["properties"]["desired"]["every"] == wanted;
+    world.put("meter.yaml", &device("meter", 1));
+    fs::write(theirs.path().join("guest.yaml"), device("guest", 1)).unwrap();
+    world.start_on(with(Directory::open(theirs.path()).unwrap().into()), HOUR).await;
+    world.twin("meter", "the first source", every(1)).await;
+    world.twin("guest", "the second source", every(1)).await;
+    world.stop().await;
+
+    // The second is somewhere else now, where nobody says a word: longer than a test waits for anything.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/fleet.git", silent.local_addr().unwrap());
+    let remote = |timeout: Duration| {
+        let bounds = Bounds { timeout, ..Bounds::default() };
+        Git::open_with(GitConfig::new(url.clone(), kept.path().join("git")), bounds).unwrap()
+    };
+    world.start_on(with(remote(HOUR).into()), HOUR).await;
+    for number in [2, 3] {
+        world.put("meter.yaml", &device("meter", number));
+        world.twin("meter", "a commit to the first", every(number)).await;
+    }
+    assert_eq!(world.devices().await, ["guest", "meter"], "nothing of the silent one is taken away");
+    assert_eq!(world.view().latest().unwrap().trouble, []);
+    world.stop().await;
+
+    // When a look at it has failed that is told, of the one that it is about, and commits still come.
+    world.start_on(with(remote(Duration::from_secs(2)).into()), HOUR).await;
+    let report = world.report("the trouble", |report| reasons(report) == ["unreachable"]).await;
+    assert_eq!(report.trouble[0].source, "guests");
+    world.put("meter.yaml", &device("meter", 4));
+    world.twin("meter", "one more commit", every(4)).await;
+    assert_eq!(world.devices().await, ["guest", "meter"]);
     world.stop().await;
 }

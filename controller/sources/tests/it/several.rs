@@ -1,10 +1,10 @@
 //! Several sources as one: ownership of documents, and one that fails never costs the others anything.
 
-use std::{fs, time::Duration};
+use std::{fs, net::TcpListener, time::Duration};
 
 use hemline_sources::{
-    AnySource, Directory, ForgeConfig, ForgeKind, Git, GitConfig, OneSource, Outcome, Phase, Several,
-    Snapshot, Source as _, StatusFile,
+    AnySource, Bounds, Directory, ForgeConfig, ForgeKind, Git, GitConfig, News, OneSource, Outcome, Phase,
+    Reason, Several, Snapshot, Source as _, StatusFile,
 };
 use hemline_testkit::within;
 use serde_json::json;
@@ -153,6 +153,97 @@ async fn a_change_of_any_source_wakes_and_status_goes_to_those_that_take_it() {
     within(Duration::from_secs(20), "a nudge", source.changed()).await;
     source.write_status(&[StatusFile { path: "README.md".into(), text: "fine\n".into() }]).await.unwrap();
     assert!(world.folder.path().join("ours/status/README.md").exists());
+}
+
+#[tokio::test]
+async fn a_silent_remote_holds_up_no_other_source() {
+    if !git_is_here() {
+        return;
+    }
+    let soon = Duration::from_secs(20);
+    let (ours, guests) = (Repository::new(), Repository::new());
+    ours.commit("ours", &[("a.yaml", &device("press-01"))]);
+    guests.commit("theirs", &[("b.yaml", &device("guest-01"))]);
+    let folder = tempfile::tempdir().unwrap();
+    let open = |url: String, timeout: Duration| {
+        let git = |url: String| {
+            let bounds = Bounds { timeout, ..Bounds::default() };
+            let git = Git::open_with(GitConfig::new(url, folder.path().join("git")), bounds);
+            OneSource::from(git.unwrap())
+        };
+        let ours = ("ours".to_owned(), git(ours.path().display().to_string()));
+        Several::new(vec![ours, ("guests".to_owned(), git(url))], folder.path().join("kept")).unwrap()
+    };
+    let first = open(guests.path().display().to_string(), soon).snapshot().await.unwrap();
+    assert_eq!(paths(&first), ["guests/b.yaml", "ours/a.yaml"]);
+
+    // From here on one of them takes connections and says nothing, for longer than anything here may take.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/fleet.git", silent.local_addr().unwrap());
+    let mut source = open(url.clone(), soon * 100);
+    source.nudge().nudge();
+    assert_eq!(within(soon, "the other is heard", source.changed()).await, News::Documents);
+    let kept = within(soon, "what was kept stands in", source.snapshot()).await.unwrap();
+    assert_eq!((paths(&kept), &kept.revision), (paths(&first), &first.revision));
+    for (file, name) in [("c.yaml", "press-02"), ("d.yaml", "press-03")] {
+        ours.commit(name, &[(file, &device(name))]);
+        assert_eq!(within(soon, "a commit", source.changed()).await, News::Documents);
+        let snapshot = within(soon, "its documents", source.snapshot()).await.unwrap();
+        let found = paths(&snapshot);
+        assert!(
+            found.contains(&"guests/b.yaml") && found.contains(&format!("ours/{file}").as_str()),
+            "{found:?}"
+        );
+    }
+    // Who asks out of turn, as `hem apply` does, gets the newest of the others, and waits for the silent one no second time.
+    ours.commit("out of turn", &[("e.yaml", &device("press-04"))]);
+    let newest = within(soon, "the newest", source.snapshot()).await.unwrap();
+    assert_eq!(paths(&newest).len(), 5, "{:?}", paths(&newest));
+    for _ in 0..10 {
+        let again = within(soon / 4, "the same", source.snapshot()).await.unwrap();
+        assert_eq!(again.revision, newest.revision);
+    }
+
+    // When its time is up it is trouble, and nothing else changes.
+    let mut source = AnySource::from(open(url, Duration::from_secs(2)));
+    source.nudge().nudge();
+    let told = async {
+        loop {
+            source.changed().await;
+            let snapshot = source.snapshot().await.unwrap();
+            assert_eq!(snapshot.revision, newest.revision);
+            let trouble = source.trouble();
+            if !trouble.is_empty() {
+                return (trouble, snapshot.notes);
+            }
+        }
+    };
+    let (trouble, notes) = within(soon, "the trouble", told).await;
+    let of: Vec<_> = trouble.iter().map(|one| (one.source.as_str(), one.reason)).collect();
+    assert_eq!(of, [("guests", Reason::Unreachable)]);
+    assert!(notes.iter().any(|note| note.rule == "source-unreachable"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_source_of_which_nothing_is_known_is_waited_for() {
+    let world = World::new();
+    world.write("ours/a.yaml", &device("press-01"));
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/fleet.git", silent.local_addr().unwrap());
+    let bounds = Bounds { timeout: Duration::from_secs(7), ..Bounds::default() };
+    let guests = Git::open_with(GitConfig::new(url, world.folder.path().join("git")), bounds).unwrap();
+    let ours = Directory::open(world.folder.path().join("ours")).unwrap();
+    let sources = vec![("ours".to_owned(), ours.into()), ("guests".to_owned(), guests.into())];
+    let mut source = Several::new(sources, world.folder.path().join("kept")).unwrap();
+    source.nudge().nudge();
+    let news = within(Duration::from_secs(30), "an end of the wait", source.changed()).await;
+    assert_eq!(news, News::Documents);
+    let snapshot = source.snapshot().await.unwrap();
+    // It was asked and did not answer: that is known now, and the others go on.
+    let unreachable = |note: &&hemline_sources::Note| note.rule == "source-unreachable";
+    let note = snapshot.notes.iter().find(unreachable).expect("it was waited for");
+    assert!(note.message.contains("guests") && note.message.contains("nothing of it is used"), "{note:?}");
+    assert_eq!(paths(&snapshot), ["ours/a.yaml"]);
 }
 
 /// What a forge was told: the first letter of the commit that it is about, and the state.

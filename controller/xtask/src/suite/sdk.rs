@@ -14,12 +14,23 @@ use anyhow::{Context as _, Result, bail};
 const REQUIREMENTS: [&str; 4] =
     ["azure-iot-device==2.14.*", "azure-iot-hub==2.7.*", "six", "azure-storage-blob==12.*"];
 
+/// The MQTT library as it is today; the SDK wants the version before, so it is apart.
+const PAHO: &str = "paho-mqtt==2.1.*";
+
 /// The interpreter of an environment that has the SDK.
 ///
 /// # Errors
 /// Without a `python3` that makes environments, or when the packages cannot be installed.
 pub(crate) fn prepare(target: &Path) -> Result<PathBuf> {
     environment(&target.join("venv"), &REQUIREMENTS)
+}
+
+/// The interpreter of an environment that has the MQTT library alone.
+///
+/// # Errors
+/// Without a `python3` that makes environments, or when the package cannot be installed.
+pub(crate) fn paho(target: &Path) -> Result<PathBuf> {
+    environment(&target.join("venv-paho"), &[PAHO])
 }
 
 /// The interpreter of an environment in this folder that has these packages.

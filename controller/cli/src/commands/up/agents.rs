@@ -33,6 +33,8 @@ pub(super) struct Template {
     data_dir: PathBuf,
     docker: Option<String>,
     age_key_file: Option<PathBuf>,
+    /// The hub of an edge device runs the agent of that device; those beneath it are elsewhere.
+    only: Option<DeviceId>,
 }
 
 /// The task that keeps one agent per enabled edge device.
@@ -44,7 +46,13 @@ pub(super) struct Agents {
 
 impl Template {
     /// Embedded agents dial the address that the hub listens on.
-    pub(super) fn new(up: &Up, data_dir: &DataDir, names: &Names, ca_pem: String) -> Self {
+    pub(super) fn new(
+        up: &Up,
+        data_dir: &DataDir,
+        names: &Names,
+        ca_pem: String,
+        only: Option<DeviceId>,
+    ) -> Self {
         let gateway = if up.listen.is_unspecified() { "127.0.0.1".to_owned() } else { up.listen.to_string() };
         Self {
             hub_name: names.advertised.clone(),
@@ -55,6 +63,7 @@ impl Template {
             data_dir: data_dir.path().join("agents"),
             docker: up.docker.clone(),
             age_key_file: up.age_key_file.clone(),
+            only,
         }
     }
 
@@ -108,7 +117,10 @@ async fn keep(hub: HubHandle, template: Template, stop: CancellationToken) {
     let mut agents: BTreeMap<DeviceId, Running> = BTreeMap::new();
     loop {
         match edge_devices(&hub).await {
-            Some(wanted) => adjust(&mut agents, &wanted, &template).await,
+            Some(mut wanted) => {
+                wanted.retain(|device, _| template.only.as_ref().is_none_or(|only| only == device));
+                adjust(&mut agents, &wanted, &template).await;
+            }
             None => tracing::warn!("the hub did not list its edge devices; agents stay as they are"),
         }
         tokio::select! {
@@ -196,6 +208,7 @@ async fn registry_changed(notices: &mut Receiver<Notice>) -> bool {
                 | Notice::Message(_)
                 | Notice::Connection { .. }
                 | Notice::Reported { .. }
+                | Notice::Upstream { .. }
                 | Notice::Change(_),
             ) => {}
             Err(RecvError::Lagged(_)) => break,

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
+use hemline_hub::upstream::UpstreamConfig;
+
 use crate::{args::Up, error::CommandError};
 
 /// Name by which a container reaches the hub on its host; the agent maps it to the host's gateway address.
@@ -26,7 +28,7 @@ pub(crate) struct Names {
 
 impl Names {
     /// From what was typed, and from what the machine allows.
-    pub(crate) async fn choose(up: &Up) -> Result<Self, CommandError> {
+    pub(crate) async fn choose(up: &Up, parent: Option<&UpstreamConfig>) -> Result<Self, CommandError> {
         let machine = hostname::get().ok().and_then(|name| name.into_string().ok());
         let advertised = match (&up.host_name, &machine) {
             (Some(name), _) if name.contains('.') => name.clone(),
@@ -56,10 +58,14 @@ impl Names {
         if !up.listen.is_unspecified() {
             hub.push(up.listen.to_string());
         }
-        let mut seen = std::collections::BTreeSet::new();
-        hub.retain(|name| seen.insert(name.to_lowercase()));
+        let certificate = distinct(hub.clone());
+        // Whoever comes through a gateway dials the gateway and still calls the hub by its own name (reference
+        // device-protocol §1.3): accepted here, and not promised by the certificate.
+        hub.extend(parent.map(|parent| parent.hub_name.clone()));
+        hub.extend(up.hub_name.iter().cloned());
+        let hub = distinct(hub);
         Ok(Self {
-            certificate: hub.clone(),
+            certificate,
             https_port: up.https_port.unwrap_or_else(|| default_https_port(up.listen)),
             mqtt_port: up.mqtt_port,
             advertised,
@@ -77,6 +83,13 @@ impl Names {
     pub(crate) fn https_addresses(&self) -> Vec<SocketAddr> {
         self.listen.iter().map(|ip| SocketAddr::new(*ip, self.https_port)).collect()
     }
+}
+
+/// Each name once, whatever its case.
+fn distinct(mut names: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.to_lowercase()));
+    names
 }
 
 /// Is a container among the modules of the folder? A repository is not read before it is fetched: it may.

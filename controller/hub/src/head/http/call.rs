@@ -20,7 +20,7 @@ use crate::visitor::Visitor;
 
 /// Modules call methods through the hub without naming an api-version, but with this header
 /// (reference device-protocol §4.7).
-const EDGE_MODULE: &str = "x-ms-edge-moduleid";
+pub(super) const EDGE_MODULE: &str = "x-ms-edge-moduleid";
 
 /// Who asks, and under which condition.
 #[derive(Debug)]

@@ -141,7 +141,8 @@ fn yes() -> bool {
     true
 }
 
-fn batch(body: &[u8], limit: usize) -> Result<Vec<(Properties, Bytes)>, RestError> {
+/// The messages of a batch.
+pub(crate) fn batch(body: &[u8], limit: usize) -> Result<Vec<(Properties, Bytes)>, RestError> {
     let invalid = |text: String| RestError::new(ErrorCode::ArgumentInvalid, text);
     let batched: Vec<BatchedMessage> = serde_json::from_slice(body).map_err(|error| {
         RestError::new(ErrorCode::IotHubFormatError, format!("the body is no batch of messages: {error}"))
@@ -161,15 +162,12 @@ fn batch(body: &[u8], limit: usize) -> Result<Vec<(Properties, Bytes)>, RestErro
         if bytes > limit {
             return Err(ServiceError::MessageTooLarge(limit).into());
         }
-        let mut read = Properties::default();
-        for (name, value) in properties {
-            let value = match value {
-                Value::String(text) => text,
-                other => other.to_string(),
-            };
-            message_headers::read_one(&mut read, &name, value);
-        }
-        messages.push((read, body.into()));
+        let text = |value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let properties = properties.into_iter().map(|(name, value)| (name, text(value)));
+        messages.push((message_headers::read_all(properties), body.into()));
     }
     Ok(messages)
 }

@@ -60,6 +60,17 @@ impl RestError {
         Self { kind, message: "this path does not take this verb".into() }
     }
 
+    /// The same refusal as modules read it from edgeHub: one member, in small letters (reference device-protocol §4.7).
+    pub(super) fn to_module(&self) -> Response {
+        let status = match &self.kind {
+            Kind::Rest(code) | Kind::Method { code, .. } => status(*code),
+            Kind::Route { status, .. } => *status,
+        };
+        tracing::debug!(%status, message = self.message, "a call of a module was refused");
+        let body = json!({"message": self.message}).to_string();
+        (status, [(header::CONTENT_TYPE, JSON)], body).into_response()
+    }
+
     fn method(code: ErrorCode, info: Value, message: String) -> Self {
         Self { kind: Kind::Method { code, info }, message }
     }

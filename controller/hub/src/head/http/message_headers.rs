@@ -5,36 +5,41 @@
 use std::str::FromStr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use hemline_protocol::properties::{Properties, SystemProperties};
+use hemline_protocol::properties::{Properties, SystemProperties, keep_last};
 
 /// What stands before the name of an application property.
 const APPLICATION: &str = "iothub-app-";
 
-/// Reads one header; those that are no property are passed over.
-pub(super) fn read_one(properties: &mut Properties, name: &str, value: String) {
+/// Reads the properties of one message from headers, or from what stands for them in a batch. Those that are no property are
+/// passed over; of equal ones the last counts.
+pub(crate) fn read_all<N: AsRef<str>>(headers: impl IntoIterator<Item = (N, String)>) -> Properties {
+    let mut properties = Properties::default();
+    for (name, value) in headers {
+        read_one(&mut properties, name.as_ref(), value);
+    }
+    keep_last(&mut properties.application);
+    properties
+}
+
+fn read_one(properties: &mut Properties, name: &str, value: String) {
     let lower = name.to_ascii_lowercase();
     if let Some(slot) = slot(&mut properties.system, &lower) {
         *slot = Some(value);
     } else if lower.starts_with(APPLICATION) {
         let name = name.get(APPLICATION.len()..).unwrap_or_default();
         if !name.is_empty() {
-            properties.application.retain(|(known, _)| known != name);
             properties.application.push((name.to_owned(), Some(value)));
         }
     }
 }
 
 /// Reads the properties of one message from the headers of a request.
-pub(super) fn read(headers: &HeaderMap) -> Properties {
-    let mut properties = Properties::default();
-    for (name, value) in headers {
-        read_one(&mut properties, name.as_str(), text(value));
-    }
-    properties
+pub(crate) fn read(headers: &HeaderMap) -> Properties {
+    read_all(headers.iter().map(|(name, value)| (name, text(value))))
 }
 
 /// Writes the properties of a message that a device receives.
-pub(super) fn write(headers: &mut HeaderMap, properties: &Properties) {
+pub(crate) fn write(headers: &mut HeaderMap, properties: &Properties) {
     let SystemProperties {
         message_id,
         correlation_id,

@@ -4,6 +4,8 @@
 //! come from inside a packet; topics longer than a length field are refused instead of cut; bodies are copied, so that
 //! a small message does not keep a whole read buffer alive.
 
+pub(crate) mod parent;
+
 use bytes::{Bytes, BytesMut};
 use hemline_hub_core::event::Qos;
 use rumqttc::mqttbytes::{
@@ -81,7 +83,7 @@ pub(super) enum Delivery {
 
 /// Why bytes are not taken. All of them end the connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DecodeError {
+pub(crate) enum DecodeError {
     /// Not MQTT 3.1.1: answered with CONNACK 1.
     #[error("speaks another MQTT version; only 3.1.1 is served")]
     Level,
@@ -223,7 +225,7 @@ pub(super) struct Outgoing {
 /// A packet that MQTT has no room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the topic with its properties is longer than 65535 bytes")]
-pub(super) struct TopicTooLong;
+pub(crate) struct TopicTooLong;
 
 pub(super) fn connack(out: &mut BytesMut, code: ConnectCode, session_present: bool) {
     let code = match code {

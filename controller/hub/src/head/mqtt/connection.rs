@@ -40,7 +40,7 @@ const VERDICT: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves one client until either side ends it.
-pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     stream: S,
     visitor: Visitor,
@@ -52,6 +52,7 @@ pub(in crate::head) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // Cancelling drops a connection that nobody knows yet, so that is safe.
     let first = tokio::select! {
         first = timeout(head.limits.connect, first_packet(&mut wire)) => first,
+        () = pass.taken.cancelled() => return head.counters.connections_turned_away.add(),
         () = stop.cancelled() => return,
     };
     let mut packet = match first {

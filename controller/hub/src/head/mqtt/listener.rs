@@ -66,6 +66,7 @@ async fn one(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, stop
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
         shaken = handshakes.accept(stream, peer, &pass) => shaken,
+        () = pass.taken.cancelled() => return head.counters.connections_turned_away.add(),
         () = stop.cancelled() => return,
     };
     match shaken {

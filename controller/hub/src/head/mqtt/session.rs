@@ -14,6 +14,7 @@ use hemline_protocol::{
 use super::{
     closed::Closed,
     codec::{self, ClientPacket, Delivery, Outgoing, PublishPacket},
+    nested,
     packet_ids::{Exhausted, PacketIds},
 };
 use crate::outbox::ToClient;
@@ -96,6 +97,9 @@ impl Session {
             Delivery::ExactlyOnce => return Err(Closed::ExactlyOnce),
         };
         let connection = self.connection;
+        if let Some((client, act)) = nested::heard(&self.client, &packet)? {
+            return Ok(Event::Nested { connection, client, act, token });
+        }
         Ok(match topic::parse(&packet.topic, &self.client)? {
             ClientTopic::Telemetry { mut properties } => {
                 mark(&mut properties, packet.retain, packet.duplicate);
@@ -135,6 +139,10 @@ impl Session {
                 let Some(module) = &self.client.module else { return Ok(None) };
                 let topic = topic::input(&self.client.device, module, &input, &message.properties);
                 (self.message(topic, delivery, duplicate, &message.body)?, delivery)
+            }
+            Outbound::Nested { client, what } => {
+                let (topic, body) = nested::said(&client, &what);
+                (Outgoing { topic, id: None, duplicate: false, retain: false, body }, None)
             }
             Outbound::CloudToDevice { delivery, message, duplicate } => {
                 let topic = topic::cloud_to_device(&self.client.device, &message.properties);

@@ -3,9 +3,16 @@
 //! Reading and writing go on side by side, so that a client that sends much before it reads is not a deadlock. Bytes to
 //! the client are collected and flushed when nothing more is ready, so that a burst of acknowledgements is one write.
 
+use std::{
+    future::poll_fn,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Poll, ready},
+};
+
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf},
     time::Instant,
 };
 
@@ -17,11 +24,8 @@ use super::{
 /// Beyond this many unsent bytes nothing more is read or taken for the client.
 const HIGH_WATER: usize = 256 << 10;
 
-/// Room made for a read. Idle connections are many, so it is small; a large packet announces its size.
-const READ: usize = 2 << 10;
-
-/// Most room made at a time for an announced packet: memory follows the bytes that really come.
-const READ_MOST: usize = 64 << 10;
+/// Most bytes of one read: those of one TLS record.
+const READ: usize = 16 << 10;
 
 /// Both directions of one connection.
 #[derive(Debug)]
@@ -29,7 +33,6 @@ pub(super) struct Wire<S> {
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,
     input: BytesMut,
-    missing: usize,
     /// Bytes for the client.
     pub(super) output: BytesMut,
     unflushed: bool,
@@ -42,6 +45,19 @@ pub(super) struct Wire<S> {
 enum Sent {
     Bytes(usize),
     Flushed,
+}
+
+/// Appends what is there; how much that was. The room is on the stack: idle connections are many, and each would keep a buffer
+/// only to wait with it. So memory also follows the bytes that really come, whatever a packet announces.
+async fn read<R: AsyncRead + Unpin>(reader: &mut R, input: &mut BytesMut) -> std::io::Result<usize> {
+    poll_fn(|context| {
+        let mut room = [MaybeUninit::uninit(); READ];
+        let mut room = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *reader).poll_read(context, &mut room))?;
+        input.extend_from_slice(room.filled());
+        Poll::Ready(Ok(room.filled().len()))
+    })
+    .await
 }
 
 /// Writes what is there; flushes when nothing is.
@@ -70,7 +86,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             reader,
             writer,
             input: BytesMut::new(),
-            missing: 0,
             output: BytesMut::new(),
             unflushed: false,
             heard: now,
@@ -82,8 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn packet(&mut self, limit: usize) -> Result<Option<ClientPacket>, Closed> {
         match codec::decode(&mut self.input, limit)? {
             Decoded::Packet(packet) => Ok(Some(packet)),
-            Decoded::Incomplete(missing) => {
-                self.missing = missing;
+            Decoded::Incomplete(_) => {
                 if self.input.is_empty() {
                     // An idle connection keeps no buffer.
                     self.input = BytesMut::new();
@@ -111,13 +125,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Moves bytes in whichever direction is possible. Cancel-safe: every arm either moved bytes or did nothing.
     pub(super) async fn step(&mut self) -> Result<Moved, Closed> {
         let has_room = self.has_room();
-        if has_room && self.input.capacity() - self.input.len() < READ.min(self.missing.max(1)) {
-            self.input.reserve(self.missing.clamp(READ, READ_MOST));
-        }
         let pending = self.pending();
         tokio::select! {
-            // read_buf is cancel-safe: bytes are in the buffer or still in the socket.
-            read = self.reader.read_buf(&mut self.input), if has_room => {
+            // Cancel-safe: bytes are in the buffer or still in the socket.
+            read = read(&mut self.reader, &mut self.input), if has_room => {
                 self.heard = Instant::now();
                 Ok(if read? == 0 { Moved::End } else { Moved::Bytes })
             }

@@ -33,6 +33,23 @@ pub(super) fn key(client: &ClientId) -> (&str, &str) {
     (client.device.as_str(), client.module.as_ref().map_or("", ModuleId::as_str))
 }
 
+/// The key columns of a queue; `None` for the event log, which is none. No device has an empty name, so that is the queue
+/// upwards.
+pub(super) fn queue_key(endpoint: &Endpoint) -> Option<(&str, &str)> {
+    match endpoint {
+        Endpoint::Events => None,
+        Endpoint::Module(client) => Some(key(client)),
+        Endpoint::Upstream => Some(("", "")),
+    }
+}
+
+fn endpoint(device: &str, module: &str) -> Result<Endpoint, RowError> {
+    match (device, module) {
+        ("", "") => Ok(Endpoint::Upstream),
+        (device, module) => client(device, module).map(Endpoint::Module),
+    }
+}
+
 pub(super) fn client(device: &str, module: &str) -> Result<ClientId, RowError> {
     let device = DeviceId::new(device).map_err(damaged("device id"))?;
     let module = match module {
@@ -131,11 +148,10 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, RowError> {
 
 pub(super) fn insert_entry(
     connection: &Connection,
-    client: &ClientId,
+    (device, module): (&str, &str),
     place: i64,
     entry: &QueueEntry,
 ) -> Result<(), RowError> {
-    let (device, module) = key(client);
     connection
         .prepare_cached(
             "INSERT INTO queue (device, module, sequence, place, input, priority, expires)
@@ -159,7 +175,7 @@ pub(super) fn entry(row: &Row<'_>) -> Result<QueueEntry, RowError> {
     let sequence: i64 = row.get(2)?;
     let expires: Option<String> = row.get(5)?;
     Ok(QueueEntry {
-        endpoint: Endpoint::Module(client(text(0)?, text(1)?)?),
+        endpoint: endpoint(text(0)?, text(1)?)?,
         sequence: Sequence(sequence.unsigned_abs()),
         input: row.get(3)?,
         priority: row.get(4)?,

@@ -140,10 +140,11 @@ fn remove_queues(connection: &Connection, client: &ClientId, whole: bool) -> Res
     Ok(())
 }
 
+/// A message, and who waits for it.
+type Waiting = (Arc<TopicMessage>, Vec<TopicReceiver>);
+
 /// All messages that somebody waits for, oldest first.
-pub(super) fn messages(
-    connection: &Connection,
-) -> Result<Vec<(Arc<TopicMessage>, Vec<TopicReceiver>)>, RowError> {
+pub(super) fn messages(connection: &Connection) -> Result<Vec<Waiting>, RowError> {
     let mut receivers: BTreeMap<i64, Vec<TopicReceiver>> = BTreeMap::new();
     let mut statement = connection.prepare(
         "SELECT sequence, device, module, retained FROM topic_queue ORDER BY sequence, device, module",

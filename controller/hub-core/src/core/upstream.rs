@@ -1,0 +1,105 @@
+//! What waits for the parent goes up: in order, several at a time, each kept on disk until the parent acknowledged it.
+//!
+//! A link that is lost gives back what was on its way; it goes out again on the next one, in the same order. The parent
+//! may so get a message twice, and never misses one.
+
+use jiff::Timestamp;
+
+use super::Core;
+use crate::{
+    effect::{Effect, Notice},
+    event::DeliveryId,
+    queue::{History, Line},
+    upstream::{FromParent, Link, LinkId, Said, ToParent, Up},
+};
+
+impl Core {
+    pub(super) fn upstream(
+        &mut self,
+        link: LinkId,
+        happened: FromParent,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        match happened {
+            FromParent::Linked => {
+                // A link that was replaced without having been lost is lost.
+                self.lost(None);
+                self.link = Link::Up(Up::new(link));
+                self.counters.links += 1;
+                out.push(Effect::Notify(Notice::Upstream { connected: true }));
+                self.pump_upstream(now, out);
+            }
+            FromParent::Lost => {
+                if self.lost(Some(link)) {
+                    out.push(Effect::Notify(Notice::Upstream { connected: false }));
+                }
+            }
+            FromParent::Acknowledged(delivery) => self.passed_on(link, delivery, now, out),
+            FromParent::Said(said) => {
+                if self.up(link).is_some() {
+                    match said {
+                        // The acknowledgement of that very message is on its way, and takes it off the queue.
+                        Said::Refused(_) => self.counters.upstream_refused += 1,
+                    }
+                }
+            }
+        }
+    }
+
+    fn up(&mut self, link: LinkId) -> Option<&mut Up> {
+        match &mut self.link {
+            Link::Up(up) if up.id == link => Some(up),
+            Link::Up(_) | Link::Down => None,
+        }
+    }
+
+    /// The link is gone; `None` means whichever there is. Was there one?
+    fn lost(&mut self, link: Option<LinkId>) -> bool {
+        match std::mem::replace(&mut self.link, Link::Down) {
+            Link::Up(up) if link.is_none_or(|link| link == up.id) => {
+                self.queues.take_back(Line::Upstream, up.flight.into_values());
+                true
+            }
+            other => {
+                self.link = other;
+                false
+            }
+        }
+    }
+
+    fn passed_on(&mut self, link: LinkId, delivery: DeliveryId, now: Timestamp, out: &mut Vec<Effect>) {
+        let Some((place, waiting)) = self.up(link).and_then(|up| up.flight.remove(&delivery)) else {
+            return;
+        };
+        self.counters.upstream_acknowledged += 1;
+        out.push(Effect::Persist(self.queues.done(Line::Upstream, place, &waiting.message)));
+        self.pump_upstream(now, out);
+    }
+
+    /// Sends what waits for the parent, as far as the window goes.
+    pub(super) fn pump_upstream(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let window = self.config.limits.upstream_in_flight;
+        let Link::Up(up) = &mut self.link else {
+            return;
+        };
+        while up.flight.len() < window {
+            let Some((place, waiting)) = self.queues.next(Line::Upstream) else {
+                return;
+            };
+            if waiting.expires.is_some_and(|expires| expires <= now) {
+                self.counters.messages_expired += 1;
+                out.push(Effect::Persist(self.queues.done(Line::Upstream, place, &waiting.message)));
+                continue;
+            }
+            match waiting.history {
+                History::Fresh => {}
+                History::SentBefore => self.counters.upstream_repeated += 1,
+            }
+            let (delivery, message) = (up.delivery(), waiting.message.clone());
+            up.flight.insert(delivery, (place, waiting));
+            let what = ToParent::Message { delivery, message };
+            out.push(Effect::Upstream { link: up.id, what });
+        }
+    }
+}
