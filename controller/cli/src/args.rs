@@ -6,6 +6,7 @@ mod diff;
 mod file;
 mod message;
 mod rollout;
+mod route;
 mod source;
 pub(crate) mod upstream;
 
@@ -20,6 +21,7 @@ pub(crate) use self::diff::Diff;
 pub(crate) use self::file::FileCommand;
 pub(crate) use self::message::SendMessage;
 pub(crate) use self::rollout::{Rollout, RolloutOf, Simulate};
+pub(crate) use self::route::{RouteCommand, RouteTest};
 pub(crate) use self::source::{
     CONTEXT, Forge, ForgeFlags, GitFlags, INTERVAL, STATUS_BRANCH, STATUS_EVERY, SourceFlags,
 };
@@ -193,31 +195,6 @@ pub(crate) enum FindingFormat {
     Github,
     /// JUnit XML, for test reports.
     Junit,
-}
-
-/// `hem route`
-#[derive(Debug, Subcommand)]
-pub(crate) enum RouteCommand {
-    /// Say what a route makes of a message: true, false or undefined.
-    Test(RouteTest),
-}
-
-/// `hem route test`
-#[derive(Debug, clap::Args)]
-pub(crate) struct RouteTest {
-    /// `FROM … [WHERE …] INTO …`, or a condition alone.
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    pub(crate) route: String,
-    /// The message: JSON `{"properties": {}, "systemProperties": {}, "body": …}`; `-` reads standard input.
-    ///
-    /// A body that is a text is what the message carries, any other value its JSON; `bodyBase64` instead of `body` gives
-    /// its bytes. `$body` looks inside when contentType is application/json and contentEncoding utf-8, utf-16 or utf-32,
-    /// or when the file names neither.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) message: PathBuf,
-    /// The twin of the sender, for `$twin` in conditions; `-` reads standard input.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) twin: Option<PathBuf>,
 }
 
 /// `hem up`

@@ -31,13 +31,6 @@ spec:
   modules:
     caller: {{type: process, command: {command}}}
     worker: {{type: process, command: {command}}}
----
-apiVersion: hemline.dev/v1alpha1
-kind: EdgeDeployment
-metadata: {{name: nothing}}
-spec:
-  targetCondition: deviceId = 'edge-2'
-  modules: {{}}
 "
     )
 }

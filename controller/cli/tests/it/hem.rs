@@ -140,14 +140,17 @@ impl Hem {
         processes_of(self.folder.path()).into_iter().filter(|(pid, _)| *pid != own).collect()
     }
 
-    /// The process of a module; there is at most one.
+    /// The process of a module, whatever program it runs; there is at most one. Its environment leads to a socket in our folder.
     pub(crate) fn module_process(&self, module: &str) -> Option<u32> {
-        let variable = format!("IOTEDGE_MODULEID={module} ");
-        let found: Vec<u32> = self
-            .processes()
-            .into_iter()
-            .map(|(pid, _)| pid)
-            .filter(|pid| environment(*pid).contains(&variable))
+        let (variable, folder) =
+            (format!("IOTEDGE_MODULEID={module} "), self.folder.path().to_string_lossy());
+        let all = fs::read_dir("/proc").expect("Linux").flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let found: Vec<u32> = pids
+            .filter(|pid| {
+                let environment = environment(*pid);
+                environment.contains(&variable) && environment.contains(&*folder)
+            })
             .collect();
         assert!(found.len() <= 1, "{module} runs {} times: {:?}", found.len(), self.processes());
         found.first().copied()

@@ -53,7 +53,6 @@ fn token(text: &str) {
         let path: Vec<&str> = resource.path().iter().map(String::as_str).collect();
         assert!(resource.covers(&path), "{text:?} is not for itself");
         assert!(resource.host_is_one_of(&[resource.host().to_uppercase()]) || !resource.host().is_ascii());
-        assert!(!format!("{token:?}").contains("sig="), "a signature is printed");
     }
     let expiry = Timestamp::from_second(1_800_000_000).unwrap_or_default();
     for policy in [None, Some(text).filter(|text| !text.is_empty())] {

@@ -45,8 +45,8 @@ class Receiver:
 
     def begin(self, seconds):
         topics = ["-t", DESIRED + "#", "-t", f"{identity.path}/messages/devicebound/#"]
-        # Into a pipe it would say everything at its end.
-        command = ["stdbuf", "-oL", *tool("mosquitto_sub", seconds, "-c", "-q", "1", "-d", "-F", "MESSAGE %t %x", *topics)]
+        # It ends with us, however we end; and into a pipe it would say everything at its end.
+        command = ["setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", *tool("mosquitto_sub", seconds, "-c", "-q", "1", "-d", "-F", "MESSAGE %t %x", *topics)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def read(self):
