@@ -151,7 +151,8 @@ fn the_examples_are_good_documents_in_an_editor_too() {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("readable") {
             let path = entry.expect("readable").path();
-            if path.is_dir() {
+            // What `hem up` wrote beside the documents of somebody who tried an example is none.
+            if path.is_dir() && !path.ends_with("status") {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "yaml") {
                 names.push(path.strip_prefix(&examples).expect("below").to_string_lossy().into_owned());
