@@ -208,6 +208,10 @@ pub(crate) struct Up {
     /// Port for MQTT over TLS. Azure SDKs dial 8883 and nothing else.
     #[arg(long, default_value_t = 8883, value_name = "PORT")]
     pub(crate) mqtt_port: u16,
+    /// Also speak MQTT without TLS at this port of 127.0.0.1: for tools and measurements on this machine. Clients prove who they
+    /// are all the same, but everything can be read by whoever may watch loopback.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) plain_mqtt_port: Option<u16>,
     /// Port for HTTPS; without it 443 where that is allowed and free, else 8443.
     #[arg(long, value_name = "PORT")]
     pub(crate) https_port: Option<u16>,

@@ -14,7 +14,10 @@ pub struct HubConfig {
     /// Addresses of the MQTT listener; port 0 takes a free one. The first is a must; without the others the hub warns
     /// and goes on.
     pub mqtt: Vec<SocketAddr>,
-    /// Addresses of the HTTPS listener, likewise.
+    /// A port on 127.0.0.1 where MQTT is spoken without TLS; 0 takes a free one. Only a port, because nothing else than this
+    /// machine may ever reach it.
+    pub plain_mqtt: Option<u16>,
+    /// Addresses of the HTTPS listener, as those of `mqtt`.
     pub https: Vec<SocketAddr>,
     /// Certificate and key of both listeners, see `pki`.
     pub tls: Arc<rustls::ServerConfig>,
@@ -140,6 +143,7 @@ impl HubConfig {
             data_dir,
             names,
             mqtt: Vec::new(),
+            plain_mqtt: None,
             https: Vec::new(),
             tls,
             limits: Limits::default(),

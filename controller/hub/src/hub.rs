@@ -1,7 +1,10 @@
 //! Start and stop of a hub. One path down: heads close, the task answers who still waits, the writer commits what is
 //! queued, and only then `join` returns.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::Router;
 use hemline_hub_core::{
@@ -28,7 +31,7 @@ use crate::{
         HeadCounters,
         http::{self, Rest},
         https::{self, HttpsHead},
-        mqtt::{self, MqttHead},
+        mqtt::{self, MqttHead, listener::Greeting},
         refusals::Refusals,
         websocket::WebSockets,
     },
@@ -47,6 +50,7 @@ use crate::{
 pub struct Hub {
     handle: HubHandle,
     mqtt: Vec<SocketAddr>,
+    plain_mqtt: Option<SocketAddr>,
     https: Vec<SocketAddr>,
     ended: CancellationToken,
     stopped: JoinHandle<Result<(), HubError>>,
@@ -94,6 +98,8 @@ impl Hub {
         let (folder, known) = folder_of_authorities(&config).await?;
         let (known, authorities) = watch::channel(known);
         let mqtt = Listeners::bind("MQTT", &config.mqtt)?;
+        let loopback = config.plain_mqtt.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let plain = Listeners::bind("plain MQTT", loopback.as_slice())?;
         let https = Listeners::bind("HTTPS", &config.https)?;
         // A child: when the hub fails it stops itself, and its owner hears of that from `join`.
         let stop = shutdown.child_token();
@@ -130,7 +136,8 @@ impl Hub {
         let tasks = TaskTracker::new();
         tasks.spawn(device_ca::watch(folder, known, stop.clone()));
         let addresses = (mqtt.addresses.clone(), https.addresses.clone());
-        let entrance = Entrance { mqtt, https, authorities };
+        let plain_mqtt = plain.addresses.first().copied();
+        let entrance = Entrance { mqtt, plain, https, authorities };
         serve(&config, &handle, extra(handle.clone()), entrance, &tasks, &stop);
         tracing::info!(mqtt = ?addresses.0, https = ?addresses.1, "the hub serves");
         let limits = config.limits;
@@ -140,7 +147,7 @@ impl Hub {
             let parts = Running { finish, task, tasks, writer };
             parts.stop(&limits).await
         });
-        Ok(Self { handle, mqtt: addresses.0, https: addresses.1, ended, stopped })
+        Ok(Self { handle, mqtt: addresses.0, plain_mqtt, https: addresses.1, ended, stopped })
     }
 
     /// For the rest of the process.
@@ -158,6 +165,12 @@ impl Hub {
     #[must_use]
     pub fn mqtt_addr(&self) -> &[SocketAddr] {
         &self.mqtt
+    }
+
+    /// Where MQTT without TLS is listened to, if anywhere.
+    #[must_use]
+    pub fn plain_mqtt_addr(&self) -> Option<SocketAddr> {
+        self.plain_mqtt
     }
 
     /// Where HTTPS is listened to, with real ports.
@@ -250,6 +263,7 @@ async fn folder_of_authorities(
 /// Where clients come in, and by what certificates are judged.
 struct Entrance {
     mqtt: Listeners,
+    plain: Listeners,
     https: Listeners,
     authorities: watch::Receiver<Arc<DeviceAuthorities>>,
 }
@@ -263,7 +277,7 @@ fn serve(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let Entrance { mqtt, https, authorities } = entrance;
+    let Entrance { mqtt, plain, https, authorities } = entrance;
     let limits = Arc::new(config.limits.clone());
     let mqtt_head = Arc::new(MqttHead {
         mailbox: handle.mailbox.clone(),
@@ -274,10 +288,13 @@ fn serve(
         door: Door::new(limits.door.clone()),
     });
     let places = Arc::new(Semaphore::new(limits.mqtt_connections));
-    for socket in mqtt.sockets {
-        let handshakes = Handshakes::new(config.tls.clone(), &limits, authorities.clone());
+    let shaken = mqtt.sockets.into_iter().map(|socket| {
+        (socket, Greeting::Tls(Handshakes::new(config.tls.clone(), &limits, authorities.clone())))
+    });
+    let bare = plain.sockets.into_iter().map(|socket| (socket, Greeting::Plain(authorities.clone())));
+    for (socket, greeting) in shaken.chain(bare) {
         let (head, places) = (mqtt_head.clone(), places.clone());
-        tasks.spawn(mqtt::listener::serve(socket, head, handshakes, places, tasks.clone(), stop.clone()));
+        tasks.spawn(mqtt::listener::serve(socket, head, greeting, places, tasks.clone(), stop.clone()));
     }
     let websockets = WebSockets { mqtt: mqtt_head, places, tasks: tasks.clone(), stop: stop.clone() };
     tasks.spawn(files::sweep(handle.files.clone(), stop.clone()));

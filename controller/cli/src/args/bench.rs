@@ -32,6 +32,9 @@ pub(crate) struct BenchHub {
     /// Port of MQTT over TLS; without it that of the hub in the data directory, else 8883.
     #[arg(long, value_name = "PORT")]
     pub(crate) mqtt_port: Option<u16>,
+    /// Port of MQTT without TLS (`hem up --plain-mqtt-port`); it is used instead.
+    #[arg(long, conflicts_with = "mqtt_port", value_name = "PORT")]
+    pub(crate) plain_mqtt_port: Option<u16>,
     /// Devices whose twin is changed, at most as many as there are sessions.
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub(crate) patched: u32,

@@ -75,6 +75,7 @@ impl Running {
         let only = parent.as_ref().map(|parent| parent.device.clone());
         let config = HubConfig {
             mqtt: names.mqtt_addresses(),
+            plain_mqtt: names.plain_mqtt_port,
             https: names.https_addresses(),
             core: hemline_hub_core::limits::Limits {
                 token_grace_seconds: i64::from(up.token_grace),

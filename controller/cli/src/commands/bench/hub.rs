@@ -48,8 +48,12 @@ pub(super) async fn run(args: &Args, typed: &BenchHub) -> Result<Report, Command
     };
     let port = typed.mqtt_port.or(local.as_ref().map(|endpoint| endpoint.mqtt)).unwrap_or(MQTT);
     let server = typed.load.server_pid.or(local.map(|endpoint| endpoint.pid));
-    let security = Security::tls(hub.ca_pem(), &name)?;
-    let host = typed.host.as_deref().unwrap_or(&name);
+    let (host, port, security) = match typed.plain_mqtt_port {
+        // A hub speaks so on loopback only, whatever its name is.
+        Some(port) => ("127.0.0.1", port, Security::Plain),
+        None => (&*name, port, Security::tls(hub.ca_pem(), &name)?),
+    };
+    let host = typed.host.as_deref().unwrap_or(host);
     let target = Target::find(host, port, security, typed.load.allow_remote).await?;
     let mut common = Common::new(&typed.load, target, server)?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

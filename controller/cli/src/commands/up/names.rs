@@ -22,6 +22,8 @@ pub(crate) struct Names {
     pub(crate) listen: Vec<IpAddr>,
     /// Port of MQTT over TLS.
     pub(crate) mqtt_port: u16,
+    /// Port of MQTT without TLS on this machine, if it is wanted.
+    pub(crate) plain_mqtt_port: Option<u16>,
     /// Port of HTTPS.
     pub(crate) https_port: u16,
 }
@@ -68,6 +70,7 @@ impl Names {
             certificate,
             https_port: up.https_port.unwrap_or_else(|| default_https_port(up.listen)),
             mqtt_port: up.mqtt_port,
+            plain_mqtt_port: up.plain_mqtt_port,
             advertised,
             hub,
             listen,

@@ -71,7 +71,12 @@ fn head(facts: &Facts<'_>) -> String {
     let host = &names.advertised;
     add(
         &mut text,
-        &format!("  {} hub        mqtts://{host}:{}   https://{https}\n", mark(true), names.mqtt_port),
+        &format!(
+            "  {} hub        mqtts://{host}:{}   https://{https}{}\n",
+            mark(true),
+            names.mqtt_port,
+            names.plain_mqtt_port.map(|port| format!("   mqtt://127.0.0.1:{port}")).unwrap_or_default()
+        ),
     );
     if let Some(report) = &facts.report {
         let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error).count();

@@ -1,26 +1,36 @@
-//! Accepts MQTT connections. Nothing slow happens here: the handshake belongs to the connection's own task.
+//! Accepts MQTT connections, with TLS or, on loopback, without. Nothing slow happens here: the handshake belongs to the
+//! connection's own task.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{MqttHead, connection};
-use crate::{door::Pass, tls::Handshakes};
+use crate::{door::Pass, tls::Handshakes, visitor::Visitor, x509::DeviceAuthorities};
 
 /// After a failed accept (no file descriptors, mostly) the loop rests, instead of spinning until one is free.
 const REST: Duration = Duration::from_millis(100);
+
+/// How a connection begins.
+#[derive(Clone)]
+pub(crate) enum Greeting {
+    /// With a TLS handshake.
+    Tls(Handshakes),
+    /// With CONNECT. No certificate can be shown, so whoever comes in here has a token.
+    Plain(watch::Receiver<Arc<DeviceAuthorities>>),
+}
 
 /// Accepts until `stop`. Connections run in `tasks`.
 pub(crate) async fn serve(
     listener: TcpListener,
     head: Arc<MqttHead>,
-    handshakes: Handshakes,
+    greeting: Greeting,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -42,7 +52,12 @@ pub(crate) async fn serve(
                     continue;
                 };
                 let arrival = Arrival { stream, peer, pass, _place: place };
-                tasks.spawn(one(arrival, head.clone(), handshakes.clone(), stop.clone()));
+                let (head, stop) = (head.clone(), stop.clone());
+                // Two kinds of task: one without TLS has no room for it either.
+                match greeting.clone() {
+                    Greeting::Tls(handshakes) => tasks.spawn(shaken(arrival, head, handshakes, stop)),
+                    Greeting::Plain(authorities) => tasks.spawn(plain(arrival, head, authorities, stop)),
+                };
             }
             Err(error) => {
                 tracing::warn!(%error, "the MQTT listener cannot accept");
@@ -60,7 +75,7 @@ struct Arrival {
     _place: OwnedSemaphorePermit,
 }
 
-async fn one(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, stop: CancellationToken) {
+async fn shaken(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, stop: CancellationToken) {
     let Arrival { stream, peer, pass, _place } = arrival;
     let _open = head.counters.mqtt_connections.gauge();
     // Cancelling a handshake drops the socket, which is what is wanted.
@@ -76,4 +91,18 @@ async fn one(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, stop
             tracing::debug!(%peer, %error, "a TLS handshake failed");
         }
     }
+}
+
+async fn plain(
+    arrival: Arrival,
+    head: Arc<MqttHead>,
+    authorities: watch::Receiver<Arc<DeviceAuthorities>>,
+    stop: CancellationToken,
+) {
+    let Arrival { stream, peer, pass, _place } = arrival;
+    let _open = head.counters.mqtt_connections.gauge();
+    // Small packets both ways, as with TLS. A socket that refuses it is gone already, and reading says so.
+    drop(stream.set_nodelay(true));
+    let visitor = Visitor::new(peer.ip(), None, authorities);
+    connection::serve(&head, stream, visitor, pass, stop).await;
 }

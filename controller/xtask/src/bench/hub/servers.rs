@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    Hub,
+    Hub { tls: bool },
     Mosquitto { tls: bool },
     Rumqttd { tls: bool },
 }
@@ -41,7 +41,8 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Hub => "ours, TLS",
+            Self::Hub { tls: true } => "ours, TLS",
+            Self::Hub { tls: false } => "ours, plain",
             Self::Mosquitto { tls: true } => "mosquitto, TLS",
             Self::Mosquitto { tls: false } => "mosquitto, plain",
             Self::Rumqttd { tls: true } => "rumqttd, TLS",
@@ -74,7 +75,7 @@ impl Programs {
 
     /// All that can be measured, ours first.
     pub(super) fn kinds(&self) -> Vec<Kind> {
-        let mut kinds = vec![Kind::Hub];
+        let mut kinds = vec![Kind::Hub { tls: true }, Kind::Hub { tls: false }];
         for tls in [true, false] {
             kinds.extend(self.mosquitto.is_some().then_some(Kind::Mosquitto { tls }));
         }
@@ -103,7 +104,7 @@ fn rumqttd(folder: &Path) -> Result<PathBuf> {
     let program = folder.join("bin/rumqttd");
     if !program.exists() {
         let mut install = crate::cargo();
-        install.args(["install", "--quiet", "--locked", "--version", RUMQTTD, "--root"]).arg(folder);
+        install.args(["install", "--quiet", "--version", RUMQTTD, "--root"]).arg(folder);
         let status = install.arg("rumqttd").env("CARGO_TARGET_DIR", folder.join("build")).status()?;
         ensure!(status.success(), "cargo install rumqttd failed");
     }
@@ -145,10 +146,15 @@ impl Place {
         let mut command = Command::new("sh");
         command.args(["-c", FILES, "sh"]);
         match (kind, &programs.mosquitto, &programs.rumqttd) {
-            (Kind::Hub, _, _) => {
+            (Kind::Hub { tls }, _, _) => {
                 command.arg(&self.hem).arg("--data-dir").arg(&data).arg("up").arg(self.folder.join("fleet"));
-                command.args(["--no-agents", "--listen", ADDRESS, "--mqtt-port", &port.to_string()]);
-                command.args(["--https-port", &free_port()?.to_string()]);
+                command.args(["--no-agents", "--listen", ADDRESS, "--https-port", &free_port()?.to_string()]);
+                if tls {
+                    command.args(["--mqtt-port", &port.to_string()]);
+                } else {
+                    command.args(["--mqtt-port", &free_port()?.to_string()]);
+                    command.args(["--plain-mqtt-port", &port.to_string()]);
+                }
             }
             (Kind::Mosquitto { tls }, Some(program), _) => {
                 let config = self.folder.join("mosquitto.conf");
@@ -182,9 +188,10 @@ impl Server {
         let broker = broker.map(str::to_owned);
         let authority = ["--tls".to_owned(), "--ca".to_owned(), text(self.data.join("ca.pem"))];
         match self.kind {
-            Kind::Hub => {
-                ["--data-dir".to_owned(), text(self.data.clone()), "bench".to_owned(), "hub".to_owned()]
-                    .into()
+            Kind::Hub { tls } => {
+                let hub = ["--data-dir".to_owned(), text(self.data.clone()), "bench".to_owned(), "hub".to_owned()];
+                let plain = ["--plain-mqtt-port".to_owned(), port];
+                hub.into_iter().chain((!tls).then_some(plain).into_iter().flatten()).collect()
             }
             Kind::Mosquitto { tls: true } | Kind::Rumqttd { tls: true } => {
                 broker.into_iter().chain(authority).collect()
@@ -216,7 +223,7 @@ impl Server {
             }
             let announced = match self.kind {
                 // The file of the process before may still be there.
-                Kind::Hub => fs::read_to_string(self.data.join("endpoint.json"))
+                Kind::Hub { .. } => fs::read_to_string(self.data.join("endpoint.json"))
                     .is_ok_and(|text| text.contains(&format!("\"pid\": {}", self.child.id()))),
                 Kind::Mosquitto { .. } | Kind::Rumqttd { .. } => true,
             };
