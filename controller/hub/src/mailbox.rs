@@ -5,8 +5,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use futures_util::{
+    FutureExt as _, TryFutureExt as _,
+    future::{BoxFuture, Either, Ready, ready},
+};
 use hemline_hub_core::event::{ConnectionId, Event, RequestId};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// Events that wait for the core. A full mailbox makes heads wait, which makes clients wait: nothing piles up.
 const DEPTH: usize = 1_024;
@@ -29,9 +33,20 @@ impl Mailbox {
         (Self { sender, connections: Arc::default(), requests: Arc::default() }, receiver)
     }
 
-    /// Hands an event over, waiting for room.
-    pub(crate) async fn event(&self, event: Event) -> Result<(), Closed> {
-        self.sender.send(event).await.map_err(|_| Closed)
+    /// Hands an event over, waiting for room. Events are large and mostly there is room: whoever calls this keeps a place in
+    /// its task for the waiting, and not for the event.
+    pub(crate) fn event(
+        &self,
+        event: Event,
+    ) -> Either<Ready<Result<(), Closed>>, BoxFuture<'_, Result<(), Closed>>> {
+        match self.sender.try_send(event) {
+            Ok(()) => Either::Left(ready(Ok(()))),
+            Err(TrySendError::Closed(_)) => Either::Left(ready(Err(Closed))),
+            // Those who wait already come first: the channel gives them its places in their order.
+            Err(TrySendError::Full(event)) => {
+                Either::Right(self.sender.send(event).map_err(|_| Closed).boxed())
+            }
+        }
     }
 
     pub(crate) fn next_connection(&self) -> ConnectionId {

@@ -3,12 +3,11 @@
 //! Called by the writer thread after the batch is on disk, so nothing here may block: a client that is too slow for
 //! its bounded queue is closed, a watcher that is too slow misses notices.
 
+mod queue;
+
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hemline_hub_core::{
@@ -18,8 +17,9 @@ use hemline_hub_core::{
     upstream::{LinkId, ToParent},
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
+use self::queue::{Queue, Room};
+pub(crate) use self::queue::{End, Heard};
 use crate::{config::Limits, head::HeadCounters};
 
 /// Notices that wait for the slowest watcher before it misses some.
@@ -90,21 +90,13 @@ pub(crate) struct Outbox {
     requests: Mutex<Requests>,
     parent: Mutex<Option<(LinkId, mpsc::Sender<ToParent>)>>,
     notices: broadcast::Sender<Notice>,
-    queue: usize,
-    queue_bytes: usize,
+    room: Room,
     counters: Arc<HeadCounters>,
-}
-
-#[derive(Debug)]
-struct Client {
-    queue: mpsc::Sender<ToClient>,
-    bytes: Arc<AtomicUsize>,
-    slow: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct Clients {
-    connected: HashMap<ConnectionId, Client>,
+    connected: HashMap<ConnectionId, Arc<Queue>>,
     failed: bool,
 }
 
@@ -119,10 +111,7 @@ struct Requests {
 pub(crate) struct Inbox {
     outbox: Arc<Outbox>,
     connection: ConnectionId,
-    queue: mpsc::Receiver<ToClient>,
-    bytes: Arc<AtomicUsize>,
-    /// Cancelled when the queue was full.
-    pub(crate) slow: CancellationToken,
+    queue: Arc<Queue>,
 }
 
 /// One request that waits. Dropping it forgets the request; a late answer is thrown away.
@@ -148,25 +137,22 @@ impl Outbox {
             requests: Mutex::default(),
             parent: Mutex::default(),
             notices,
-            queue: limits.client_queue,
-            queue_bytes: limits.client_queue_bytes,
+            room: Room { packets: limits.client_queue, bytes: limits.client_queue_bytes },
             counters,
         })
     }
 
     /// Enters a connection, before the core hears of it.
     pub(crate) fn connect(self: &Arc<Self>, connection: ConnectionId) -> Inbox {
-        let (sender, queue) = mpsc::channel(self.queue);
-        let bytes = Arc::<AtomicUsize>::default();
-        let slow = CancellationToken::new();
+        let queue = Queue::new();
         let mut clients = locked(&self.clients);
-        // After the end nothing will come; without a sender the connection notices at once.
-        if !clients.failed {
-            let client = Client { queue: sender, bytes: bytes.clone(), slow: slow.clone() };
-            clients.connected.insert(connection, client);
+        if clients.failed {
+            queue.end(End::Hub);
+        } else {
+            clients.connected.insert(connection, queue.clone());
         }
         drop(clients);
-        Inbox { outbox: self.clone(), connection, queue, bytes, slow }
+        Inbox { outbox: self.clone(), connection, queue }
     }
 
     /// Enters a request, before the core hears of it. `None` once the hub has failed or stopped.
@@ -237,8 +223,8 @@ impl Outbox {
         *locked(&self.parent) = None;
         let mut clients = locked(&self.clients);
         clients.failed = true;
-        for (_, client) in clients.connected.drain() {
-            client.slow.cancel();
+        for (_, queue) in clients.connected.drain() {
+            queue.end(End::Hub);
         }
         drop(clients);
         let mut requests = locked(&self.requests);
@@ -251,50 +237,36 @@ impl Outbox {
     fn tell(&self, connection: ConnectionId, message: ToClient) {
         let mut clients = locked(&self.clients);
         // A connection that is gone needs nothing; the core hears of its end by `Disconnected`.
-        let Some(client) = clients.connected.get(&connection) else { return };
-        let bytes = message.bytes();
-        if message.may_be_lost() {
-            // Half of the queue stays free for what must not be lost.
-            let crowded = client.queue.capacity() < self.queue / 2
-                || client.bytes.load(Ordering::Relaxed) + bytes > self.queue_bytes / 2;
-            if crowded {
-                self.counters.topics_lost.add();
-                return;
-            }
+        let Some(queue) = clients.connected.get(&connection) else { return };
+        // Half of the queue stays free for what must not be lost.
+        if message.may_be_lost() && queue.is_crowded_by(&message, self.room) {
+            self.counters.topics_lost.add();
+            return;
         }
-        let fits = client.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.queue_bytes;
-        if !fits || client.queue.try_send(message).is_err() {
-            client.slow.cancel();
+        if !queue.put(message, self.room) {
             clients.connected.remove(&connection);
         }
     }
 
     fn tell_last(&self, connection: ConnectionId, message: ToClient) {
         self.tell(connection, message);
-        locked(&self.clients).connected.remove(&connection);
+        if let Some(queue) = locked(&self.clients).connected.remove(&connection) {
+            queue.end(End::Said);
+        }
     }
 }
 
 // === impl Inbox ===
 
 impl Inbox {
-    /// The next message; `None` when there will be no more. Cancel-safe: it only waits on the channel.
-    pub(crate) async fn next(&mut self) -> Option<ToClient> {
-        let message = self.queue.recv().await;
-        self.count(message)
+    /// The next packet, if packets are wanted, or the end. Cancel-safe: it only waits.
+    pub(crate) async fn next(&mut self, wants_packets: bool) -> Heard {
+        self.queue.next(wants_packets).await
     }
 
-    /// The next message if one is there.
+    /// The next packet if one is there.
     pub(crate) fn ready(&mut self) -> Option<ToClient> {
-        let message = self.queue.try_recv().ok();
-        self.count(message)
-    }
-
-    fn count(&self, message: Option<ToClient>) -> Option<ToClient> {
-        if let Some(message) = &message {
-            self.bytes.fetch_sub(message.bytes(), Ordering::Relaxed);
-        }
-        message
+        self.queue.ready()
     }
 }
 

@@ -71,7 +71,6 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // In this order, so that connections know that it is the hub that ends and not they that are slow.
         self.stop.cancel();
         self.outbox.fail();
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     door::{Origin, Pass},
-    outbox::{Inbox, ToClient},
+    outbox::{End, Heard, Inbox, ToClient},
     visitor::Visitor,
 };
 
@@ -40,38 +40,48 @@ const VERDICT: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves one client until either side ends it.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+///
+/// Coming in and going have memory of their own, which goes when they are over: a task is as large as the largest thing it
+/// ever waits for, and most connections do nothing else for days than to wait for a packet.
+pub(crate) fn serve<'h, S: AsyncRead + AsyncWrite + Unpin + 'h>(
+    head: &'h MqttHead,
+    stream: S,
+    visitor: Visitor,
+    pass: Pass,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<'h, S> {
+    // Outside of the block, which would keep room for all of this as long as it runs.
+    let entering = Box::pin(enter(head, stream, visitor, pass, stop));
+    async move {
+        let Some(mut live) = entering.await else { return };
+        let closed = live.run().await;
+        Box::pin(live.leave(closed)).await;
+    }
+}
+
+/// From the first byte to CONNACK. `None` for whoever is not let in; that is told and counted.
+async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     stream: S,
     visitor: Visitor,
     pass: Pass,
     stop: CancellationToken,
-) {
+) -> Option<Live<'_, S>> {
     let mut wire = Wire::new(stream);
-    let peer = visitor.address.to_string();
     // Cancelling drops a connection that nobody knows yet, so that is safe.
     let first = tokio::select! {
         first = timeout(head.limits.connect, first_packet(&mut wire)) => first,
-        () = pass.taken.cancelled() => return head.counters.connections_turned_away.add(),
-        () = stop.cancelled() => return,
+        () = pass.taken.cancelled() => {
+            head.counters.connections_turned_away.add();
+            return None;
+        }
+        () = stop.cancelled() => return None,
     };
     let mut packet = match first {
         Ok(Ok(packet)) => packet,
-        Ok(Err(Closed::Packet(DecodeError::Level))) => {
-            head.counters.connects_malformed.add();
-            return refuse(wire, ConnectCode::Level).await;
-        }
-        Ok(Err(closed)) => {
-            head.counters.connects_malformed.add();
-            return head.complain(
-                &peer,
-                &closed.to_string(),
-                "an MQTT connection did not begin with CONNECT",
-            );
-        }
-        Err(_) => {
-            head.counters.connects_malformed.add();
-            return head.complain(&peer, "no CONNECT", "an MQTT connection sent no CONNECT in time");
+        failed => {
+            no_connect(head, wire, &visitor, failed.map(Result::err).ok().flatten()).await;
+            return None;
         }
     };
     let keep_alive = silence(packet.keep_alive, head.limits.keep_alive_cap);
@@ -80,12 +90,12 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // Before anything that costs: the client id of a good CONNECT is the identity.
     if let Err(wait) = head.door.may_try(origin, Some(&packet.client_id), now) {
         head.counters.connects_throttled.add();
+        let peer = visitor.address.to_string();
         head.complain(&peer, &wait.to_string(), "an MQTT client was told to come later");
-        return refuse(wire, ConnectCode::Unavailable).await;
+        refuse(wire, ConnectCode::Unavailable).await;
+        return None;
     }
-    let request = connecting::request(packet, connection, &visitor, now);
-    drop(visitor);
-    match request {
+    match connecting::request(packet, connection, &visitor, now) {
         Ok(mut request) => {
             match will.map(|will| connecting::will(will, &request.client)).transpose() {
                 Ok(will) => request.will = will.map(Box::new),
@@ -94,14 +104,33 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     head.complain(&client, &error.to_string(), "the will of an MQTT client is not kept");
                 }
             }
-            admit(head, wire, request, At { origin, pass }, keep_alive, stop).await;
+            admit(head, wire, request, At { origin, pass }, keep_alive, stop).await
         }
         Err(error) => {
             head.counters.connects_malformed.add();
             head.door.failed(origin, None, now);
             head.complain("", &error.to_string(), "an MQTT client was turned away");
             refuse(wire, ConnectCode::NotAuthorised).await;
+            None
         }
+    }
+}
+
+/// What came first was no CONNECT; without a reason nothing whole came in time.
+async fn no_connect<S: AsyncRead + AsyncWrite + Unpin>(
+    head: &MqttHead,
+    wire: Wire<S>,
+    visitor: &Visitor,
+    closed: Option<Closed>,
+) {
+    head.counters.connects_malformed.add();
+    let peer = visitor.address.to_string();
+    match closed {
+        Some(Closed::Packet(DecodeError::Level)) => refuse(wire, ConnectCode::Level).await,
+        Some(closed) => {
+            head.complain(&peer, &closed.to_string(), "an MQTT connection did not begin with CONNECT");
+        }
+        None => head.complain(&peer, "no CONNECT", "an MQTT connection sent no CONNECT in time"),
     }
 }
 
@@ -144,7 +173,7 @@ struct At {
     pass: Pass,
 }
 
-/// Asks the core, and if it says yes serves the client; the core hears of the end in any case.
+/// Asks the core. Whoever it lets in must be told of to the core again when it goes.
 async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
     head: &MqttHead,
     mut wire: Wire<S>,
@@ -152,39 +181,26 @@ async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
     at: At,
     keep_alive: Duration,
     stop: CancellationToken,
-) {
+) -> Option<Live<'_, S>> {
     let connection = request.connection;
     let client = request.client.clone();
-    let name = client.to_string();
     let mut inbox = head.outbox.connect(connection);
     if head.mailbox.event(Event::Connect(request)).await.is_err() {
-        return refuse(wire, ConnectCode::Unavailable).await;
+        refuse(wire, ConnectCode::Unavailable).await;
+        return None;
     }
     match verdict(&mut inbox).await {
         Verdict::Accepted { session_present } => {
             drop(at.pass);
             codec::connack(&mut wire.output, ConnectCode::Accepted, session_present);
             wire.begin_output();
-            tracing::debug!(
-                client = name,
-                connection = connection.0,
-                session_present,
-                "an MQTT client connected"
-            );
+            tracing::debug!(%client, connection = connection.0, session_present, "an MQTT client connected");
             let session = Session::new(connection, client, head.limits.unacknowledged);
-            let slow = inbox.slow.clone();
-            let mut live = Live { head, wire, session, inbox, slow, keep_alive, stop };
-            let closed = live.run().await;
-            let topic = live.session.last_topic.take();
-            head.ended(&name, connection, &closed, topic.as_deref());
-            let departure = closed.departure();
-            // The core first: a successor must not find this one still connected while a slow socket is flushed.
-            drop(head.mailbox.event(Event::Disconnected { connection, departure }).await);
-            drop(live.inbox);
-            drop(timeout(FAREWELL, live.wire.finish()).await);
+            Some(Live { head, wire, session, inbox, keep_alive, stop })
         }
         Verdict::Refused(refusal) => {
             head.counters.connects_refused.add();
+            let name = client.to_string();
             head.complain(&name, &refusal.to_string(), "an MQTT client was turned away");
             let departure = Departure::Vanished;
             drop(head.mailbox.event(Event::Disconnected { connection, departure }).await);
@@ -196,6 +212,7 @@ async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
                 Refusal::Unavailable => ConnectCode::Unavailable,
             };
             refuse(wire, code).await;
+            None
         }
     }
 }
@@ -206,9 +223,9 @@ enum Verdict {
 }
 
 async fn verdict(inbox: &mut Inbox) -> Verdict {
-    match timeout(VERDICT, inbox.next()).await {
-        Ok(Some(ToClient::Accept { session_present })) => Verdict::Accepted { session_present },
-        Ok(Some(ToClient::Refuse(refusal))) => Verdict::Refused(refusal),
+    match timeout(VERDICT, inbox.next(true)).await {
+        Ok(Heard::Packet(ToClient::Accept { session_present })) => Verdict::Accepted { session_present },
+        Ok(Heard::Packet(ToClient::Refuse(refusal))) => Verdict::Refused(refusal),
         // The hub stopped or failed, or a newer connection of the same identity was faster.
         Ok(_) | Err(_) => Verdict::Refused(Refusal::Unavailable),
     }
@@ -220,7 +237,6 @@ struct Live<'a, S> {
     wire: Wire<S>,
     session: Session,
     inbox: Inbox,
-    slow: CancellationToken,
     keep_alive: Duration,
     stop: CancellationToken,
 }
@@ -234,24 +250,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<'_, S> {
         }
     }
 
+    /// The core first: a successor must not find this one still connected while a slow socket is flushed.
+    async fn leave(mut self, closed: Closed) {
+        let (connection, client) = (self.session.connection(), self.session.client().to_string());
+        let topic = self.session.last_topic.take();
+        self.head.ended(&client, connection, &closed, topic.as_deref());
+        let departure = closed.departure();
+        drop(self.head.mailbox.event(Event::Disconnected { connection, departure }).await);
+        drop(self.inbox);
+        drop(timeout(FAREWELL, self.wire.finish()).await);
+    }
+
     /// Handles everything that is there, then waits for one thing.
     async fn round(&mut self) -> Result<(), Closed> {
         self.incoming().await?;
         self.outgoing().await?;
-        let deadline = self.deadline();
+        let (deadline, has_room) = (self.deadline(), self.wire.has_room());
         // Every arm is cancel-safe: tokens and timers keep no state, `step` and `next` say so themselves.
         tokio::select! {
             moved = self.wire.step() => match moved? {
                 Moved::Bytes => Ok(()),
                 Moved::End => Err(Closed::Lost),
             },
-            message = self.inbox.next(), if self.wire.has_room() => match message {
-                Some(message) => self.tell(message).await,
-                None => Err(Closed::HubStops),
+            heard = self.inbox.next(has_room) => match heard {
+                Heard::Packet(message) => self.tell(message).await,
+                Heard::End(End::Slow) => Err(Closed::Slow),
+                Heard::End(End::Said | End::Hub) => Err(Closed::HubStops),
             },
-            () = self.slow.cancelled() => {
-                Err(if self.stop.is_cancelled() { Closed::HubStops } else { Closed::Slow })
-            }
             () = self.stop.cancelled() => Err(Closed::HubStops),
             () = sleep_until(deadline) => self.overdue(),
         }

@@ -51,7 +51,7 @@ pub(crate) async fn serve(
                     head.counters.connections_turned_away.add();
                     continue;
                 };
-                let arrival = Arrival { stream, peer, pass, _place: place };
+                let arrival = Box::new(Arrival { stream, peer, pass, _place: place });
                 let (head, stop) = (head.clone(), stop.clone());
                 // Two kinds of task: one without TLS has no room for it either.
                 match greeting.clone() {
@@ -67,7 +67,8 @@ pub(crate) async fn serve(
     }
 }
 
-/// A connection that was accepted, with its places.
+/// A connection that was accepted, with its places. Boxed on its way, because the task of a connection keeps room for what it
+/// is begun with as long as it runs.
 struct Arrival {
     stream: TcpStream,
     peer: SocketAddr,
@@ -75,8 +76,8 @@ struct Arrival {
     _place: OwnedSemaphorePermit,
 }
 
-async fn shaken(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, stop: CancellationToken) {
-    let Arrival { stream, peer, pass, _place } = arrival;
+async fn shaken(arrival: Box<Arrival>, head: Arc<MqttHead>, handshakes: Handshakes, stop: CancellationToken) {
+    let Arrival { stream, peer, pass, _place } = *arrival;
     let _open = head.counters.mqtt_connections.gauge();
     // Cancelling a handshake drops the socket, which is what is wanted.
     let shaken = tokio::select! {
@@ -94,12 +95,12 @@ async fn shaken(arrival: Arrival, head: Arc<MqttHead>, handshakes: Handshakes, s
 }
 
 async fn plain(
-    arrival: Arrival,
+    arrival: Box<Arrival>,
     head: Arc<MqttHead>,
     authorities: watch::Receiver<Arc<DeviceAuthorities>>,
     stop: CancellationToken,
 ) {
-    let Arrival { stream, peer, pass, _place } = arrival;
+    let Arrival { stream, peer, pass, _place } = *arrival;
     let _open = head.counters.mqtt_connections.gauge();
     // Small packets both ways, as with TLS. A socket that refuses it is gone already, and reading says so.
     drop(stream.set_nodelay(true));

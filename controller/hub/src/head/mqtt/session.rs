@@ -40,6 +40,14 @@ impl Session {
         Self { connection, client, ids: PacketIds::new(unacknowledged), last_topic: None }
     }
 
+    pub(super) fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    pub(super) fn client(&self) -> &ClientId {
+        &self.client
+    }
+
     /// A packet came: what the core is told, if anything. What is answered at once goes to `out`.
     pub(super) fn receive(
         &mut self,
