@@ -18,8 +18,8 @@ use hemline_hub_core::{
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use self::queue::{Queue, Room};
 pub(crate) use self::queue::{End, Heard};
+use self::queue::{Queue, Room};
 use crate::{config::Limits, head::HeadCounters};
 
 /// Notices that wait for the slowest watcher before it misses some.

@@ -2,6 +2,8 @@
 //!
 //! Their names begin with [`PREFIX`] and the number of the run. What a killed run left behind is found by that.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::sas::SymmetricKey;
@@ -96,20 +98,24 @@ impl<'a> Identities<'a> {
 }
 
 async fn remove(hub: &HubClient, devices: Vec<DeviceId>) -> Removed {
+    // A hub that is gone says the same of every device; how many are left stands in the report.
+    let told = &AtomicBool::new(false);
     let one = |id: DeviceId| async move {
         match hub.call(Method::DELETE, &["devices", id.as_str()], None).await {
             // One that never came to be is gone, too.
             Ok(_) | Err(CommandError::Refused { status: 404, .. }) => true,
             Err(error) => {
-                tracing::warn!(device = %id, %error, "a device of the load cannot be removed");
+                if !told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(device = %id, %error, "devices of the load cannot be removed");
+                }
                 false
             }
         }
     };
     let gone = stream::iter(devices).map(one).buffer_unordered(LANES);
-    let told: Vec<bool> = gone.collect().await;
-    let removed = told.iter().filter(|gone| **gone).count();
-    Removed { removed, left: told.len() - removed }
+    let gone: Vec<bool> = gone.collect().await;
+    let removed = gone.iter().filter(|gone| **gone).count();
+    Removed { removed, left: gone.len() - removed }
 }
 
 /// The key that the hub drew.

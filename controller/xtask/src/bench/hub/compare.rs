@@ -38,7 +38,11 @@ pub(super) fn rows() -> Vec<Line> {
     let peer = "mosquitto, TLS";
     let line = |what, load, want| Line { what, load, want };
     vec![
-        line("memory of an idle session", "idle", Want::Memory { at_most: [(OURS, 24.0), ("ours, plain", 4.0)] }),
+        line(
+            "memory of an idle session",
+            "idle",
+            Want::Memory { at_most: [(OURS, 24.0), ("ours, plain", 4.0)] },
+        ),
         line("connect and subscribe, per second", "connects", Want::Rate { at_least: peer }),
         line("the same, p50 and p99", "connects", Want::Latency),
         line(
@@ -121,7 +125,10 @@ impl Line {
                     }
                     None => (format!("{column}: not measured"), false),
                 });
-                (judged.each_ref().map(|(told, _)| told.as_str()).join("; "), judged.iter().all(|(_, kept)| *kept))
+                (
+                    judged.each_ref().map(|(told, _)| told.as_str()).join("; "),
+                    judged.iter().all(|(_, kept)| *kept),
+                )
             }
             Want::Rate { at_least: peer } => match (of(OURS, "/perSecond"), of(peer, "/perSecond")) {
                 (Some(rate), Some(theirs)) => {

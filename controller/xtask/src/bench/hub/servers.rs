@@ -189,7 +189,8 @@ impl Server {
         let authority = ["--tls".to_owned(), "--ca".to_owned(), text(self.data.join("ca.pem"))];
         match self.kind {
             Kind::Hub { tls } => {
-                let hub = ["--data-dir".to_owned(), text(self.data.clone()), "bench".to_owned(), "hub".to_owned()];
+                let hub =
+                    ["--data-dir".to_owned(), text(self.data.clone()), "bench".to_owned(), "hub".to_owned()];
                 let plain = ["--plain-mqtt-port".to_owned(), port];
                 hub.into_iter().chain((!tls).then_some(plain).into_iter().flatten()).collect()
             }
