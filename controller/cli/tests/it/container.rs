@@ -156,40 +156,53 @@ impl Drop for Line {
     }
 }
 
-fn runs_from_its_manifest(engine_name: &str, language: Language) {
-    let Some(packer) = python() else { return };
-    let Some(engine) = Engine::bare(engine_name, language.word()) else { return };
+/// Two images: the probe's and the filter's.
+fn images(engine: &Engine, language: Language) -> Option<[String; 2]> {
+    let packer = python()?;
     let filter = program("container").join(language.filter());
     let both = [program("edge_module.py"), filter.clone()];
-    let Some(base) = Language::Python.image(&engine, &packer, &both) else { return };
+    let base = Language::Python.image(engine, &packer, &both)?;
     let other = match language {
-        Language::Python => Some(base.clone()),
-        Language::Node | Language::Java => language.image(&engine, &packer, &[filter]),
+        Language::Python => base.clone(),
+        Language::Node | Language::Java => language.image(engine, &packer, &[filter])?,
     };
-    let Some(other) = other else { return };
     let probe = engine.derive_from(&base, "probe", &Language::Python.says("edge_module.py"));
     let mut says = language.says(language.filter());
     says.push(format!("USER {USER}:{USER}"));
-    let filter = engine.derive_from(&other, "filter", &says);
+    Some([probe, engine.derive_from(&other, "filter", &says)])
+}
 
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure/deployment.amd64.json");
-    let manifest = fs::read_to_string(manifest)
+/// The manifest as it is committed, with these images.
+fn manifest([probe, filter]: &[String; 2]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure/deployment.amd64.json");
+    fs::read_to_string(path)
         .expect("the manifest")
-        .replace("registry.example/probe:0.0.1-amd64", &probe)
-        .replace("registry.example/filter:0.0.1-amd64", &filter);
-    // On one address there can be one hub only.
-    let _alone = BRIDGES.lock().unwrap_or_else(PoisonError::into_inner);
-    let started = Instant::now();
+        .replace("registry.example/probe:0.0.1-amd64", probe)
+        .replace("registry.example/filter:0.0.1-amd64", filter)
+}
+
+/// Starts a hub with a device that runs what a manifest says.
+fn up(engine: &Engine, manifest: &str) -> Option<Line> {
     let socket = format!("unix://{}", engine.socket);
     // A device of its own: somebody may be running another fleet on this engine.
     let device = engine.module.clone();
-    let documents = [("fleet.yaml", &*fleet(&device)), ("deployment.amd64.json", &manifest)];
+    let documents = [("fleet.yaml", &*fleet(&device)), ("deployment.amd64.json", manifest)];
     let hem = Hem::up_with(&documents, &["--docker", &socket]);
     // The SDKs know no other port.
-    if !hemline_testkit::require("port 443", hem.https_port() == 443, "run as root, or allow low ports") {
-        return;
-    }
-    let mut line = Line { hem, device };
+    let https =
+        hemline_testkit::require("port 443", hem.https_port() == 443, "run as root, or allow low ports");
+    https.then_some(Line { hem, device })
+}
+
+fn runs_from_its_manifest(engine_name: &str, language: Language) {
+    let Some(engine) = Engine::bare(engine_name, language.word()) else { return };
+    let Some(images) = images(&engine, language) else { return };
+    let manifest = manifest(&images);
+    let [probe, filter] = images;
+    // On one address there can be one hub only.
+    let _alone = BRIDGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let started = Instant::now();
+    let Some(mut line) = up(&engine, &manifest) else { return };
 
     // The twin of the manifest, read and reported; the image's own user.
     assert_eq!(line.adopted(25), json!(USER));
@@ -263,4 +276,41 @@ fn docker_runs_java_from_its_manifest() {
 #[test]
 fn podman_runs_python_from_its_manifest() {
     runs_from_its_manifest("podman", Language::Python);
+}
+
+/// As manifests have it that want the network of the host: it knows no neighbours by name, and the hub all the same.
+fn runs_on_the_hosts_network(engine_name: &str) {
+    let Some(engine) = Engine::bare(engine_name, "host") else { return };
+    let Some(images) = images(&engine, Language::Python) else { return };
+    let bare = r#""createOptions": "{}""#;
+    let hosts =
+        json!({"HostConfig": {"NetworkMode": "host"}, "NetworkingConfig": {"EndpointsConfig": {"host": {}}}});
+    let hosts = format!(r#""createOptions": {}"#, json!(hosts.to_string()));
+    let (system, modules) = manifest(&images)
+        .split_once(r#""modules""#)
+        .map(|(system, modules)| (system.to_owned(), modules.to_owned()))
+        .expect("modules");
+    assert!(modules.contains(bare), "{modules}");
+    let manifest = format!("{system}\"modules\"{}", modules.replace(bare, &hosts));
+    let _alone = BRIDGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(mut line) = up(&engine, &manifest) else { return };
+    assert_eq!(line.adopted(25), json!(USER));
+    let filter = &engine.containers(&images[1])[0].0;
+    let network = engine.run(&["inspect", "--format", "{{.HostConfig.NetworkMode}}", filter]);
+    assert_eq!(network.as_deref().map(str::trim), Ok("host"));
+    let mut arrived = line.hem.messages(&["--from-start", "--count", "1"]);
+    line.ask("probe", "emit", &json!({"celsius": 30}));
+    let message = arrived.next().expect("an alert");
+    assert_eq!((&message["moduleId"], &message["body"]["celsius"]), (&json!("filter"), &json!(30)));
+    assert_eq!(line.hem.interrupt().code(), Some(0));
+}
+
+#[test]
+fn docker_runs_a_module_on_the_hosts_network() {
+    runs_on_the_hosts_network("docker");
+}
+
+#[test]
+fn podman_runs_a_module_on_the_hosts_network() {
+    runs_on_the_hosts_network("podman");
 }

@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import tempfile
@@ -149,6 +150,8 @@ def answer_method(request):
     client.send_method_response(MethodResponse.create_from_method_request(request, status, payload))
 
 
+# The first process of a container is not ended by a signal that it does not handle.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 client = IoTHubModuleClient.create_from_edge_environment()
 client.on_method_request_received = answer_method
 client.connect()

@@ -2,6 +2,9 @@
 const { Mqtt } = require("azure-iot-device-mqtt");
 const { Message, ModuleClient } = require("azure-iot-device");
 
+// The first process of a container is not ended by a signal that it does not handle.
+process.on("SIGTERM", () => process.exit(0));
+
 async function main() {
   const client = await ModuleClient.fromEnvironment(Mqtt);
   client.on("error", (error) => console.error(error.message));

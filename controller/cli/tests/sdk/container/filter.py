@@ -2,10 +2,13 @@
 
 import json
 import os
+import signal
 import threading
 
 from azure.iot.device import IoTHubModuleClient, Message, MethodResponse
 
+# The first process of a container is not ended by a signal that it does not handle.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 threshold = None
 client = IoTHubModuleClient.create_from_edge_environment()
 
