@@ -96,6 +96,21 @@ pub struct ContainerSpec {
     pub socket_dir: PathBuf,
     /// Host name of the hub as modules dial it.
     pub gateway: String,
+    /// The hub as this host dials it. Another name than `gateway` when the hub is on this host.
+    pub host_gateway: String,
+}
+
+/// `HostConfig.NetworkMode`, however it is spelled: engines pass over the case of member names.
+pub(crate) fn network_mode(options: &Map<String, Value>) -> Option<&str> {
+    member(member(options, "HostConfig")?.as_object()?, "NetworkMode")?.as_str()
+}
+
+/// A member of createOptions, whatever its case.
+pub(crate) fn member<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    map.get(name).or_else(|| {
+        let found = map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value)
+    })
 }
 
 /// Login for a registry. `Debug` hides the password.

@@ -19,7 +19,7 @@ use crate::{
     decide::{Goal, Wanted, spec_hash::spec_hash},
     module::{
         ContainerSpec, Identity, ModuleKey, ModuleKind, ModuleSpec, ProcessSpec, PullPolicy,
-        RegistryCredential, SpecBody,
+        RegistryCredential, SpecBody, network_mode,
     },
     secrets::Values,
 };
@@ -136,6 +136,7 @@ fn body(
             credential: credential(&docker.image, desired.runtime.settings.registry_credentials.values()),
             socket_dir: socket.parent().map(Path::to_owned).unwrap_or_default(),
             gateway: site.container_gateway.clone(),
+            host_gateway: site.gateway.clone(),
         }),
         ModuleSettings::Process(process) => SpecBody::Process(ProcessSpec {
             command: process.command.clone(),
@@ -159,6 +160,13 @@ fn hash(site: &Site, name: &str, module: &AgentModule, own: Own<'_>) -> String {
         }),
         ModuleSettings::Process(process) => json!({ "type": "process", "process": process }),
     };
+    let gateway = match &module.settings {
+        // Its hosts file says where that is.
+        ModuleSettings::Docker(docker) if network_mode(&docker.create_options) == Some("host") => {
+            format!("{} at {}", site.container_gateway, site.gateway)
+        }
+        ModuleSettings::Docker(_) | ModuleSettings::Process(_) => site.gateway_of(module).to_owned(),
+    };
     let env: serde_json::Map<String, Value> =
         module.env.iter().map(|(name, entry)| (name.clone(), Value::String(entry.as_text()))).collect();
     // Another value means another module; of the values themselves only this hash leaves the device.
@@ -175,7 +183,7 @@ fn hash(site: &Site, name: &str, module: &AgentModule, own: Own<'_>) -> String {
         "secrets": secret,
         "generationId": identity.generation_id,
         "hub": site.hub,
-        "gateway": site.gateway_of(module),
+        "gateway": gateway,
         "mqttPort": site.mqtt_port,
         "socket": socket.display().to_string(),
     }))

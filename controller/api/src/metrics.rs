@@ -80,6 +80,7 @@ fn render(counters: &Counters) -> String {
         topics_delivered: _,
         topics_dropped: _,
         topics_denied: _,
+        topics_expired: _,
         topics_waiting: _,
         topics_retained: _,
         connected,
@@ -192,6 +193,7 @@ fn topics(counters: &Counters, heads: &HeadStatistics) -> String {
         "hemline_topic_messages_dropped_total",
         &[("reason=\"queue\"", counters.topics_dropped), ("reason=\"slow\"", heads.topics_lost)],
     );
+    page.counter("hemline_topic_sessions_expired_total", &[("", counters.topics_expired)]);
     page.counter("hemline_topic_requests_denied_total", &[("", counters.topics_denied)]);
     page.gauge("hemline_topic_messages_waiting", counters.topics_waiting);
     page.gauge("hemline_topic_messages_retained", counters.topics_retained);

@@ -31,6 +31,8 @@ mod check;
 mod commands;
 #[path = "it/conflict.rs"]
 mod conflict;
+#[path = "it/container.rs"]
+mod container;
 #[path = "it/credentials.rs"]
 mod credentials;
 #[path = "it/disk.rs"]

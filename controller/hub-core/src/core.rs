@@ -3,6 +3,7 @@
 //! What one event does stands in `core/`, one file per subject; the pieces of state it works on are the private modules
 //! beside this file.
 
+mod absent;
 mod cloud_to_device;
 mod connections;
 mod file_notices;
@@ -46,7 +47,7 @@ use crate::{
     throttle::Throttle,
     topics::Topics,
     upstream::{Dialect, Link, Parent},
-    write::{Policy, Restored, TwinRecord, Write},
+    write::{Policy, Restored, SessionRecord, TwinRecord, Write},
 };
 
 /// What the hub is told about itself.
@@ -126,13 +127,16 @@ impl Core {
         let arrivals = Throttle::new(config.limits.connects, ARRIVALS);
         let calls = Calls::after(config.calls_from);
         let events = EventLog::new(config.limits.event_messages, config.limits.event_bytes, events);
-        let offline = |grants| Session::Offline(Offline { stored: Some(grants), since: None, active: None });
+        let offline = |record: &SessionRecord| {
+            let (stored, away) = (Some(Grants::restored(record)), record.away);
+            Session::Offline(Offline { stored, away, since: None, active: None })
+        };
         let mut core = Self {
             config,
             phase: Phase::Running,
             registry,
             twins: twins.into_iter().map(|twin| (twin.client.clone(), twin)).collect(),
-            sessions: sessions.iter().map(|s| (s.client.clone(), offline(Grants::restored(s)))).collect(),
+            sessions: sessions.iter().map(|s| (s.client.clone(), offline(s))).collect(),
             connections: BTreeMap::new(),
             closing: BTreeSet::new(),
             routes: BTreeMap::new(),

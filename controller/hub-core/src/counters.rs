@@ -71,10 +71,13 @@ pub struct Counters {
     pub topics_sent: u64,
     /// Messages on user-defined topics that subscribers acknowledged.
     pub topics_delivered: u64,
-    /// Messages on user-defined topics that a subscriber did not get: its queue was full, or it may not have them any more.
+    /// Messages on user-defined topics that a subscriber did not get: its queue was full, it may not have them any
+    /// more, or it did not come back for them.
     pub topics_dropped: u64,
     /// Publications and subscriptions that a policy refused.
     pub topics_denied: u64,
+    /// Sessions whose subscriptions to user-defined topics ended because nobody came back.
+    pub topics_expired: u64,
     /// Gauge: messages on user-defined topics that wait for subscribers now.
     pub topics_waiting: u64,
     /// Gauge: messages that are retained now.

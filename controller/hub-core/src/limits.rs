@@ -59,6 +59,9 @@ pub struct Limits {
     pub retained_bytes_total: usize,
     /// A retained message that nobody renews is dropped after this time (reference edge-runtime §6.1).
     pub retained_seconds: i64,
+    /// Days after which subscriptions to user-defined topics end, with what waits for them, when their client does not come back
+    /// (reference edge-runtime §6.1).
+    pub topic_session_days: u32,
     /// Messages on user-defined topics that wait for one subscriber; what is new is dropped beyond (reference edge-runtime
     /// §6.1).
     pub topic_queue_messages: usize,
@@ -111,6 +114,7 @@ impl Default for Limits {
             retained_messages: 1_000,
             retained_bytes_total: 64 << 20,
             retained_seconds: 60 * 86_400,
+            topic_session_days: 60,
             topic_queue_messages: 1_000,
             topic_queue_bytes: 32 << 20,
             topic_queue_bytes_total: 256 << 20,

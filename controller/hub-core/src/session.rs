@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hemline_model::id::ClientId;
+use hemline_protocol::topic::user_filter;
 use jiff::Timestamp;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     event::{ConnectionId, DeliveryId, Feature, Grant, Qos, Will},
     message::AuthMethod,
     queue::{self, Place, Waiting},
-    write::SessionRecord,
+    write::{Away, SessionRecord},
 };
 
 /// The session of one identity.
@@ -53,6 +54,8 @@ pub(crate) struct Flight {
 pub(crate) struct Offline {
     /// What is subscribed when it comes back; `None` after a clean session, of which only the times remain.
     pub(crate) stored: Option<Grants>,
+    /// How long it waits already, as it is on disk.
+    pub(crate) away: Option<Away>,
     pub(crate) since: Option<Timestamp>,
     pub(crate) active: Option<Timestamp>,
 }
@@ -123,7 +126,7 @@ impl Connected {
             Keep::Durable => Some(self.grants),
             Keep::WhileConnected => None,
         };
-        let offline = Offline { stored, since: Some(now), active: Some(self.active) };
+        let offline = Offline { stored, away: None, since: Some(now), active: Some(self.active) };
         (offline, self.flight.waiting.into_values().collect())
     }
 
@@ -161,8 +164,18 @@ impl Grants {
     }
 
     /// As it goes to the store.
-    pub(crate) fn record(&self, client: &ClientId) -> SessionRecord {
-        SessionRecord { client: client.clone(), grants: self.0.clone() }
+    pub(crate) fn record(&self, client: &ClientId, away: Option<Away>) -> SessionRecord {
+        SessionRecord { client: client.clone(), grants: self.0.clone(), away }
+    }
+
+    /// Takes the subscriptions to user-defined topics away.
+    pub(crate) fn forget_users_topics(&mut self) {
+        self.0.retain(|grant| user_filter(&grant.filter).is_none());
+    }
+
+    /// Is nothing subscribed?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Adds subscriptions; the same filter again replaces the one before.

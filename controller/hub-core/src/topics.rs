@@ -122,6 +122,11 @@ impl Topics {
         there.map(|(client, _)| client.clone()).collect()
     }
 
+    /// Clients that listen to something anywhere.
+    pub(crate) fn all_listeners(&self) -> impl Iterator<Item = &ClientId> {
+        self.places.keys()
+    }
+
     /// Who may be meant by a message, before the policy is asked.
     pub(crate) fn candidates(&self, space: &DeviceId, topic: &str) -> Vec<Candidate> {
         self.spaces.get(space).map(|space| space.tree.matching(topic)).unwrap_or_default()

@@ -165,6 +165,20 @@ pub struct SessionRecord {
     pub client: ClientId,
     /// In the order they were asked for.
     pub grants: Vec<Grant>,
+    /// How long nobody came back, when that is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<Away>,
+}
+
+/// How long a session with subscriptions to user-defined topics has waited for its client.
+///
+/// Not the moment when the client left: a clock that jumps, or a hub that was off, would end every session at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Away {
+    /// Days that were counted.
+    pub days: u32,
+    /// From here the next day is counted.
+    pub counted: Timestamp,
 }
 
 /// A shared access policy (reference service-api §2.1).

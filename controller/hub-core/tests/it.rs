@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod it {
+    mod absent;
     mod access;
     mod authorization;
     mod certificates;

@@ -222,10 +222,18 @@ impl DockerRuntime {
         };
         // The plain name is what other modules resolve; it may be taken by another device on the same engine.
         let fallback = format!("{name}.{}", body::container_name(&self.owner.device));
+        let hub_is_here = network::is_here(&container.gateway, &container.host_gateway).await;
         for candidate in [name, &fallback] {
             let (network, host) = (network.as_deref(), connection.host.as_str());
             let unbounded_logs = connection.unbounded_logs;
-            let place = body::Place { owner: &self.owner, name: candidate, network, host, unbounded_logs };
+            let place = body::Place {
+                owner: &self.owner,
+                name: candidate,
+                network,
+                host,
+                hub_is_here,
+                unbounded_logs,
+            };
             let body = body::create_body(spec, container, &place);
             let path = format!("/containers/create?name={}", encode(candidate));
             let (status, answer) =

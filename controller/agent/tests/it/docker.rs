@@ -102,6 +102,7 @@ impl Site {
             health: None,
             traits: std::collections::BTreeMap::new(),
             body: SpecBody::Container(ContainerSpec {
+                host_gateway: "127.0.0.1".to_owned(),
                 image: IMAGE.to_owned(),
                 create_options,
                 pull: PullPolicy::OnCreate,

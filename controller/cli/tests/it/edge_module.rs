@@ -1,5 +1,6 @@
 //! A module as people have it: the unchanged Python SDK, `create_from_edge_environment`, started by `hem up` as a process
-//! module. What it gets from its agent (certificates, encryption, trust), and methods of its neighbours.
+//! module. What it gets from its agent (certificates, encryption, trust), and methods of its neighbours. The same as a container
+//! is in `container.rs`.
 
 use std::path::Path;
 
@@ -35,16 +36,43 @@ spec:
     )
 }
 
-/// Calls a method of a module as soon as it listens.
 fn ask(hem: &Hem, module: &str, method: &str, payload: &Value) -> Value {
+    ask_on(hem, "edge-1", module, method, payload)
+}
+
+/// Calls a method of a module as soon as it listens.
+pub(crate) fn ask_on(hem: &Hem, device: &str, module: &str, method: &str, payload: &Value) -> Value {
     let payload = payload.to_string();
-    let arguments = ["method", "invoke", "edge-1", module, method, "--payload", &payload, "--timeout", "60"];
+    let arguments = ["method", "invoke", device, module, method, "--payload", &payload, "--timeout", "60"];
     let answer = hem.eventually(&format!("{module} answers {method}"), |hem| {
         let output = hem.command(&[&arguments[..], &["-o", "json"]].concat()).output().ok()?;
         output.status.success().then(|| serde_json::from_slice::<Value>(&output.stdout).ok())?
     });
     assert_eq!(answer["status"], 200, "{module} {method}: {answer}");
     answer["payload"].clone()
+}
+
+/// Is what a module found with `everything` what it was promised?
+pub(crate) fn promised(mut found: Value, module: &str, gateway: &str, neighbours_socket: &Value) {
+    let stranger = found["served"]["somebody.else"].take();
+    assert!(stranger.as_str().is_some_and(|why| why.contains("Hostname mismatch")), "{stranger} {found}");
+    let mut refused = |what: &str, status: &str| {
+        let said = found[what].take();
+        assert!(said.as_str().is_some_and(|said| said.contains(status)), "{what}: {said}");
+    };
+    refused("nobody", "404");
+    refused("elsewhere", "401");
+    assert_eq!(
+        found,
+        json!({
+            "opened": "secret", "other vector": 500, "tampered": 500,
+            "served": {"status": 201, (gateway): "welcome", (module): "welcome", "somebody.else": null},
+            "identity": 201,
+            "neighbour's socket": neighbours_socket,
+            "neighbour": {"status": 200, "payload": {"echo": {"from": module}}},
+            "nobody": null, "elsewhere": null,
+        })
+    );
 }
 
 #[test]
@@ -56,27 +84,8 @@ fn a_module_gets_what_iot_edge_promises() {
         return;
     }
     assert_eq!(ask(&hem, "worker", "echo", &json!(1)), json!({"echo": 1}), "both are up");
-    let gateway = hem.address().to_string();
-    let mut found = ask(&hem, "caller", "everything", &Value::Null);
-    let stranger = found["served"]["somebody.else"].take();
-    assert!(stranger.as_str().is_some_and(|why| why.contains("Hostname mismatch")), "{stranger} {found}");
-    let refused = |found: &mut Value, what: &str, status: &str| {
-        let said = found[what].take();
-        assert!(said.as_str().is_some_and(|said| said.contains(status)), "{what}: {said}");
-    };
-    refused(&mut found, "nobody", "404");
-    refused(&mut found, "elsewhere", "401");
-    assert_eq!(
-        found,
-        json!({
-            "opened": "secret", "other vector": 500, "tampered": 500,
-            "served": {"status": 201, (gateway): "welcome", "caller": "welcome", "somebody.else": null},
-            "identity": 201,
-            "neighbour's socket": 403,
-            "neighbour": {"status": 200, "payload": {"echo": {"from": "caller"}}},
-            "nobody": null, "elsewhere": null,
-        })
-    );
+    let found = ask(&hem, "caller", "everything", &json!("worker"));
+    promised(found, "caller", &hem.address().to_string(), &json!(403));
 
     // Everything is killed. The modules go on, and what they had encrypted opens again; for its owner only.
     let text = ask(&hem, "caller", "seal", &json!("kept"));

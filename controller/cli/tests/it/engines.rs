@@ -30,25 +30,36 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn docker(test: &str) -> Option<Self> {
-        let socket = "/var/run/docker.sock".to_owned();
-        let host = format!("unix://{socket}");
-        Self::open("docker", test, &["docker", "--host", &host], socket.clone(), true)
+        Self::open("docker", test, true)
     }
 
     /// Docker, with an image that has a shell and nothing else.
     pub(crate) fn docker_small(test: &str) -> Option<Self> {
-        let socket = "/var/run/docker.sock".to_owned();
-        let host = format!("unix://{socket}");
-        Self::open("docker", test, &["docker", "--host", &host], socket.clone(), false)
+        Self::open("docker", test, false)
     }
 
     /// Another image, which runs a script.
     pub(crate) fn derive(&self, tag: &str, script: &str) -> String {
+        self.derive_from(&self.image, tag, &[format!("CMD {}", json!(["/bin/sh", "-c", script]))])
+    }
+
+    /// Another image with the same files, and what its file would say otherwise (`CMD …`, `USER …`).
+    pub(crate) fn derive_from(&self, base: &str, tag: &str, says: &[String]) -> String {
         let image = format!("{}-{tag}", self.image);
-        let id = self.run(&["create", &self.image, "/bin/sh"]).expect("a container");
-        let command = format!("CMD {}", json!(["/bin/sh", "-c", script]));
-        self.run(&["commit", "--change", &command, id.trim(), &image]).expect("an image");
+        let id = self.run(&["create", base, "/none"]).expect("a container");
+        let mut commit = vec!["commit"];
+        commit.extend(says.iter().flat_map(|line| ["--change", line]));
+        commit.extend([id.trim(), &image]);
+        self.run(&commit).expect("an image");
         self.run(&["rm", id.trim()]).expect("the container goes");
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).push(image.clone());
+        image
+    }
+
+    /// An image of what is in an archive.
+    pub(crate) fn import_archive(&self, archive: &Path, tag: &str) -> String {
+        let image = format!("{}-{tag}", self.image);
+        self.run(&["import", &archive.to_string_lossy(), &image]).expect("the image is imported");
         self.before.lock().unwrap_or_else(PoisonError::into_inner).push(image.clone());
         image
     }
@@ -66,15 +77,28 @@ impl Engine {
     }
 
     fn podman(test: &str) -> Option<Self> {
-        let socket =
-            std::env::var("HEM_TEST_PODMAN").unwrap_or_else(|_| "/run/podman/podman.sock".to_owned());
-        let url = format!("unix://{socket}");
-        Self::open("podman", test, &["podman", "--remote", "--url", &url], socket.clone(), true)
+        Self::open("podman", test, true)
     }
 
-    fn open(name: &str, test: &str, command: &[&str], socket: String, with_hem: bool) -> Option<Self> {
+    /// Docker or Podman, with no image yet.
+    pub(crate) fn bare(name: &str, test: &str) -> Option<Self> {
+        match name {
+            "podman" => {
+                let socket = podman_socket();
+                let url = format!("unix://{socket}");
+                Self::reach(name, test, &["podman", "--remote", "--url", &url], socket.clone())
+            }
+            _ => {
+                let socket = "/var/run/docker.sock".to_owned();
+                let host = format!("unix://{socket}");
+                Self::reach(name, test, &["docker", "--host", &host], socket.clone())
+            }
+        }
+    }
+
+    fn reach(name: &str, test: &str, command: &[&str], socket: String) -> Option<Self> {
         let unique = format!("{name}-{test}-{}", std::process::id());
-        let mut engine = Self {
+        let engine = Self {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             socket,
             image: format!("localhost/hemline-test:{unique}"),
@@ -84,9 +108,11 @@ impl Engine {
         };
         let answers = Path::new(&engine.socket).exists() && engine.run(&["info"]).is_ok();
         let how = "start dockerd, or `podman system service` on the socket that HEM_TEST_PODMAN names";
-        if !hemline_testkit::require(&format!("{name} engine"), answers, how) {
-            return None;
-        }
+        hemline_testkit::require(&format!("{name} engine"), answers, how).then_some(engine)
+    }
+
+    fn open(name: &str, test: &str, with_hem: bool) -> Option<Self> {
+        let mut engine = Self::bare(name, test)?;
         let busybox = static_busybox();
         let how = "install busybox-static";
         if !hemline_testkit::require("static busybox", busybox.is_some(), how) {
@@ -213,6 +239,10 @@ impl Drop for Engine {
             drop(self.run(&["rmi", "--force", &image]));
         }
     }
+}
+
+fn podman_socket() -> String {
+    std::env::var("HEM_TEST_PODMAN").unwrap_or_else(|_| "/run/podman/podman.sock".to_owned())
 }
 
 /// What the dynamic linker would load for a program; nothing for a static one.

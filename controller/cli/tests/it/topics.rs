@@ -1,13 +1,17 @@
-//! User-defined topics with clients that nobody wrote for us: `mosquitto_pub` and `mosquitto_sub`, under a policy that
-//! stands in a document (reference edge-runtime §6).
+//! User-defined topics with clients that nobody wrote for us: `mosquitto_pub` and `mosquitto_sub`, and Eclipse Paho for
+//! Python, under a policy that stands in a document (reference edge-runtime §6).
 
 use std::{
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     hem::{Hem, SOON, lines_of},
+    script::{Script, program as script},
     wire::Credentials,
 };
 
@@ -218,4 +222,118 @@ fn jobs_are_shared_among_workers() {
     }
     jobs.sort();
     assert_eq!(jobs, ["plant/jobs 1", "plant/jobs 2", "plant/jobs 3", "plant/jobs 4"], "two each");
+}
+
+// === Paho ===
+
+/// The interpreter that has Paho.
+fn paho() -> Option<PathBuf> {
+    let python = std::env::var_os("HEM_TEST_PAHO").map(PathBuf::from).filter(|python| python.exists());
+    let there = hemline_testkit::require("paho-mqtt", python.is_some(), "run `cargo xtask test`");
+    python.filter(|_| there)
+}
+
+/// A device on Paho that is connected.
+struct Paho(Script);
+
+impl Paho {
+    fn connect(hem: &Hem, python: &Path, device: &str, will: &Value) -> Self {
+        let connection = hem.text(&["connection-string", "--device", device]);
+        let config = json!({"ca": hem.ca_file(), "connection": connection.trim()});
+        let program = script("matrix/topics_paho.py");
+        let mut client = Script::start(Command::new(python).arg("-u").arg(program).arg(config.to_string()));
+        client.ask(&json!({"do": "connect", "will": will}));
+        Self(client)
+    }
+
+    /// What is granted to each filter.
+    fn subscribe(&mut self, filters: &[&str]) -> Value {
+        self.0.ask(&json!({"do": "subscribe", "filters": filters, "qos": 1}))
+    }
+
+    fn say(&mut self, topic: &str, body: &str, retain: bool) {
+        self.0.ask(&json!({"do": "publish", "topic": topic, "body": body, "retain": retain}));
+    }
+
+    /// The next message, topic and body, and whether it was there before.
+    fn message(&mut self) -> (String, bool) {
+        let got = self.0.event("a message", |event| event["event"] == "message");
+        let text = |name: &str| got[name].as_str().unwrap_or_default().to_owned();
+        (format!("{} {}", text("topic"), text("body")), got["retained"] == true)
+    }
+}
+
+#[test]
+fn paho_meets_the_same_policy() {
+    let Some(python) = paho() else { return };
+    let mut hem = Hem::up(&[("fleet.yaml", FLEET)]);
+    let fresh = |text: &str| (text.to_owned(), false);
+    hem.eventually("the policy to be in force", |hem| {
+        let twin = hem.json(&["twin", "get", "gateway", "$edgeHub"]);
+        (twin["properties"]["reported"]["lastDesiredStatus"]["code"] == 200).then_some(())
+    });
+    let will = json!({"topic": "plant/gone/pump", "payload": "bye", "retain": true});
+    let mut pump = Paho::connect(&hem, &python, "pump", &will);
+    let mut panel = Paho::connect(&hem, &python, "panel", &Value::Null);
+    let mut board = Paho::connect(&hem, &python, "board", &Value::Null);
+
+    // Wildcards, retained messages, and what is refused among what is granted.
+    assert_eq!(
+        panel.subscribe(&["plant/+/heat", "plant/secret", "own/+", "own/panel"]),
+        json!([1, null, null, 1])
+    );
+    pump.say("plant/boiler/heat", "90", false);
+    assert_eq!(panel.message(), fresh("plant/boiler/heat 90"));
+    pump.say("plant/state", "on", true);
+    assert_eq!(board.subscribe(&["plant/#"]), json!([1]));
+    assert_eq!(board.message(), ("plant/state on".to_owned(), true));
+    pump.say("plant/state", "off", true);
+    assert_eq!(board.message(), fresh("plant/state off"), "it was there when that came");
+
+    // A denied message closes its sender; who comes back finds its session.
+    panel.0.ask(&json!({"do": "offer", "topic": "plant/secret"}));
+    panel.0.event("the connection is closed", |event| event["event"] == "closed");
+    panel.0.event("it comes back", |event| event["event"] == "connection" && event["present"] == true);
+    pump.say("plant/mixer/heat", "40", false);
+    assert_eq!(panel.message(), fresh("plant/mixer/heat 40"));
+    assert_eq!(board.message(), fresh("plant/mixer/heat 40"), "and nobody got the other one");
+
+    // Jobs are shared.
+    for worker in [&mut panel, &mut board] {
+        assert_eq!(
+            worker.subscribe(&["$share/workers/own/#"]),
+            json!([null]),
+            "the policy is asked about the filter"
+        );
+        assert_eq!(worker.subscribe(&["$share/workers/plant/jobs/+"]), json!([1]));
+    }
+    for job in ["1", "2", "3", "4"] {
+        pump.say("plant/jobs/now", job, false);
+    }
+    let mine = [panel.message().0, panel.message().0];
+    assert_ne!(mine[0], mine[1]);
+    let all: Vec<(String, bool)> = (0..4).map(|_| board.message()).collect();
+    assert_eq!(
+        all,
+        ["1", "2", "3", "4"].map(|job| fresh(&format!("plant/jobs/now {job}"))),
+        "by `plant/#`, once each"
+    );
+
+    // The hub is killed: sessions, subscriptions and what is retained stay.
+    hem.kill();
+    hem.start_again();
+    for client in [&mut pump, &mut panel, &mut board] {
+        client.0.event("it comes back", |event| event["event"] == "connection" && event["present"] == true);
+    }
+    pump.say("plant/boiler/heat", "91", false);
+    assert_eq!(
+        (panel.message(), board.message()),
+        (fresh("plant/boiler/heat 91"), fresh("plant/boiler/heat 91"))
+    );
+
+    // A client that vanishes leaves its will.
+    drop(pump);
+    assert_eq!(board.message(), fresh("plant/gone/pump bye"));
+    assert_eq!(panel.subscribe(&["plant/gone/+"]), json!([1]));
+    assert_eq!(panel.message(), ("plant/gone/pump bye".to_owned(), true));
 }

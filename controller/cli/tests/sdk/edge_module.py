@@ -1,7 +1,8 @@
-"""A process module of an edge device on the unchanged Azure IoT device SDK: nothing but the environment that the agent gives.
+"""A module of an edge device on the unchanged Azure IoT device SDK: nothing but the environment that the agent gives.
 
-Answers direct methods. `everything` tries what a module gets from its agent and its gateway, and returns what it found;
-`seal` and `open` encrypt and decrypt; `echo` is what neighbours call. The workload API is asked with plain HTTP, as no SDK
+Answers direct methods. `everything` tries what a module gets from its agent and its gateway, with the neighbour that its
+payload names, and returns what it found; `seal` and `open` encrypt and decrypt; `echo` is what neighbours call; `emit` sends its
+payload to the output `readings`; `find` looks up a name. The workload API is asked with plain HTTP, as no SDK
 for Python offers more of it than a client needs for itself.
 """
 
@@ -9,13 +10,14 @@ import base64
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import tempfile
 import threading
 import urllib.parse
 
-from azure.iot.device import IoTHubModuleClient, MethodResponse
+from azure.iot.device import IoTHubModuleClient, Message, MethodResponse
 
 DEVICE = os.environ["IOTEDGE_DEVICEID"]
 MODULE = os.environ["IOTEDGE_MODULEID"]
@@ -102,13 +104,16 @@ def call(device, module, name):
 
 
 def neighbours_socket(neighbour):
-    """All modules run as one user, so the socket of a neighbour can be opened; that must not help."""
+    """All processes run as one user, so the socket of a neighbour can be opened; that must not help. In a container there is none."""
     folder = os.path.dirname(os.path.dirname(SOCKET))
     path = os.path.join(folder, neighbour, "workload.sock")
-    return own("sign", {"data": ""}, module=neighbour, at=path)[0]
+    try:
+        return own("sign", {"data": ""}, module=neighbour, at=path)[0]
+    except FileNotFoundError:
+        return "not there"
 
 
-def everything(_):
+def everything(neighbour):
     text = seal("secret")
     return {
         "opened": unseal(text),
@@ -116,14 +121,20 @@ def everything(_):
         "tampered": unseal(text[:-8] + ("AAAAAAA=" if text[-8:] != "AAAAAAA=" else "BAAAAAA=")),
         "served": served(),
         "identity": ask("POST", f"/modules/{MODULE}/certificate/identity", {})[0],
-        "neighbour's socket": neighbours_socket("worker"),
-        "neighbour": call(DEVICE, "worker", "echo"),
+        "neighbour's socket": neighbours_socket(neighbour),
+        "neighbour": call(DEVICE, neighbour, "echo"),
         "nobody": call(DEVICE, "nobody", "echo"),
         "elsewhere": call("edge-2", "worker", "echo"),
     }
 
 
+def emit(payload):
+    client.send_message_to_output(Message(json.dumps(payload)), "readings")
+
+
 METHODS = {
+    "emit": emit,
+    "find": socket.gethostbyname,
     "everything": everything,
     "echo": lambda payload: {"echo": payload},
     "seal": seal,
@@ -139,6 +150,8 @@ def answer_method(request):
     client.send_method_response(MethodResponse.create_from_method_request(request, status, payload))
 
 
+# The first process of a container is not ended by a signal that it does not handle.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 client = IoTHubModuleClient.create_from_edge_environment()
 client.on_method_request_received = answer_method
 client.connect()

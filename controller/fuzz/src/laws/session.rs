@@ -2,7 +2,7 @@
 //!
 //! The first byte of an input chooses whether a good CONNECT goes before the rest, whose, and how the rest is cut.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use hemline_hub::{
     border::{Conversation, Moment, Told},
@@ -10,7 +10,7 @@ use hemline_hub::{
 };
 use hemline_hub_core::{
     core::{Core, CoreConfig},
-    effect::Effect,
+    effect::{Effect, Outbound},
     event::{Caller, Entropy, Event, RequestId},
     service::{Authentication, DeviceSettings, IfMatch, ModuleSettings, ServiceRequest},
     write::{Restored, Write},
@@ -56,22 +56,29 @@ impl Stage {
         let device = DeviceId::new("d").ok()?;
         let up = "FROM /messages/* INTO $upstream";
         let back = r#"FROM /messages/modules/m/outputs/o INTO BrokeredEndpoint("/modules/m/inputs/i")"#;
-        let settings = |edge| DeviceSettings {
-            edge: Some(edge),
-            authentication: sas.clone(),
-            ..DeviceSettings::default()
+        let put = |device: &DeviceId, parent: Option<&DeviceId>| {
+            let settings = DeviceSettings {
+                edge: Some(parent.is_none()),
+                parent: Some(parent.cloned()),
+                authentication: sas.clone(),
+                ..DeviceSettings::default()
+            };
+            ServiceRequest::PutDevice { device: device.clone(), settings, if_match: IfMatch::Absent }
         };
-        let put = |device: &DeviceId, edge| {
-            let (device, settings, if_match) = (device.clone(), settings(edge), IfMatch::Absent);
-            ServiceRequest::PutDevice { device, settings, if_match }
-        };
+        // On topics of their own both may say everything but one thing.
+        let topics = json!([{
+            "identities": ["{{iot:identity}}"],
+            "deny": [{"operations": ["mqtt:publish", "mqtt:subscribe"], "resources": ["t/no"]}],
+            "allow": [{"operations": ["mqtt:connect"]},
+                {"operations": ["mqtt:publish", "mqtt:subscribe"], "resources": ["#"]}],
+        }]);
         let desire = |client: ClientId, desired: serde_json::Value| {
             let desired = desired.as_object().cloned();
             ServiceRequest::PatchTwin { client, tags: None, desired, if_match: IfMatch::Absent }
         };
         let asked = [
-            put(&device, false),
-            put(&edge, true),
+            put(&edge, None),
+            put(&device, Some(&edge)),
             ServiceRequest::PutModule {
                 client: module.clone(),
                 settings: ModuleSettings { authentication: sas.clone(), managed_by: None },
@@ -80,7 +87,10 @@ impl Stage {
             desire(ClientId::device(device.clone()), json!({"every": 5})),
             desire(
                 ClientId::module(edge.clone(), ModuleId::edge_hub()),
-                json!({"schemaVersion": "1.1", "routes": {"up": up, "back": back}}),
+                json!({
+                    "schemaVersion": "1.2", "routes": {"up": up, "back": back},
+                    "mqttBroker": {"authorizations": topics},
+                }),
             ),
             ServiceRequest::SendCloudToDevice {
                 device: device.clone(),
@@ -170,10 +180,12 @@ pub fn session(bytes: &[u8]) {
     starts_again(stage, &whole);
 }
 
-/// An acknowledgement speaks of what is on disk. The core answers each message before it hears the next one.
+/// An acknowledgement speaks of what is on disk, and so does whatever the client has to acknowledge. The core answers each
+/// message before it hears the next one.
 fn acknowledged_is_kept(told: &Told) {
     let mut last = None;
     let mut kept = false;
+    let mut waiting = BTreeSet::new();
     for moment in &told.moments {
         match moment {
             Moment::Heard(event) => {
@@ -182,8 +194,24 @@ fn acknowledged_is_kept(told: &Told) {
             Moment::Did(Effect::Persist(Write::Append { message, .. })) => {
                 kept |= matches!(last, Some(Event::Telemetry { body, .. }) if *body == message.body);
             }
+            Moment::Did(Effect::Persist(Write::PutRetained { message, .. })) => {
+                kept |= matches!(last, Some(Event::Publish { body, .. }) if *body == message.body);
+            }
+            Moment::Did(Effect::Persist(Write::PutTopicMessage { message, .. })) => {
+                waiting.insert(message.sequence);
+            }
+            Moment::Did(Effect::Send {
+                outbound: Outbound::Topic { delivery: Some(_), message, .. },
+                ..
+            }) => {
+                assert!(waiting.contains(&message.sequence), "sent and not on disk: {message:?}");
+            }
             Moment::Did(Effect::Ack { .. }) => {
-                let message = matches!(last, Some(Event::Telemetry { .. }));
+                let message = match last {
+                    Some(Event::Telemetry { .. }) => true,
+                    Some(Event::Publish { body, retain, .. }) => *retain && !body.is_empty(),
+                    _ => false,
+                };
                 assert!(kept || !message, "acknowledged and not on disk: {last:?}");
             }
             Moment::Did(_) => {}
@@ -201,11 +229,16 @@ fn answered_in_packets(told: &Told, asked: usize) {
         assert!([2, 3, 4, 9, 11, 13].contains(&kind), "a hub does not send {packet:?}");
         assert_eq!(kind == 2, place == 0, "CONNACK is the first packet and no other: {:?}", told.sent);
     }
-    // Of one packet at most an answer and an acknowledgement, of a message to an own input also the message.
-    assert!(sent.len() <= 1 + WAITING + 3 * asked, "{} packets for {asked}", sent.len());
+    // Of one packet at most an answer and an acknowledgement, of a message to an own input or topic also the message; and of a
+    // subscription all that is retained.
+    let is_retained = |moment: &&Moment| {
+        matches!(moment, Moment::Did(Effect::Send { outbound: Outbound::Topic { retained: true, .. }, .. }))
+    };
+    let retained = told.moments.iter().filter(is_retained).count();
+    assert!(sent.len() <= 1 + WAITING + 3 * asked + retained, "{} packets for {asked}", sent.len());
 }
 
-/// A hub that starts from what this one kept knows what was granted last.
+/// A hub that starts from what this one kept knows what was granted last, what is retained and what waits.
 fn starts_again(stage: &Stage, told: &Told) {
     let writes: Vec<Write> = told.moments.iter().filter_map(persisted).cloned().collect();
     let restored = loaded([&stage.writes, &writes]);
@@ -214,7 +247,13 @@ fn starts_again(stage: &Stage, told: &Told) {
         _ => None,
     });
     assert_eq!(restored.sessions.iter().collect::<Vec<_>>(), last.into_iter().collect::<Vec<_>>());
-    Core::restore(stage.config.clone(), restored).handle(Event::Tick, stage.now);
+    let retained = restored.retained.len();
+    let waiting: usize = restored.topic_messages.iter().map(|(_, receivers)| receivers.len()).sum();
+    let mut core = Core::restore(stage.config.clone(), restored);
+    core.handle(Event::Tick, stage.now);
+    let counters = core.counters();
+    let known = (counters.topics_retained, counters.topics_waiting);
+    assert_eq!(known, (retained as u64, waiting as u64), "retained and waiting after a start");
 }
 
 fn loaded<'a>(batches: impl IntoIterator<Item = &'a Vec<Write>>) -> Restored {
@@ -225,9 +264,14 @@ fn loaded<'a>(batches: impl IntoIterator<Item = &'a Vec<Write>>) -> Restored {
     store.load().expect("memory")
 }
 
-/// Everything that is kept of a conversation but for what acknowledgements of the client take away.
+/// Everything that is kept of a conversation but for what acknowledgements of the client take away. What is retained is given
+/// anew to whoever subscribes again and has acknowledged it, so that is left out as well.
 fn kept(told: &Told) -> Vec<&Write> {
-    let stays = |write: &&Write| !matches!(write, Write::Remove { .. } | Write::RemoveCloudToDevice(_));
+    let stays = |write: &&Write| match write {
+        Write::Remove { .. } | Write::RemoveCloudToDevice(_) | Write::RemoveTopicMessage { .. } => false,
+        Write::PutTopicMessage { receivers, .. } => receivers.iter().any(|receiver| !receiver.retained),
+        _ => true,
+    };
     told.moments.iter().filter_map(persisted).filter(stays).collect()
 }
 

@@ -72,11 +72,12 @@ impl Core {
         let was_there = self.presence(&client).connected;
         // Within one event, so nobody ever sees two connections of one identity, or the newcomer refused.
         self.end(&client, End::Closed(CloseReason::TakenOver), now, out);
-        let stored = match self.sessions.remove(&client) {
-            Some(Session::Offline(offline)) => offline.stored,
-            Some(Session::Connected(_)) | None => None,
+        let (stored, away) = match self.sessions.remove(&client) {
+            Some(Session::Offline(offline)) => (offline.stored, offline.away),
+            Some(Session::Connected(_)) | None => (None, None),
         };
-        let session_present = stored.is_some() && !clean;
+        // What has expired in the meantime has to be subscribed again.
+        let session_present = stored.is_some() && !clean && !away.is_some_and(|away| self.has_expired(away));
         let (keep, grants) = if clean {
             let waited = self.forget_waiting(&client);
             // Also one without subscriptions: a session that was on disk once would be found again after a restart.
@@ -85,7 +86,11 @@ impl Core {
             }
             (Keep::WhileConnected, Grants::default())
         } else {
-            (Keep::Durable, stored.unwrap_or_default())
+            let grants = stored.unwrap_or_default();
+            if away.is_some() {
+                out.push(Effect::Persist(Write::PutSession(grants.record(&client, None))));
+            }
+            (Keep::Durable, grants)
         };
         let closes = later(proof.expiry, self.config.limits.token_grace_seconds);
         let connected = Connected {
@@ -291,7 +296,7 @@ fn store_grants(client: &ClientId, connected: &mut Connected, changed: Grants, o
     }
     connected.grants = changed;
     match connected.keep {
-        Keep::Durable => out.push(Effect::Persist(Write::PutSession(connected.grants.record(client)))),
+        Keep::Durable => out.push(Effect::Persist(Write::PutSession(connected.grants.record(client, None)))),
         Keep::WhileConnected => {}
     }
 }

@@ -207,6 +207,7 @@ impl Core {
                 self.topics.release(&device, &topic);
                 out.push(Effect::Persist(Write::RemoveRetained { device, topic }));
             }
+            self.count_days_away(now, out);
         }
         for client in self.topics.queues.clients() {
             self.pump_topics(&client, out);

@@ -149,6 +149,11 @@ impl TopicQueues {
         }
     }
 
+    /// What waits for a client that is not there, oldest first.
+    pub(crate) fn sequences(&self, client: &ClientId) -> Vec<Sequence> {
+        self.by_client.get(client).map(|queue| queue.waiting.keys().copied().collect()).unwrap_or_default()
+    }
+
     /// Clients for whom something waits.
     pub(crate) fn clients(&self) -> Vec<ClientId> {
         self.by_client.keys().cloned().collect()

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use super::world::{HUB, World, closed, device, id};
 
 /// Everybody may do everything.
-fn open() -> Value {
+pub(super) fn open() -> Value {
     json!([{"identities": ["{{iot:identity}}"],
         "allow": [{"operations": ["mqtt:connect", "mqtt:publish", "mqtt:subscribe"], "resources": ["#"]}]}])
 }
 
 /// An edge device `d` with modules `a`, `b` and `c`.
-fn world(limits: Limits, authorizations: &Value) -> World {
+pub(super) fn world(limits: Limits, authorizations: &Value) -> World {
     let mut world = World::edge(limits, &["a", "b", "c"], json!({}));
     allow(&mut world, "d", authorizations);
     world.log.clear();
@@ -35,7 +35,7 @@ fn allow(world: &mut World, device: &str, authorizations: &Value) {
     );
 }
 
-fn subscribe(
+pub(super) fn subscribe(
     world: &mut World,
     connection: ConnectionId,
     client: &str,
@@ -48,7 +48,7 @@ fn subscribe(
 }
 
 /// A connected client with one subscription.
-fn listener(world: &mut World, client: &str, filter: &str, qos: Qos) -> ConnectionId {
+pub(super) fn listener(world: &mut World, client: &str, filter: &str, qos: Qos) -> ConnectionId {
     let connection = world.connect(client);
     subscribe(world, connection, client, filter, qos);
     connection
@@ -61,7 +61,13 @@ fn clean(world: &mut World, client: &str) -> ConnectionId {
     world.connect_with(client, token, true).0
 }
 
-fn say(world: &mut World, connection: ConnectionId, topic: &str, body: &str, how: How) -> Vec<Effect> {
+pub(super) fn say(
+    world: &mut World,
+    connection: ConnectionId,
+    topic: &str,
+    body: &str,
+    how: How,
+) -> Vec<Effect> {
     let token = match how {
         How::Qos0 | How::Qos0Retained => None,
         How::Qos1 | How::Qos1Retained => Some(world.token()),
@@ -72,7 +78,7 @@ fn say(world: &mut World, connection: ConnectionId, topic: &str, body: &str, how
 }
 
 #[derive(Clone, Copy)]
-enum How {
+pub(super) enum How {
     Qos0,
     Qos1,
     Qos0Retained,
@@ -80,7 +86,7 @@ enum How {
 }
 
 /// Who got what, in order.
-fn sent(effects: &[Effect]) -> Vec<(u64, String)> {
+pub(super) fn sent(effects: &[Effect]) -> Vec<(u64, String)> {
     let sent = effects.iter().filter_map(|effect| match effect {
         Effect::Send { connection, outbound: Outbound::Topic { message, retained, .. } } => {
             let mark = if *retained { " retained" } else { "" };
@@ -92,7 +98,7 @@ fn sent(effects: &[Effect]) -> Vec<(u64, String)> {
     sent.collect()
 }
 
-fn acked(effects: &[Effect]) -> bool {
+pub(super) fn acked(effects: &[Effect]) -> bool {
     effects.iter().any(|effect| matches!(effect, Effect::Ack { .. }))
 }
 

@@ -1,16 +1,17 @@
 //! All of the core at once against a model of maps and lists: clients come, take each other's place and go, subscribe, send,
-//! report, are called and sent messages; the clock goes on, and jumps; the power goes. What the hub answers, what it has on
+//! report, talk on topics of their own, are called and sent messages; the clock goes on, and jumps; the power goes. What the hub answers, what it has on
 //! disk, and what it knows after a restart are what the model says.
 //!
-//! Queues of module inputs are not here (`model.rs`); those of devices have finer points of their own (`cloud_model.rs`).
+//! Queues of module inputs are not here (`model.rs`); those of devices have finer points of their own (`cloud_model.rs`), and so
+//! have user-defined topics (`topics_model.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hemline_hub_core::{
     cloud_to_device::{LockToken, Settlement},
     effect::Effect,
-    event::{Caller, ConnectionId, Event, Feature, Qos, RequestId},
+    event::{Caller, ConnectionId, Event, Feature, Grant, Qos, RequestId},
     limits::Limits,
     service::{DeviceSettings, IfMatch, ServiceReply, ServiceRequest},
 };
@@ -24,6 +25,13 @@ use super::world::{CALLS_OF_A_RUN, World, device, grant, id, map, print};
 
 const NAMES: [&str; 2] = ["a", "b"];
 const FEATURES: [Feature; 3] = [Feature::DesiredPatches, Feature::Methods, Feature::CloudToDevice];
+/// User-defined topics of the edge device that both are beneath, and what is listened to there.
+const TOPICS: [&str; 2] = ["t/x", "t/y"];
+const FILTERS: [&str; 2] = ["t/#", "t/x"];
+/// Days until nobody listens any more, and how often they are counted.
+const DAYS: u32 = 1;
+const DAY: i64 = 86_400;
+const SWEEP: i64 = 3_600;
 const DEPTH: usize = 3;
 const LIFE: i64 = 200;
 const LOCK: i64 = 60;
@@ -39,6 +47,10 @@ enum Step {
     Subscribe { who: usize, what: usize, once: bool },
     Unsubscribe { who: usize, what: usize },
     Publish { who: usize, acknowledged: bool },
+    Listen { who: usize, filter: usize, once: bool },
+    Unlisten { who: usize, filter: usize },
+    Say { who: usize, topic: usize, once: bool },
+    Take { who: usize, which: usize },
     Report { who: usize, key: u8, value: Option<u8>, version: Option<u64> },
     ReadTwin { who: usize },
     Desire { who: usize, key: u8, value: Option<u8> },
@@ -57,13 +69,17 @@ fn step() -> impl Strategy<Value = Step> {
     let settlement =
         prop_oneof![Just(Settlement::Complete), Just(Settlement::Reject), Just(Settlement::Abandon)];
     // Small steps, and jumps both ways: a clock that was never set, summer time done wrong, a battery that died.
-    let seconds = prop_oneof![6 => 1..90_i64, 1 => Just(3_600), 1 => Just(100_000), 1 => Just(-3_600), 1 => Just(-100_000)];
+    let seconds = prop_oneof![6 => 1..90_i64, 1 => Just(3_600), 2 => Just(100_000), 1 => Just(-3_600), 1 => Just(-100_000)];
     prop_oneof![
         4 => (who.clone(), prop::bool::weighted(0.2)).prop_map(|(who, clean)| Step::Connect { who, clean }),
         2 => who.clone().prop_map(|who| Step::Leave { who }),
         5 => (who.clone(), 0..FEATURES.len(), any::<bool>()).prop_map(|(who, what, once)| Step::Subscribe { who, what, once }),
         1 => (who.clone(), 0..FEATURES.len()).prop_map(|(who, what)| Step::Unsubscribe { who, what }),
         3 => (who.clone(), any::<bool>()).prop_map(|(who, acknowledged)| Step::Publish { who, acknowledged }),
+        3 => (who.clone(), 0..FILTERS.len(), any::<bool>()).prop_map(|(who, filter, once)| Step::Listen { who, filter, once }),
+        1 => (who.clone(), 0..FILTERS.len()).prop_map(|(who, filter)| Step::Unlisten { who, filter }),
+        4 => (who.clone(), 0..TOPICS.len(), any::<bool>()).prop_map(|(who, topic, once)| Step::Say { who, topic, once }),
+        3 => (who.clone(), any::<usize>()).prop_map(|(who, which)| Step::Take { who, which }),
         3 => (who.clone(), 0..3_u8, any::<Option<u8>>(), prop::option::weighted(0.3, 1..6_u64))
             .prop_map(|(who, key, value, version)| Step::Report { who, key, value, version }),
         1 => who.clone().prop_map(|who| Step::ReadTwin { who }),
@@ -79,7 +95,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-type Grants = BTreeMap<Feature, Qos>;
+/// By filter.
+type Grants = BTreeMap<String, Qos>;
 type Twin = (BTreeMap<String, u8>, u64);
 
 /// A client as a child would keep it.
@@ -93,6 +110,18 @@ struct Client {
     reported: Twin,
     desired: Twin,
     queue: BTreeMap<u64, Kept>,
+    topics: BTreeMap<u64, Heard>,
+    /// Days that were counted since it went, and from where the next one counts.
+    away: Option<(u32, i64)>,
+}
+
+/// A message on a user-defined topic that waits for an acknowledgement.
+#[derive(Debug)]
+struct Heard {
+    line: String,
+    on_disk: bool,
+    delivery: Option<u64>,
+    sent_before: bool,
 }
 
 #[derive(Debug)]
@@ -140,6 +169,10 @@ struct Model {
     last_call: u64,
     /// Given out to messages and to feedback.
     last_sequence: u64,
+    /// The last of them that is on disk.
+    kept_sequence: u64,
+    /// When days were last counted.
+    swept: Option<i64>,
     log: Vec<u64>,
     feedback: Vec<String>,
     /// What the hub says, one line for each thing.
@@ -151,8 +184,10 @@ impl Model {
         self.said.push(line);
     }
 
+    /// The number of something that is put on disk.
     fn sequence(&mut self) -> u64 {
         self.last_sequence += 1;
+        self.kept_sequence = self.last_sequence;
         self.last_sequence
     }
 
@@ -165,6 +200,10 @@ impl Model {
         let Some(link) = self.clients[who].link.take() else { return };
         let client = &mut self.clients[who];
         client.stored = link.durable.then_some(link.grants);
+        client.topics.retain(|_, heard| heard.on_disk);
+        for heard in client.topics.values_mut() {
+            heard.sent_before |= heard.delivery.take().is_some();
+        }
         for kept in client.queue.values_mut() {
             if matches!(kept.held, Held::Link { .. }) {
                 (kept.held, kept.sent_before) = (Held::Nobody, true);
@@ -211,12 +250,82 @@ impl Model {
         for who in 0..NAMES.len() {
             self.pump_calls(who);
             self.pump_queue(who);
+            self.pump_topics(who);
+        }
+    }
+
+    fn pump_topics(&mut self, who: usize) {
+        let Client { link: Some(link), topics, .. } = &mut self.clients[who] else { return };
+        for heard in topics.values_mut().filter(|heard| heard.delivery.is_none()) {
+            link.deliveries += 1;
+            heard.delivery = Some(link.deliveries);
+            let again = if heard.sent_before { " again" } else { "" };
+            self.said.push(format!(
+                "send c{} {} delivery {}{again}",
+                link.connection, heard.line, link.deliveries
+            ));
+        }
+    }
+
+    /// Somebody says something on a topic.
+    fn say_on(&mut self, topic: usize, body: &str, once: bool) {
+        self.last_sequence += 1;
+        let sequence = self.last_sequence;
+        let line = format!("topic {} #{sequence} {body:?}", TOPICS[topic]);
+        for client in &mut self.clients {
+            let grants = client.link.as_ref().map(|link| &link.grants).or(client.stored.as_ref());
+            let fits = |filter: &str| filter == FILTERS[0] || filter == TOPICS[topic];
+            let granted = grants.into_iter().flatten().filter(|(filter, _)| fits(filter));
+            let Some(qos) = granted.map(|(_, qos)| *qos).max() else { continue };
+            match (qos == Qos::AtLeastOnce && once, &mut client.link) {
+                (true, link) => {
+                    let on_disk = link.as_ref().is_none_or(|link| link.durable);
+                    let heard = Heard { line: line.clone(), on_disk, delivery: None, sent_before: false };
+                    client.topics.insert(sequence, heard);
+                    if on_disk {
+                        self.kept_sequence = sequence;
+                    }
+                }
+                (false, Some(link)) => {
+                    link.deliveries += 1;
+                    self.said.push(format!("send c{} {line}", link.connection));
+                }
+                (false, None) => {}
+            }
+        }
+    }
+
+    /// Whoever stays away for so long is not listened for any more.
+    fn count_days(&mut self) {
+        if self.swept.is_some_and(|last| last <= self.now && self.now < last + SWEEP) {
+            return;
+        }
+        self.swept = Some(self.now);
+        for client in self.clients.iter_mut().filter(|client| client.link.is_none()) {
+            let Some(grants) = &mut client.stored else { continue };
+            if !grants.keys().any(|filter| FILTERS.contains(&filter.as_str())) {
+                continue;
+            }
+            let days = match client.away {
+                None => 0,
+                Some((days, counted)) if counted + DAY <= self.now => days + 1,
+                Some(_) => continue,
+            };
+            client.away = Some((days, self.now));
+            if days >= DAYS {
+                grants.retain(|filter, _| !FILTERS.contains(&filter.as_str()));
+                client.topics.clear();
+                if grants.is_empty() {
+                    (client.stored, client.away) = (None, None);
+                }
+                client.on_disk = client.stored.clone();
+            }
         }
     }
 
     fn pump_calls(&mut self, who: usize) {
         let Some(link) = &self.clients[who].link else { return };
-        let Some(qos) = link.grants.get(&Feature::Methods) else { return };
+        let Some(qos) = link.grants.get(&filter(Feature::Methods)) else { return };
         for call in self.calls.iter_mut().filter(|call| call.who == who && call.sent.is_none()) {
             (call.sent, call.until) = (Some(link.connection), self.now + ANSWER);
             self.said.push(format!("send c{} call m rid {:x} {qos:?} null", link.connection, call.rid));
@@ -226,7 +335,7 @@ impl Model {
     fn pump_queue(&mut self, who: usize) {
         let client = &mut self.clients[who];
         let Some(link) = &mut client.link else { return };
-        let Some(qos) = link.grants.get(&Feature::CloudToDevice).copied() else { return };
+        let Some(qos) = link.grants.get(&filter(Feature::CloudToDevice)).copied() else { return };
         let mut done = Vec::new();
         for (sequence, kept) in client.queue.iter_mut().filter(|(_, kept)| kept.held == Held::Nobody) {
             link.deliveries += 1;
@@ -266,16 +375,20 @@ impl Model {
                 },
             );
         }
+        self.count_days();
         self.pump();
     }
 
     fn restart(&mut self) {
         self.calls.clear();
+        (self.last_sequence, self.swept) = (self.kept_sequence, None);
         self.last_call = self.last_call / CALLS_OF_A_RUN * CALLS_OF_A_RUN + CALLS_OF_A_RUN;
         for client in &mut self.clients {
             client.link = None;
             client.stored = client.on_disk.clone();
             client.queue.values_mut().for_each(|kept| (kept.held, kept.sent_before) = (Held::Nobody, false));
+            client.topics.retain(|_, heard| heard.on_disk);
+            client.topics.values_mut().for_each(|heard| (heard.delivery, heard.sent_before) = (None, false));
         }
     }
 
@@ -288,6 +401,10 @@ impl Model {
             client.on_disk = Some(link.grants.clone());
         }
     }
+}
+
+fn filter(feature: Feature) -> String {
+    grant(feature, Qos::AtMostOnce).filter
 }
 
 /// Applies a change of one key; `None` removes it.
@@ -303,6 +420,10 @@ fn with_version((properties, version): &Twin) -> Value {
     let mut document = json!(properties);
     document["$version"] = json!(version);
     document
+}
+
+fn guarantee(once: bool) -> Qos {
+    if once { Qos::AtLeastOnce } else { Qos::AtMostOnce }
 }
 
 /// The hub and its model.
@@ -325,11 +446,24 @@ impl Pair {
             cloud_seconds: LIFE,
             lock_seconds: LOCK,
             feedback_seconds: 1_000_000_000,
+            topic_session_days: DAYS,
             ..Limits::default()
         });
+        world.add_device("g", DeviceSettings { edge: Some(true), ..DeviceSettings::default() });
+        let all = json!([{"identities": ["{{iot:identity}}"],
+            "allow": [{"operations": ["mqtt:connect", "mqtt:publish", "mqtt:subscribe"], "resources": ["#"]}]}]);
+        world.desire(
+            "g/$edgeHub",
+            json!({
+                "schemaVersion": "1.2",
+                "routes": {"up": "FROM /messages/* INTO $upstream"},
+                "mqttBroker": {"authorizations": all},
+            }),
+        );
         let mut model = Model::default();
         for (name, client) in NAMES.iter().zip(&mut model.clients) {
-            world.add_device(name, DeviceSettings::default());
+            let settings = DeviceSettings { parent: Some(Some(device("g"))), ..DeviceSettings::default() };
+            world.add_device(name, settings);
             (client.reported.1, client.desired.1) = (1, 1);
         }
         Self { world, model, locks: Vec::new(), rids: Vec::new(), said: Vec::new(), sent: 0 }
@@ -384,23 +518,16 @@ impl Pair {
                 }
             }
             Step::Subscribe { who, what, once } => {
-                if let Some(connection) = self.connection(who) {
-                    let qos = if once { Qos::AtLeastOnce } else { Qos::AtMostOnce };
-                    let (feature, token) = (FEATURES[what], self.world.token());
-                    self.handle(Event::Subscribe { connection, grants: vec![grant(feature, qos)], token });
-                    self.model.say(format!("granted c{} t{} [{qos:?}]", connection.0, token.0));
-                    self.model.grant(who, |grants| grants.insert(feature, qos));
-                }
+                self.subscribe(who, grant(FEATURES[what], guarantee(once)));
             }
-            Step::Unsubscribe { who, what } => {
-                if let Some(connection) = self.connection(who) {
-                    let (feature, token) = (FEATURES[what], self.world.token());
-                    let filters = vec![grant(feature, Qos::AtMostOnce).filter];
-                    self.handle(Event::Unsubscribe { connection, filters, token });
-                    self.model.say(format!("revoked c{} t{}", connection.0, token.0));
-                    self.model.grant(who, |grants| grants.remove(&feature));
-                }
+            Step::Unsubscribe { who, what } => self.unsubscribe(who, filter(FEATURES[what])),
+            Step::Listen { who, filter, once } => {
+                let (filter, qos) = (FILTERS[filter].to_owned(), guarantee(once));
+                self.subscribe(who, Grant { filter, qos, features: Vec::new() });
             }
+            Step::Unlisten { who, filter } => self.unsubscribe(who, FILTERS[filter].to_owned()),
+            Step::Say { who, topic, once } => self.say_on(who, topic, once),
+            Step::Take { who, which } => self.take_heard(who, which),
             Step::Publish { who, acknowledged } => {
                 if let Some(connection) = self.connection(who) {
                     let token = acknowledged.then(|| self.world.token());
@@ -449,6 +576,56 @@ impl Pair {
         self.compare()
     }
 
+    /// A client says something on a user-defined topic.
+    fn say_on(&mut self, who: usize, topic: usize, once: bool) {
+        let Some(connection) = self.connection(who) else { return };
+        self.sent += 1;
+        let (text, token) = (format!("m{}", self.sent), once.then(|| self.world.token()));
+        let body = Bytes::from(text.clone());
+        self.handle(Event::Publish {
+            connection,
+            topic: TOPICS[topic].to_owned(),
+            body,
+            retain: false,
+            token,
+        });
+        if let Some(token) = token {
+            self.model.say(format!("ack c{} t{}", connection.0, token.0));
+        }
+        self.model.say_on(topic, &text, once);
+    }
+
+    /// A client acknowledges one of those that it was sent.
+    fn take_heard(&mut self, who: usize, which: usize) {
+        let Some(connection) = self.connection(who) else { return };
+        let heard = &self.model.clients[who].topics;
+        let on_their_way: Vec<(u64, u64)> =
+            heard.iter().filter_map(|(sequence, heard)| Some((*sequence, heard.delivery?))).collect();
+        if on_their_way.is_empty() {
+            return;
+        }
+        let (sequence, delivery) = on_their_way[which % on_their_way.len()];
+        let effects = self.world.acknowledge(connection, delivery);
+        self.hear(&effects);
+        self.model.clients[who].topics.remove(&sequence);
+    }
+
+    fn subscribe(&mut self, who: usize, wanted: Grant) {
+        let Some(connection) = self.connection(who) else { return };
+        let (token, filter, qos) = (self.world.token(), wanted.filter.clone(), wanted.qos);
+        self.handle(Event::Subscribe { connection, grants: vec![wanted], token });
+        self.model.say(format!("granted c{} t{} [{qos:?}]", connection.0, token.0));
+        self.model.grant(who, |grants| grants.insert(filter, qos));
+    }
+
+    fn unsubscribe(&mut self, who: usize, filter: String) {
+        let Some(connection) = self.connection(who) else { return };
+        let token = self.world.token();
+        self.handle(Event::Unsubscribe { connection, filters: vec![filter.clone()], token });
+        self.model.say(format!("revoked c{} t{}", connection.0, token.0));
+        self.model.grant(who, |grants| grants.remove(&filter));
+    }
+
     fn connect(&mut self, who: usize, clean: bool) {
         let token = self.world.device_token(NAMES[who]);
         let (connection, effects) = self.world.connect_with(NAMES[who], token, clean);
@@ -459,9 +636,11 @@ impl Pair {
         }
         let client = &mut self.model.clients[who];
         let stored = client.stored.take();
-        let present = stored.is_some() && !clean;
+        let away = client.away.take();
+        let present = stored.is_some() && !clean && away.is_none_or(|(days, _)| days < DAYS);
         if clean {
             client.on_disk = None;
+            client.topics.clear();
         }
         let grants = stored.filter(|_| !clean).unwrap_or_default();
         let closes = self.model.now + TOKEN;
@@ -499,7 +678,7 @@ impl Pair {
         change(&mut client.desired, &key, value);
         let version = client.desired.1;
         if let Some(link) = &client.link
-            && let Some(qos) = link.grants.get(&Feature::DesiredPatches)
+            && let Some(qos) = link.grants.get(&filter(Feature::DesiredPatches))
         {
             let body = canonical(&json!({ &key: value, "$version": version }));
             self.model.said.push(format!("send c{} desired v{version} {qos:?} {body}", link.connection));
@@ -648,9 +827,21 @@ impl Pair {
             prop_assert!(has(&client.desired, &twin.desired), "desired: {:?} {:?}", client, twin);
             let session = disk.sessions.get(&id(name));
             let grants = session
-                .map(|session| session.grants.iter().map(|g| (g.features[0], g.qos)).collect::<Grants>());
+                .map(|session| session.grants.iter().map(|g| (g.filter.clone(), g.qos)).collect::<Grants>());
             prop_assert_eq!(&grants, &client.on_disk, "subscriptions of {}", name);
+            let away = session.and_then(|session| session.away).map(|away| away.days);
+            prop_assert_eq!(away, client.away.map(|(days, _)| days), "how long {} is away", name);
         }
+        let kept: BTreeSet<(u64, String)> = disk
+            .topic_messages
+            .iter()
+            .flat_map(|(sequence, (_, to))| to.iter().map(|to| (sequence.0, to.client.to_string())))
+            .collect();
+        let waiting = NAMES.iter().zip(&model.clients).flat_map(|(name, client)| {
+            let kept = client.topics.iter().filter(|(_, heard)| heard.on_disk);
+            kept.map(|(sequence, _)| (*sequence, (*name).to_owned()))
+        });
+        prop_assert_eq!(kept, waiting.collect(), "what waits on topics");
         let queues = model.clients.iter().flat_map(|client| &client.queue);
         let waiting: BTreeMap<u64, u32> =
             queues.map(|(sequence, kept)| (*sequence, kept.given_back)).collect();

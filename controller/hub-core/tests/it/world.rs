@@ -440,7 +440,8 @@ fn print_write(write: &Write) -> String {
         }
         Write::PutSession(session) => {
             let filters: Vec<&str> = session.grants.iter().map(|grant| grant.filter.as_str()).collect();
-            format!("session {} {filters:?}", session.client)
+            let away = session.away.map(|away| format!(", away for {} days", away.days)).unwrap_or_default();
+            format!("session {} {filters:?}{away}", session.client)
         }
         Write::DeleteSession(client) => format!("no session {client}"),
         Write::Append { message, entries } => {

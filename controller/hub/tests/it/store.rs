@@ -53,7 +53,7 @@ fn twin(id: &str, version: u64) -> Arc<TwinRecord> {
 
 fn session(id: &str) -> SessionRecord {
     let grant = Grant { filter: "$iothub/#".into(), qos: Qos::AtLeastOnce, features: vec![Feature::Methods] };
-    SessionRecord { client: client(id), grants: vec![grant] }
+    SessionRecord { client: client(id), grants: vec![grant], away: None }
 }
 
 fn policy(name: &str) -> Policy {

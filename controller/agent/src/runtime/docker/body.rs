@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Owner;
-use crate::module::{ContainerSpec, ModuleSpec};
+use crate::module::{ContainerSpec, ModuleSpec, member, network_mode};
 
 /// Label that IoT Edge tools look for.
 pub(super) const OWNER_LABEL: &str = "net.azure-devices.edge.owner";
@@ -40,6 +40,8 @@ pub(super) struct Place<'a> {
     pub(super) network: Option<&'a str>,
     /// What the engine wants in a hosts file for this host.
     pub(super) host: &'a str,
+    /// Is the hub on this host? Any other one a container finds as this host does.
+    pub(super) hub_is_here: bool,
     /// Would the engine write a log without end when nobody says otherwise?
     pub(super) unbounded_logs: bool,
 }
@@ -51,7 +53,7 @@ const LOG_FILES: &str = "3";
 /// Makes the body.
 pub(super) fn create_body(spec: &ModuleSpec, container: &ContainerSpec, place: &Place<'_>) -> Value {
     let mut body = container.create_options.clone();
-    let host_network = network_mode(&body).is_some_and(|mode| mode == "host" || mode == "none");
+    let line = gateway_line(container, place.host).filter(|_| place.hub_is_here);
     set(&mut body, "Image", Value::String(container.image.clone()));
     let env = merged_env(member(&body, "Env"), &spec.whole_env());
     set(&mut body, "Env", env);
@@ -69,8 +71,8 @@ pub(super) fn create_body(spec: &ModuleSpec, container: &ContainerSpec, place: &
     });
     change(&mut body, "HostConfig", |host| {
         push(host, "Binds", format!("{}:{SOCKET_FOLDER}", container.socket_dir.display()));
-        if !host_network && is_dns_name(&container.gateway) && !knows_host(host, &container.gateway) {
-            push(host, "ExtraHosts", format!("{}:{}", container.gateway, place.host));
+        if let Some(line) = line.filter(|_| !knows_host(host, &container.gateway)) {
+            push(host, "ExtraHosts", line);
         }
         if place.unbounded_logs && !says_how_to_log(host) {
             let config = json!({ "max-size": LOG_FILE, "max-file": LOG_FILES });
@@ -111,8 +113,20 @@ pub(super) fn container_name(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '-' }).collect()
 }
 
-fn network_mode(options: &Map<String, Value>) -> Option<&str> {
-    member(options, "HostConfig")?.as_object().and_then(|host| member(host, "NetworkMode"))?.as_str()
+/// What stands in a container's hosts file for its gateway. On the host's own network that is where the host itself dials it:
+/// nobody listens on the address of a bridge when nothing else is on that. Without a network it could lead nowhere, and into
+/// the hosts file of another container engines refuse to write.
+fn gateway_line(container: &ContainerSpec, host: &str) -> Option<String> {
+    let name = Some(&container.gateway).filter(|name| is_dns_name(name))?;
+    match network_mode(&container.create_options) {
+        Some("none") => None,
+        Some(mode) if mode.starts_with("container:") => None,
+        Some("host") => {
+            let address: std::net::IpAddr = container.host_gateway.parse().ok()?;
+            Some(format!("{name}:{address}"))
+        }
+        Some(_) | None => Some(format!("{name}:{host}")),
+    }
 }
 
 /// A name that a container has to be told, because only the host's network knows it.
@@ -142,10 +156,6 @@ fn spelled(map: &Map<String, Value>, name: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     map.keys().find(|key| key.eq_ignore_ascii_case(name)).cloned()
-}
-
-fn member<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    map.get(&spelled(map, name)?)
 }
 
 fn set(map: &mut Map<String, Value>, name: &str, value: Value) {
@@ -180,6 +190,10 @@ mod tests {
     use crate::module::{ModuleKey, ModuleKind, PullPolicy, SpecBody};
 
     fn body(options: &Value, gateway: &str, name: &str) -> Value {
+        body_for(options, gateway, name, true)
+    }
+
+    fn body_for(options: &Value, gateway: &str, name: &str, hub_is_here: bool) -> Value {
         let container = ContainerSpec {
             image: "registry.example/camera:1".to_owned(),
             create_options: options.as_object().cloned().unwrap(),
@@ -187,6 +201,7 @@ mod tests {
             credential: None,
             socket_dir: PathBuf::from("/run/hem/camera"),
             gateway: gateway.to_owned(),
+            host_gateway: "127.0.0.1".to_owned(),
         };
         let env = [("A", "manifest"), ("IOTEDGE_MODULEID", "camera")];
         let spec = ModuleSpec {
@@ -200,7 +215,8 @@ mod tests {
         };
         let owner = Owner { device: "press-07".to_owned(), hub: "hub.local".to_owned() };
         let network = needs_network(&container.create_options).then_some("network-id");
-        let place = Place { owner: &owner, name, network, host: "host-gateway", unbounded_logs: true };
+        let host = "host-gateway";
+        let place = Place { owner: &owner, name, network, host, hub_is_here, unbounded_logs: true };
         create_body(&spec, &container, &place)
     }
 
@@ -239,6 +255,28 @@ mod tests {
             let host = made["HostConfig"].as_object().unwrap();
             assert_eq!(member(host, "LogConfig"), Some(expected), "{said}");
         }
+    }
+
+    #[test]
+    fn the_gateway_has_a_name_wherever_the_container_is() {
+        for (mode, expected) in [
+            (json!(null), json!(["hub.local:host-gateway"])),
+            (json!("bridge"), json!(["hub.local:host-gateway"])),
+            (json!("press-net"), json!(["hub.local:host-gateway"])),
+            (json!("host"), json!(["hub.local:127.0.0.1"])),
+            (json!("none"), json!(null)),
+            (json!("container:camera"), json!(null)),
+        ] {
+            let made = body(&json!({"hostconfig": {"networkMode": mode}}), "hub.local", "camera");
+            assert_eq!(made["hostconfig"]["ExtraHosts"], expected, "{mode}");
+        }
+        let elsewhere = body_for(&json!({}), "hub.example", "camera", false);
+        assert_eq!(elsewhere["HostConfig"]["ExtraHosts"], json!(null), "a hub elsewhere is not this host");
+        let own = json!({"HostConfig": {"NetworkMode": "host", "ExtraHosts": ["hub.local:10.0.0.1"]}});
+        assert_eq!(
+            body(&own, "hub.local", "camera")["HostConfig"]["ExtraHosts"],
+            json!(["hub.local:10.0.0.1"])
+        );
     }
 
     #[test]

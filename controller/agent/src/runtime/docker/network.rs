@@ -2,12 +2,18 @@
 //!
 //! Several agents may share one engine and make the network at the same moment.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
 use super::body::NETWORK;
 use crate::unix_http::{UnixHttp, encode, message};
+
+/// For the name of the hub; without an answer it is somewhere else.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// Id of the network; made when it is not there.
 ///
@@ -70,6 +76,18 @@ pub(super) async fn host_for_containers(engine: &UnixHttp) -> Result<String, Str
     Ok(bridge_address(engine).await.map_or_else(|| KEYWORD.to_owned(), |address| address.to_string()))
 }
 
+/// Is the hub that containers dial by this name on this host? It is when the host itself dials it by another, and when its name
+/// stands for this host here.
+pub(super) async fn is_here(gateway: &str, host_gateway: &str) -> bool {
+    if gateway != host_gateway {
+        return true;
+    }
+    let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((gateway, 0))).await;
+    // Only an address of this host can be listened on.
+    let own = |address: SocketAddr| UdpSocket::bind((address.ip(), 0)).is_ok();
+    found.is_ok_and(|found| found.is_ok_and(|mut addresses| addresses.any(own)))
+}
+
 async fn is_podman(engine: &UnixHttp) -> Result<bool, String> {
     let version = engine.get("/version").await?;
     let components = version.get("Components").and_then(Value::as_array);
@@ -86,4 +104,17 @@ fn gateway_of(subnet: &Value) -> Option<IpAddr> {
     }
     let network: Ipv4Addr = text("Subnet")?.split('/').next()?.parse().ok()?;
     Some(Ipv4Addr::from(u32::from(network).checked_add(1)?).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_here;
+
+    #[tokio::test]
+    async fn where_the_hub_is() {
+        assert!(is_here("gateway.hemline.internal", "127.0.0.1").await, "dialled by another name");
+        assert!(is_here("localhost", "localhost").await);
+        assert!(!is_here("192.0.2.1", "192.0.2.1").await, "elsewhere");
+        assert!(!is_here("hub.invalid", "hub.invalid").await, "nobody knows it");
+    }
 }
