@@ -93,6 +93,7 @@ fn render(counters: &Counters) -> String {
         links: _,
         upstream_acknowledged: _,
         upstream_repeated: _,
+        upstream_reports: _,
         upstream_refused: _,
         upstream_waiting: _,
     } = counters;
@@ -158,6 +159,7 @@ fn upstream(counters: &Counters) -> String {
     page.counter("hemline_upstream_links_total", &[("", counters.links)]);
     page.counter("hemline_upstream_acknowledged_total", &[("", counters.upstream_acknowledged)]);
     page.counter("hemline_upstream_repeated_total", &[("", counters.upstream_repeated)]);
+    page.counter("hemline_upstream_reports_total", &[("", counters.upstream_reports)]);
     page.counter("hemline_upstream_refused_total", &[("", counters.upstream_refused)]);
     page.gauge("hemline_upstream_queue_length", counters.upstream_waiting);
     page.0

@@ -25,6 +25,8 @@ mod bad_input;
 mod bench;
 #[path = "it/by_hand.rs"]
 mod by_hand;
+#[path = "it/chain.rs"]
+mod chain;
 #[path = "it/check.rs"]
 mod check;
 #[path = "it/commands.rs"]

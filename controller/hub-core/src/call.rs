@@ -8,12 +8,24 @@ use bytes::Bytes;
 use hemline_model::id::ClientId;
 use jiff::Timestamp;
 
-use crate::event::{ConnectionId, RequestId};
+use crate::{
+    event::{ConnectionId, RequestId},
+    upstream::LinkId,
+};
+
+/// Who waits for the outcome of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A caller of this hub.
+    Request(RequestId),
+    /// The parent of this hub, as long as the link lasts.
+    Parent { link: LinkId, rid: String },
+}
 
 /// One call.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) request: RequestId,
+    pub(crate) asker: Asker,
     pub(crate) client: ClientId,
     pub(crate) name: String,
     pub(crate) payload: Bytes,
@@ -93,6 +105,16 @@ impl Calls {
     /// Calls of one client in the order they came.
     pub(crate) fn of(&self, client: &ClientId) -> Vec<CallId> {
         self.by_client.get(client).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// All calls in the order they came.
+    pub(crate) fn all(&self) -> Vec<CallId> {
+        self.calls.keys().copied().collect()
+    }
+
+    /// Whoever is called.
+    pub(crate) fn clients(&self) -> Vec<ClientId> {
+        self.by_client.keys().cloned().collect()
     }
 
     /// A call moves on.

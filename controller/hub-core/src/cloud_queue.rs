@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::{
     cloud_to_device::{Ack, CloudToDevice, LockToken},
-    event::DeliveryId,
+    event::{ConnectionId, DeliveryId},
     message::Sequence,
     queue::{History, OVERHEAD, properties_bytes},
 };
@@ -43,7 +43,15 @@ struct Kept {
 enum State {
     Enqueued,
     Locked { token: LockToken, until: Timestamp },
-    OnItsWay { delivery: DeliveryId, until: Timestamp },
+    OnItsWay { carrier: Carrier, until: Timestamp },
+}
+
+/// What carries a message: a device may be reached over its own connection or over that of a hub beneath, which number their
+/// deliveries alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Carrier {
+    pub(crate) connection: ConnectionId,
+    pub(crate) delivery: DeliveryId,
 }
 
 /// Something whose time has come.
@@ -100,11 +108,11 @@ impl CloudQueues {
     pub(crate) fn send_next(
         &mut self,
         device: &DeviceId,
-        delivery: DeliveryId,
+        carrier: Carrier,
         until: Timestamp,
     ) -> Option<(Arc<CloudToDevice>, History)> {
         let sequence = self.first_enqueued(device)?;
-        let kept = self.change(device, sequence, State::OnItsWay { delivery, until })?;
+        let kept = self.change(device, sequence, State::OnItsWay { carrier, until })?;
         Some((kept.message.clone(), kept.history))
     }
 
@@ -124,9 +132,9 @@ impl CloudQueues {
     }
 
     /// The message that this delivery carries.
-    pub(crate) fn on_its_way(&self, device: &DeviceId, wanted: DeliveryId) -> Option<Sequence> {
+    pub(crate) fn on_its_way(&self, device: &DeviceId, wanted: Carrier) -> Option<Sequence> {
         let carries = |state: State| match state {
-            State::OnItsWay { delivery, .. } => delivery == wanted,
+            State::OnItsWay { carrier, .. } => carrier == wanted,
             State::Enqueued | State::Locked { .. } => false,
         };
         self.find(device, carries)
@@ -158,10 +166,10 @@ impl CloudQueues {
         Some((kept.message.clone(), kept.deliveries))
     }
 
-    /// The connection of a device is gone: what was on its way is enqueued again, where it stood.
-    pub(crate) fn release_connection(&mut self, device: &DeviceId) {
+    /// A connection is gone: what was on its way to a device over it is enqueued again, where it stood.
+    pub(crate) fn release_connection(&mut self, device: &DeviceId, connection: ConnectionId) {
         let is_on_its_way = |kept: &Kept| match kept.state {
-            State::OnItsWay { .. } => true,
+            State::OnItsWay { carrier, .. } => carrier.connection == connection,
             State::Enqueued | State::Locked { .. } => false,
         };
         let queue = self.by_device.get(device).into_iter().flatten();
@@ -188,6 +196,11 @@ impl CloudQueues {
                 Some(Due::Expired(device, sequence))
             }
         }
+    }
+
+    /// Devices that something waits for.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = DeviceId> {
+        self.by_device.keys().cloned()
     }
 
     /// Everything of one device.

@@ -11,8 +11,11 @@ mod identities;
 mod listeners;
 mod messages;
 mod methods;
+mod mirror;
 mod nested;
+mod relay;
 mod requests;
+mod scope;
 mod tick;
 mod topics;
 mod twins;
@@ -216,7 +219,7 @@ impl Core {
         self.phase = Phase::Stopped;
         let mut out = Vec::new();
         while let Some(call) = self.calls.pop() {
-            out.push(reply(call.request, Err(ServiceError::Unavailable)));
+            out.push(methods::outcome(call.asker, call.client, Err(ServiceError::Unavailable)));
         }
         self.refresh_gauges();
         out

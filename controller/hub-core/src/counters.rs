@@ -92,7 +92,9 @@ pub struct Counters {
     pub upstream_acknowledged: u64,
     /// Messages sent to the parent again on a later link.
     pub upstream_repeated: u64,
-    /// Messages that the parent refused.
+    /// Reports that the parent took.
+    pub upstream_reports: u64,
+    /// Messages and reports that the parent refused.
     pub upstream_refused: u64,
     /// Gauge: messages that wait for the parent now.
     pub upstream_waiting: u64,

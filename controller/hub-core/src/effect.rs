@@ -174,6 +174,65 @@ pub enum Outbound {
 pub enum Nested {
     /// A message was not taken, and never will be.
     Refused,
+    /// Answer to a twin request.
+    TwinResponse {
+        /// Echo.
+        rid: String,
+        /// 200, 204, 400, 404 …
+        status: u16,
+        /// JSON, or empty.
+        body: Bytes,
+    },
+    /// Desired properties changed.
+    DesiredPatch {
+        /// The desired version.
+        version: u64,
+        /// The patch with `$version`.
+        body: Bytes,
+    },
+    /// Call a direct method.
+    MethodCall {
+        /// Comes back with the answer.
+        rid: String,
+        /// Method name.
+        name: String,
+        /// JSON.
+        payload: Bytes,
+        /// Seconds to wait for the client to come.
+        connect: u32,
+        /// Seconds to wait for its answer.
+        response: u32,
+    },
+    /// A cloud-to-device message.
+    CloudToDevice {
+        /// Set when the child must acknowledge.
+        delivery: Option<DeliveryId>,
+        /// The message.
+        message: Arc<CloudToDevice>,
+    },
+    /// A page of those beneath the edge device.
+    Scope {
+        /// Echo.
+        rid: String,
+        /// JSON of a [`crate::scope::ScopePage`].
+        page: Bytes,
+    },
+    /// Somebody came, changed or went beneath the edge device.
+    ScopeChanged,
+}
+
+impl Nested {
+    /// Bytes of its body.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Refused | Self::ScopeChanged => 0,
+            Self::TwinResponse { body, .. } | Self::DesiredPatch { body, .. } => body.len(),
+            Self::MethodCall { payload, .. } => payload.len(),
+            Self::CloudToDevice { message, .. } => message.body.len(),
+            Self::Scope { page, .. } => page.len(),
+        }
+    }
 }
 
 /// Why a client is not let in.

@@ -32,6 +32,7 @@ mod query;
 mod queue;
 mod registry;
 mod route;
+pub mod scope;
 pub mod service;
 mod session;
 pub mod throttle;

@@ -2,7 +2,11 @@
 //!
 //! Holds and checks; what a change means for sessions, twins and queues is decided in `core/identities.rs`.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
@@ -20,6 +24,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     devices: BTreeMap<DeviceId, Device>,
+    /// Devices by their parent.
+    by_parent: BTreeMap<DeviceId, BTreeSet<DeviceId>>,
     policies: BTreeMap<String, Policy>,
     last_generation: u64,
 }
@@ -142,8 +148,42 @@ impl Registry {
 
     /// Devices whose parent this is.
     pub(crate) fn children(&self, parent: &DeviceId) -> Vec<DeviceId> {
-        let is_child = |device: &&Device| device.identity.parent.as_ref() == Some(parent);
-        self.devices.values().filter(is_child).map(|device| device.identity.client.device.clone()).collect()
+        self.by_parent.get(parent).into_iter().flatten().cloned().collect()
+    }
+
+    /// An edge device and everything beneath it, modules included, in the order of their ids.
+    pub(crate) fn scope(&self, edge: &DeviceId) -> Vec<&Arc<Identity>> {
+        let mut beneath = BTreeSet::new();
+        let mut look = vec![edge];
+        while let Some(device) = look.pop() {
+            if self.devices.contains_key(device) && beneath.insert(device) {
+                look.extend(self.by_parent.get(device).into_iter().flatten());
+            }
+        }
+        let devices = beneath.into_iter().filter_map(|device| self.devices.get(device));
+        devices.flat_map(|device| std::iter::once(&device.identity).chain(device.modules.values())).collect()
+    }
+
+    /// Identities that the parent of this hub told of, modules before their devices, so that they can go in this order.
+    pub(crate) fn told_by_parent(&self) -> Vec<ClientId> {
+        let told = |identity: &&Arc<Identity>| identity.from_parent;
+        let of = |device: &'_ Device| {
+            let modules = device.modules.values().filter(told).map(|module| module.client.clone());
+            modules.chain(Some(&device.identity).filter(told).map(|it| it.client.clone())).collect::<Vec<_>>()
+        };
+        self.devices.values().flat_map(of).collect()
+    }
+
+    /// A device, its parent, and so on upwards.
+    pub(crate) fn line_of(&self, device: &DeviceId) -> Vec<DeviceId> {
+        let mut line = vec![device.clone()];
+        let mut next = self.devices.get(device).and_then(|device| device.identity.parent.clone());
+        // There are no circles; if there were one, this ends all the same.
+        while let Some(above) = next.filter(|above| !line.contains(above)) {
+            next = self.devices.get(&above).and_then(|device| device.identity.parent.clone());
+            line.push(above);
+        }
+        line
     }
 
     /// Is `device` this one, or beneath it?
@@ -176,6 +216,14 @@ impl Registry {
     /// Inserts or replaces an identity.
     pub(crate) fn put(&mut self, identity: Identity) {
         let identity = Arc::new(identity);
+        if identity.client.module.is_none() {
+            let device = &identity.client.device;
+            let before = self.devices.get(device).and_then(|device| device.identity.parent.clone());
+            self.forget_parent(device, before.as_ref());
+            if let Some(parent) = &identity.parent {
+                self.by_parent.entry(parent.clone()).or_default().insert(device.clone());
+            }
+        }
         match &identity.client.module {
             None => match self.devices.get_mut(&identity.client.device) {
                 Some(device) => device.identity = identity,
@@ -196,8 +244,10 @@ impl Registry {
     pub(crate) fn remove(&mut self, client: &ClientId) -> Vec<ClientId> {
         match &client.module {
             None => {
-                let modules =
-                    self.devices.remove(&client.device).map(|device| device.modules).unwrap_or_default();
+                let removed = self.devices.remove(&client.device);
+                let parent = removed.as_ref().and_then(|device| device.identity.parent.clone());
+                self.forget_parent(&client.device, parent.as_ref());
+                let modules = removed.map(|device| device.modules).unwrap_or_default();
                 modules.values().map(|module| module.client.clone()).chain([client.clone()]).collect()
             }
             Some(module) => {
@@ -205,6 +255,17 @@ impl Registry {
                     device.modules.remove(module);
                 }
                 vec![client.clone()]
+            }
+        }
+    }
+
+    fn forget_parent(&mut self, device: &DeviceId, parent: Option<&DeviceId>) {
+        if let Some(parent) = parent
+            && let Some(children) = self.by_parent.get_mut(parent)
+        {
+            children.remove(device);
+            if children.is_empty() {
+                self.by_parent.remove(parent);
             }
         }
     }

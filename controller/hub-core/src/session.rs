@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use hemline_model::id::ClientId;
+use hemline_model::id::{ClientId, DeviceId};
 use hemline_protocol::topic::user_filter;
 use jiff::Timestamp;
 
@@ -37,6 +37,8 @@ pub(crate) struct Connected {
     pub(crate) grants: Grants,
     pub(crate) keep: Keep,
     pub(crate) flight: Flight,
+    /// Cloud-to-device messages on their way to devices beneath this hub of an edge device.
+    pub(crate) relayed: BTreeMap<DeliveryId, DeviceId>,
     pub(crate) next_delivery: u64,
     pub(crate) since: Timestamp,
     pub(crate) active: Timestamp,

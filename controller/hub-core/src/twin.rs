@@ -38,6 +38,7 @@ pub(crate) fn fresh(client: ClientId, now: Timestamp, etag: u64) -> TwinRecord {
         desired: collection(Some(1)),
         reported: collection(None),
         model_id: String::new(),
+        unsynced: false,
     }
 }
 
@@ -107,6 +108,63 @@ pub(crate) fn replace(
     record.desired.metadata = Packed::of(metadata.as_map());
     record.desired.properties = Packed::of(&desired);
     Ok(difference)
+}
+
+/// The parent's desired properties take the place of those here, with their version. Gives the patch that leads the client
+/// from the old ones to the new ones; `None` when nothing is different. The parent has judged them.
+pub(crate) fn mirror_desired(
+    record: &mut TwinRecord,
+    mut desired: Section,
+    version: u64,
+    now: Timestamp,
+) -> Option<Section> {
+    strip(&mut desired);
+    let before = record.desired.properties.open();
+    if record.desired.version == version && before == desired {
+        return None;
+    }
+    let difference = twin::diff(&before, &desired);
+    record.version += 1;
+    record.etag += 1;
+    record.desired.version = version;
+    let metadata = Metadata::of(&desired, now, Some(version));
+    record.desired.metadata = Packed::of(metadata.as_map());
+    record.desired.properties = Packed::of(&desired);
+    Some(difference)
+}
+
+/// The parent's patch of desired properties, which leads to the next version. `None` when it is no next one.
+pub(crate) fn follow_desired(
+    record: &mut TwinRecord,
+    mut patch: Section,
+    version: u64,
+    now: Timestamp,
+) -> Option<Section> {
+    strip(&mut patch);
+    if record.desired.version + 1 != version {
+        return None;
+    }
+    let mut properties = record.desired.properties.open();
+    twin::merge(&mut properties, &patch);
+    record.version += 1;
+    record.etag += 1;
+    record.desired.version = version;
+    record.desired.properties = Packed::of(&properties);
+    touch(&mut record.desired.metadata, &patch, now, Some(version));
+    Some(patch)
+}
+
+/// What the parent has as reported takes the place of what is here. Says whether anything was different.
+pub(crate) fn mirror_reported(record: &mut TwinRecord, mut reported: Section, now: Timestamp) -> bool {
+    strip(&mut reported);
+    if record.reported.properties.open() == reported {
+        return false;
+    }
+    record.version += 1;
+    record.reported.version += 1;
+    record.reported.metadata = Packed::of(Metadata::of(&reported, now, None).as_map());
+    record.reported.properties = Packed::of(&reported);
+    true
 }
 
 /// What a client gets for a GET: both collections with their versions, nothing else.

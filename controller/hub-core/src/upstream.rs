@@ -1,17 +1,27 @@
 //! The link of an edge hub to its parent hub: what comes over it, what goes over it, and how far it is.
 //!
-//! What is decided stands in `core/upstream.rs`; sockets are somebody else's. A link has a number: what is told of an
+//! What is decided stands in `core/upstream.rs` (messages), `core/scope.rs` (identities), `core/mirror.rs` (twins) and
+//! `core/relay.rs` (methods, cloud-to-device messages); sockets are somebody else's. A link has a number: what is told of an
 //! earlier one, or for it, means nothing on the next.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use hemline_model::id::{ClientId, DeviceId};
+use hemline_model::{
+    Packed,
+    id::{ClientId, DeviceId},
+};
+use hemline_protocol::properties::Properties;
+use serde_json::{Map, Value};
 
 use crate::{
     event::DeliveryId,
-    message::Message,
+    message::{Message, Sequence},
     queue::{Place, Waiting},
+    scope::ScopePage,
 };
 
 /// What an edge hub is told about its place beneath another hub.
@@ -37,6 +47,10 @@ pub enum Dialect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
+/// One question to the parent; its answer carries the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub u64);
+
 /// What happens on a link.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FromParent {
@@ -47,15 +61,83 @@ pub enum FromParent {
     /// The parent has a message for good.
     Acknowledged(DeliveryId),
     /// The parent says something.
-    Said(Said),
+    Said(Box<Said>),
 }
 
 /// What a parent says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Said {
     /// It did not take a message of this identity. The message is acknowledged all the same: it will never take it.
     Refused(ClientId),
+    /// Some of those beneath the edge device.
+    Scope {
+        /// Of the question.
+        ask: AskId,
+        /// Who.
+        page: ScopePage,
+    },
+    /// Somebody came, changed or went.
+    ScopeChanged,
+    /// The answer to a twin request.
+    Twin {
+        /// Of the question.
+        ask: AskId,
+        /// 200, 204, 400, 404 …
+        status: u16,
+        /// Desired and reported properties with their versions; empty after a report.
+        twin: Option<TwinCopy>,
+    },
+    /// Desired properties changed.
+    Desired {
+        /// Whose.
+        client: ClientId,
+        /// To which version.
+        version: u64,
+        /// The patch.
+        patch: Map<String, Value>,
+    },
+    /// A direct method is called.
+    Call {
+        /// Whom.
+        client: ClientId,
+        /// For the answer.
+        rid: String,
+        /// Method name.
+        name: String,
+        /// JSON.
+        payload: Bytes,
+        /// Seconds to wait for the client to come.
+        connect: u32,
+        /// Seconds to wait for its answer.
+        response: u32,
+    },
+    /// A cloud-to-device message.
+    CloudToDevice {
+        /// For whom.
+        device: DeviceId,
+        /// What the parent calls it until it is acknowledged.
+        receipt: Receipt,
+        /// As the service sent it.
+        properties: Box<Properties>,
+        /// Verbatim.
+        body: Bytes,
+    },
 }
+
+/// What the parent gave a twin request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TwinCopy {
+    /// Desired properties.
+    pub desired: Map<String, Value>,
+    /// Their version.
+    pub desired_version: u64,
+    /// Reported properties.
+    pub reported: Map<String, Value>,
+}
+
+/// By what a message of the parent is acknowledged, on one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Receipt(pub u16);
 
 /// What goes to the parent.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +149,51 @@ pub enum ToParent {
         /// The message.
         message: Arc<Message>,
     },
+    /// Who is beneath the edge device?
+    Scope {
+        /// Comes back with the answer.
+        ask: AskId,
+        /// Only what comes after this id.
+        after: Option<ClientId>,
+    },
+    /// Its twin is wanted.
+    Twin {
+        /// Whose.
+        client: ClientId,
+        /// Comes back with the answer.
+        ask: AskId,
+    },
+    /// It reports properties.
+    Report {
+        /// Who.
+        client: ClientId,
+        /// Comes back with the answer.
+        ask: AskId,
+        /// JSON object.
+        patch: Bytes,
+    },
+    /// It answered a direct method.
+    MethodResult {
+        /// Who.
+        client: ClientId,
+        /// Of the call.
+        rid: String,
+        /// Any 32-bit number.
+        status: i32,
+        /// JSON.
+        payload: Bytes,
+    },
+    /// A direct method failed.
+    MethodFailed {
+        /// Whose.
+        client: ClientId,
+        /// Of the call.
+        rid: String,
+        /// Error code of IoT Hub.
+        code: u32,
+    },
+    /// A cloud-to-device message has reached its device.
+    Acknowledge(Receipt),
 }
 
 /// The state of the link.
@@ -75,7 +202,7 @@ pub(crate) enum Link {
     /// There is none: everything waits.
     Down,
     /// There is one.
-    Up(Up),
+    Up(Box<Up>),
 }
 
 /// A link that is up.
@@ -85,12 +212,62 @@ pub(crate) struct Up {
     /// Sent and not yet acknowledged, in order of sending.
     pub(crate) flight: BTreeMap<DeliveryId, (Place, Waiting)>,
     last_delivery: u64,
+    last_ask: u64,
+    pub(crate) scope: Scope,
+    pub(crate) twins: Twins,
+    /// Cloud-to-device messages of the parent that wait here for their device.
+    pub(crate) relayed: BTreeMap<Sequence, (DeviceId, Receipt)>,
+}
+
+/// How far the list of those beneath the edge device is.
+#[derive(Debug)]
+pub(crate) enum Scope {
+    /// It is as the parent last said.
+    Known,
+    /// It is being read.
+    Reading {
+        ask: AskId,
+        seen: BTreeSet<ClientId>,
+        /// It changed meanwhile.
+        again: bool,
+    },
+}
+
+/// How far the twins are.
+#[derive(Debug, Default)]
+pub(crate) struct Twins {
+    /// What the parent has as reported.
+    pub(crate) known: BTreeMap<ClientId, Packed>,
+    /// Something is to be asked or reported.
+    pub(crate) due: BTreeSet<ClientId>,
+    /// On its way; one at a time for each.
+    pub(crate) asked: BTreeMap<AskId, (ClientId, Asked)>,
+    pub(crate) busy: BTreeSet<ClientId>,
+}
+
+/// What the parent was asked.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Twin,
+    Report {
+        /// The reported properties that the patch leads to.
+        leads_to: Packed,
+        version: u64,
+    },
 }
 
 impl Up {
     /// A link that has just come up.
     pub(crate) fn new(id: LinkId) -> Self {
-        Self { id, flight: BTreeMap::new(), last_delivery: 0 }
+        Self {
+            id,
+            flight: BTreeMap::new(),
+            last_delivery: 0,
+            last_ask: 0,
+            scope: Scope::Known,
+            twins: Twins::default(),
+            relayed: BTreeMap::new(),
+        }
     }
 
     /// A number for the next message.
@@ -98,16 +275,61 @@ impl Up {
         self.last_delivery += 1;
         DeliveryId(self.last_delivery)
     }
+
+    /// A number for the next question.
+    pub(crate) fn ask(&mut self) -> AskId {
+        self.last_ask += 1;
+        AskId(self.last_ask)
+    }
 }
 
-/// What is said to a child hub whose connection speaks for others: the words of `Event::Nested`.
+/// What is said on the connection of a child hub for somebody beneath it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once, and nearly always telemetry: a box would cost more"
+)]
 pub enum Act {
     /// A message, routed by the child already.
     Telemetry {
         /// As of any message.
-        properties: hemline_protocol::properties::Properties,
+        properties: Properties,
         /// Verbatim.
         body: Bytes,
+    },
+    /// Its twin is wanted.
+    TwinGet {
+        /// Echoed byte for byte.
+        rid: String,
+    },
+    /// It reports properties.
+    ReportedPatch {
+        /// Echoed byte for byte.
+        rid: String,
+        /// JSON object.
+        patch: Bytes,
+    },
+    /// It answered a direct method.
+    MethodResult {
+        /// As in the call.
+        rid: String,
+        /// Any 32-bit number.
+        status: i32,
+        /// JSON or empty.
+        payload: Bytes,
+    },
+    /// A direct method did not reach it, or was not answered.
+    MethodFailed {
+        /// As in the call.
+        rid: String,
+        /// Error code of IoT Hub.
+        code: u32,
+    },
+    /// Who is beneath the edge device?
+    ScopeGet {
+        /// Echoed byte for byte.
+        rid: String,
+        /// Only what comes after this id.
+        after: Option<ClientId>,
     },
 }

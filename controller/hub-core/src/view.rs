@@ -28,6 +28,7 @@ pub(crate) fn identity(identity: &Identity, parent_scope: Option<&str>, presence
         device_scope,
         parent: _,
         managed_by,
+        from_parent: _,
     } = identity;
     let etag = etag::identity(*counter);
     match &client.module {

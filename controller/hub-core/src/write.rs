@@ -126,6 +126,13 @@ pub struct Identity {
     pub parent: Option<DeviceId>,
     /// Who manages a module identity (`iotEdge`, `hemline`), as sent by the creator.
     pub managed_by: Option<String>,
+    /// The parent of this hub told of it, and takes it away.
+    #[serde(default, skip_serializing_if = "is_not_so")]
+    pub from_parent: bool,
+}
+
+fn is_not_so(value: &bool) -> bool {
+    !*value
 }
 
 /// A twin as kept: in a hub of many devices most twins are not looked at for a long time. Metadata trees mirror the properties.
@@ -145,6 +152,9 @@ pub struct TwinRecord {
     pub reported: Collection,
     /// DTDL model announced at connect.
     pub model_id: String,
+    /// The parent of this hub does not have all of the reported properties yet.
+    #[serde(default, skip_serializing_if = "is_not_so")]
+    pub unsynced: bool,
 }
 
 /// One property collection of a twin.

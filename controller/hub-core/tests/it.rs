@@ -6,6 +6,7 @@ mod it {
     mod access;
     mod authorization;
     mod certificates;
+    mod chain;
     mod change_events;
     mod changes;
     mod cloud_model;

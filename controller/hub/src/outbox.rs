@@ -11,7 +11,7 @@ use std::{
 };
 
 use hemline_hub_core::{
-    effect::{CloseReason, Effect, Nested, Notice, Outbound, Refusal},
+    effect::{CloseReason, Effect, Notice, Outbound, Refusal},
     event::{AckToken, ConnectionId, Qos, RequestId},
     service::{ServiceError, ServiceReply},
     upstream::{LinkId, ToParent},
@@ -51,9 +51,7 @@ impl ToClient {
                 Outbound::Input { message, .. } => message.body.len(),
                 Outbound::CloudToDevice { message, .. } => message.body.len(),
                 Outbound::Topic { message, .. } => message.topic.len() + message.body.len(),
-                Outbound::Nested { what, .. } => match what {
-                    Nested::Refused => 0,
-                },
+                Outbound::Nested { what, .. } => what.bytes(),
             },
             Self::Accept { .. }
             | Self::Refuse(_)

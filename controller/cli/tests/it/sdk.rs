@@ -25,7 +25,7 @@ fn start(python: &Path, name: &str, arguments: &[&str], environment: &[(&str, &P
     Script::start(command.arg("-u").arg(program(name)).args(arguments).envs(environment.iter().copied()))
 }
 
-fn start_client(python: &Path, hem: &Hem, connection_string: &str, transport: &str) -> Script {
+pub(crate) fn start_client(python: &Path, hem: &Hem, connection_string: &str, transport: &str) -> Script {
     let ca = hem.ca_file();
     let own = [ca.with_file_name("device.pem"), ca.with_file_name("device.key")];
     let own = own.each_ref().map(|path| path.to_string_lossy());
@@ -33,7 +33,7 @@ fn start_client(python: &Path, hem: &Hem, connection_string: &str, transport: &s
     start(python, "client.py", &arguments, &[])
 }
 
-fn start_service(python: &Path, hem: &Hem) -> Script {
+pub(crate) fn start_service(python: &Path, hem: &Hem) -> Script {
     let mut owner = hem.text(&["connection-string", "--policy", "iothubowner"]).trim().to_owned();
     // REST clients take a port; needed only where 443 is not allowed.
     let port = hem.https_port();

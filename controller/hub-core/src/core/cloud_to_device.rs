@@ -7,17 +7,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hemline_model::id::{ClientId, DeviceId};
+use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::{properties::Properties, time};
 use jiff::Timestamp;
 
-use super::Core;
+use super::{Core, nested::to_child};
 use crate::{
     clock::later,
-    cloud_queue::{self, Due},
+    cloud_queue::{self, Carrier, Due},
     cloud_to_device::{Ack, CloudToDevice, FeedbackRecord, LockToken, Outcome, Received, Settlement},
-    effect::{Effect, Outbound},
-    event::{DeliveryId, Entropy, Feature, Qos},
+    effect::{Effect, Nested, Outbound},
+    event::{Entropy, Feature, Qos},
     message::Sequence,
     queue::{History, properties_bytes},
     service::{ServiceError, ServiceReply},
@@ -173,7 +173,9 @@ impl Core {
                     let outcome = Outcome::DeliveryCountExceeded;
                     self.finish_cloud(&client.device, sequence, outcome, now, out);
                 } else {
-                    out.push(Effect::Persist(Write::PutCloudToDevice { message, deliveries }));
+                    if !self.is_relayed(sequence) {
+                        out.push(Effect::Persist(Write::PutCloudToDevice { message, deliveries }));
+                    }
                     // It may have expired while it was held.
                     self.pump_cloud(client, now, out);
                 }
@@ -214,12 +216,15 @@ impl Core {
     pub(super) fn delivered_cloud(
         &mut self,
         client: &ClientId,
-        delivery: DeliveryId,
+        carrier: Carrier,
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(sequence) = self.cloud.on_its_way(&client.device, delivery) {
-            self.finish_cloud(&client.device, sequence, Outcome::Success, now, out);
+        let relayed = self.sessions.get_mut(client).and_then(Session::connected_mut);
+        let relayed = relayed.and_then(|connected| connected.relayed.remove(&carrier.delivery));
+        let device = relayed.unwrap_or_else(|| client.device.clone());
+        if let Some(sequence) = self.cloud.on_its_way(&device, carrier) {
+            self.finish_cloud(&device, sequence, Outcome::Success, now, out);
         }
     }
 
@@ -281,19 +286,34 @@ impl Core {
         Ok(ServiceReply::Done)
     }
 
-    fn send_cloud(&mut self, client: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn send_cloud(&mut self, client: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
         // The queue of one device is short, so all of it may be on its way.
         while client.module.is_none() && self.cloud.first(&client.device).is_some() {
-            let Some(Session::Connected(connected)) = self.sessions.get_mut(client) else {
-                return;
+            // Over its own connection, else through the nearest hub beneath that speaks for it.
+            let own = self.sessions.get(client).and_then(Session::connected);
+            let (receiver, qos) = match own.and_then(|own| own.grants.qos(Feature::CloudToDevice)) {
+                Some(qos) => (client.clone(), qos),
+                None => {
+                    // What such a hub does not acknowledge would be lost, and told as delivered.
+                    let acknowledges = |(.., qos): &(DeviceId, _, Qos)| *qos == Qos::AtLeastOnce;
+                    match self.child_hubs(&client.device).into_iter().find(acknowledges) {
+                        Some((edge, _, qos)) => (ClientId::module(edge, ModuleId::edge_hub()), qos),
+                        None => return,
+                    }
+                }
             };
-            let Some(qos) = connected.grants.qos(Feature::CloudToDevice) else {
+            let through_child = receiver != *client;
+            let Some(Session::Connected(connected)) = self.sessions.get_mut(&receiver) else {
                 return;
             };
             let connection = connected.connection;
             let delivery = connected.delivery();
+            if through_child {
+                connected.relayed.insert(delivery, client.device.clone());
+            }
+            let carrier = Carrier { connection, delivery };
             let until = later(now, self.config.limits.lock_seconds);
-            let Some((message, history)) = self.cloud.send_next(&client.device, delivery, until) else {
+            let Some((message, history)) = self.cloud.send_next(&client.device, carrier, until) else {
                 return;
             };
             let duplicate = match history {
@@ -310,8 +330,13 @@ impl Core {
                     None
                 }
             };
-            let outbound = Outbound::CloudToDevice { delivery, message, duplicate };
-            out.push(Effect::Send { connection, outbound });
+            if through_child {
+                let what = Nested::CloudToDevice { delivery, message };
+                out.push(to_child(connection, client.clone(), what));
+            } else {
+                let outbound = Outbound::CloudToDevice { delivery, message, duplicate };
+                out.push(Effect::Send { connection, outbound });
+            }
         }
     }
 
@@ -328,6 +353,9 @@ impl Core {
             return;
         };
         *self.counters.cloud_outcomes.entry(outcome).or_default() += 1;
+        if self.relayed_settled(sequence, outcome, out) {
+            return;
+        }
         out.push(Effect::Persist(Write::RemoveCloudToDevice(sequence)));
         if message.ack.wants(outcome) {
             self.last_sequence += 1;

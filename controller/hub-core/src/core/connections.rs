@@ -1,8 +1,11 @@
 //! Clients come, subscribe and go.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use hemline_model::id::ClientId;
+use hemline_model::id::{ClientId, DeviceId};
 use jiff::Timestamp;
 
 use super::{Core, messages::LastWords};
@@ -106,6 +109,7 @@ impl Core {
             grants,
             keep,
             flight: Flight::default(),
+            relayed: BTreeMap::new(),
             next_delivery: 0,
             since: now,
             active: now,
@@ -126,6 +130,7 @@ impl Core {
         self.pump(&client, now, out);
         self.pump_cloud(&client, now, out);
         self.pump_topics(&client, out);
+        self.serve_beneath(&client, now, out);
     }
 
     fn refuse(&mut self, connection: ConnectionId, failure: AuthFailure, out: &mut Vec<Effect>) {
@@ -177,6 +182,7 @@ impl Core {
         self.pump(&client, now, out);
         self.pump_cloud(&client, now, out);
         self.send_retained(&client, &granted, out);
+        self.serve_beneath(&client, now, out);
     }
 
     pub(super) fn unsubscribe(
@@ -230,14 +236,20 @@ impl Core {
             generation: Arc::clone(&connected.generation),
             auth: connected.auth,
         });
+        let relayed: BTreeSet<DeviceId> = std::mem::take(&mut connected.relayed).into_values().collect();
         let (offline, flight) = connected.into_offline(now);
         self.queues.take_back(Line::Module(client), flight);
         if client.module.is_none() {
-            self.cloud.release_connection(&client.device);
+            self.cloud.release_connection(&client.device, connection);
         }
         self.sessions.insert(client.clone(), Session::Offline(offline));
         self.topics.queues.ground(client);
         self.enter_topics(client);
+        for device in relayed {
+            self.cloud.release_connection(&device, connection);
+            // It may be here itself by now.
+            self.send_cloud(&ClientId::device(device), now, out);
+        }
         let replaced = match end {
             End::Left | End::Lost => false,
             End::Closed(reason) => {

@@ -75,6 +75,7 @@ impl Core {
                 device_scope,
                 parent,
                 managed_by: None,
+                from_parent: false,
             },
             Some(current) => Identity {
                 etag: current.etag + 1,
@@ -169,6 +170,13 @@ impl Core {
         if is_system && self.registry.is_edge(&client.device) {
             return Err(ServiceError::SystemModule(client.clone()));
         }
+        self.remove_identity(client, now, out);
+        Ok(ServiceReply::Done)
+    }
+
+    /// Whatever it is, it goes.
+    pub(super) fn remove_identity(&mut self, client: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
+        self.tell_scope(&client.device, out);
         let gone = self.registry.remove(client);
         out.push(Effect::Persist(Write::DeleteIdentity(client.clone())));
         for gone in gone {
@@ -176,6 +184,7 @@ impl Core {
             self.fail_calls_to(&gone, out);
             self.sessions.remove(&gone);
             self.queues.forget(&gone);
+            self.forget_mirror(&gone);
             self.forget_topics(&gone);
             if gone.module.is_none() {
                 self.forget_cloud(&gone.device, now, out);
@@ -188,7 +197,6 @@ impl Core {
             self.routes.remove(&client.device);
             self.release_children(&client.device, out);
         }
-        Ok(ServiceReply::Done)
     }
 
     pub(super) fn identity_reply(&self, client: &ClientId) -> Result<ServiceReply, ServiceError> {
@@ -251,14 +259,29 @@ impl Core {
             device_scope: None,
             parent: None,
             managed_by,
+            from_parent: false,
         }
     }
 
     /// Stores an identity; a new one gets its twin.
-    fn put_identity(&mut self, identity: Identity, writing: Writing, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn put_identity(
+        &mut self,
+        identity: Identity,
+        writing: Writing,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
         let client = identity.client.clone();
         out.push(Effect::Persist(Write::PutIdentity(identity.clone())));
+        let parent = identity.parent.clone();
+        let moved = client.module.is_none()
+            && self.registry.identity(&client).is_some_and(|current| current.parent != parent);
+        if moved {
+            // The hub that it was beneath has to hear of it, too.
+            self.tell_scope(&client.device, out);
+        }
         self.registry.put(identity);
+        self.tell_scope(&client.device, out);
         match writing {
             Writing::Update => {}
             Writing::Create => {
@@ -287,7 +310,9 @@ impl Core {
     fn release_children(&mut self, parent: &DeviceId, out: &mut Vec<Effect>) {
         for child in self.registry.children(parent) {
             let client = ClientId::device(child);
-            let Some(mut identity) = self.registry.identity(&client).cloned() else {
+            // Beneath whom those are that the parent told of, the parent says.
+            let local = self.registry.identity(&client).filter(|identity| !identity.from_parent);
+            let Some(mut identity) = local.cloned() else {
                 continue;
             };
             identity.parent = None;
@@ -303,7 +328,7 @@ impl Core {
     }
 
     /// A disabled device is cut off, with its modules.
-    fn close_device(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn close_device(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
         for client in self.clients_of(device) {
             self.end(&client, End::Closed(CloseReason::IdentityGone), now, out);
         }
@@ -312,7 +337,7 @@ impl Core {
     /// Whoever came in with a certificate that is no longer its own goes at once. A key that was replaced closes nobody:
     /// its token runs out within hours, a certificate within years, and a fleet whose keys are rotated must not come
     /// back all at the same moment.
-    fn close_withdrawn(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn close_withdrawn(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {
         for client in self.clients_of(device) {
             let certificate = self.sessions.get(&client).and_then(Session::connected);
             let Some(certificate) = certificate.and_then(|connected| connected.certificate.clone()) else {

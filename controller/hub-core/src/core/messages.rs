@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::{Core, connections::End, topics::Said};
 use crate::{
+    cloud_queue::Carrier,
     effect::{CloseReason, Effect, Notice, Outbound},
     event::{AckToken, ConnectionId, DeliveryId, Feature, Qos, Will},
     message::{AuthMethod, Endpoint, Message, QueueEntry, Sequence},
@@ -351,8 +352,9 @@ impl Core {
         };
         connected.active = now;
         let Some((place, waiting)) = connected.flight.remove(&delivery) else {
+            let carrier = Carrier { connection, delivery };
             if !self.delivered_topic(&client, delivery, out) {
-                self.delivered_cloud(&client, delivery, now, out);
+                self.delivered_cloud(&client, carrier, now, out);
             }
             return;
         };

@@ -1,27 +1,29 @@
 //! Direct methods: a call waits for its client, goes out, and is answered or fails (reference device-protocol §6).
 
 use bytes::Bytes;
-use hemline_model::id::ClientId;
+use hemline_model::id::{ClientId, ModuleId};
 use hemline_protocol::method::MAX_NAME;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Core, reply};
+use super::{Core, nested::to_child, reply};
 use crate::{
-    call::{Call, CallId, Stage},
+    call::{Asker, Call, CallId, Stage},
     clock::later,
-    effect::{Effect, Outbound},
-    event::{AckToken, ConnectionId, Feature, RequestId},
+    effect::{Effect, Nested, Outbound},
+    event::{AckToken, ConnectionId, Feature, Qos},
     service::{ServiceError, ServiceReply},
     session::Session,
+    upstream::ToParent,
 };
 
 /// A call as it was asked for.
 pub(super) struct Invocation {
-    pub(super) request: RequestId,
+    pub(super) asker: Asker,
     pub(super) client: ClientId,
     pub(super) name: String,
-    pub(super) payload: Option<Value>,
+    /// JSON.
+    pub(super) payload: Bytes,
     pub(super) response_timeout: u32,
     pub(super) connect_timeout: u32,
 }
@@ -37,17 +39,16 @@ pub(super) struct Answer {
 
 impl Core {
     pub(super) fn invoke(&mut self, asked: Invocation, now: Timestamp, out: &mut Vec<Effect>) {
-        let Invocation { request, client, name, payload, response_timeout, connect_timeout } = asked;
-        let payload = Bytes::from(payload.unwrap_or(Value::Null).to_string());
+        let Invocation { asker, client, name, payload, response_timeout, connect_timeout } = asked;
         let problem = self.refuse_call(&client, &name, &payload, response_timeout, connect_timeout);
         if let Some(error) = problem {
-            out.push(reply(request, Err(error)));
+            out.push(outcome(asker, client, Err(error)));
             return;
         }
         self.counters.method_calls += 1;
         let until = later(now, connect_timeout.into());
         let call = Call {
-            request,
+            asker,
             client: client.clone(),
             name,
             payload,
@@ -107,10 +108,7 @@ impl Core {
 
     /// Sends calls that wait for this client, if it is there and listens for methods.
     pub(super) fn send_calls(&mut self, client: &ClientId, now: Timestamp, out: &mut Vec<Effect>) {
-        let Some(Session::Connected(connected)) = self.sessions.get(client) else {
-            return;
-        };
-        let (connection, Some(qos)) = (connected.connection, connected.grants.qos(Feature::Methods)) else {
+        let Some(way) = self.way_to(client) else {
             return;
         };
         for id in self.calls.of(client) {
@@ -120,18 +118,68 @@ impl Core {
             match call.stage {
                 Stage::Sent { .. } => {}
                 Stage::Waiting { .. } => {
-                    let until = later(now, call.response_timeout.into());
-                    let outbound = Outbound::MethodCall {
-                        rid: id.rid(),
-                        name: call.name.clone(),
-                        payload: call.payload.clone(),
-                        qos,
+                    let (rid, name, payload) = (id.rid(), call.name.clone(), call.payload.clone());
+                    let (connect, response) = (call.connect_timeout, call.response_timeout);
+                    let (connection, seconds) = match way {
+                        Way::Direct { connection, qos } => {
+                            let outbound = Outbound::MethodCall { rid, name, payload, qos };
+                            out.push(Effect::Send { connection, outbound });
+                            (connection, i64::from(response))
+                        }
+                        Way::Child(connection) => {
+                            let what = Nested::MethodCall { rid, name, payload, connect, response };
+                            out.push(to_child(connection, client.clone(), what));
+                            (connection, i64::from(connect) + i64::from(response))
+                        }
                     };
-                    out.push(Effect::Send { connection, outbound });
+                    let until = later(now, seconds);
                     self.calls.set_stage(id, Stage::Sent { connection, until });
                 }
             }
         }
+    }
+
+    /// How a call reaches a client: over its own connection, else through the nearest hub beneath that speaks for it.
+    fn way_to(&self, client: &ClientId) -> Option<Way> {
+        let connected = self.sessions.get(client).and_then(Session::connected);
+        let own = connected.and_then(|connected| {
+            let qos = connected.grants.qos(Feature::Methods)?;
+            Some(Way::Direct { connection: connected.connection, qos })
+        });
+        own.or_else(|| {
+            self.child_hubs(&client.device).first().map(|(_, connection, _)| Way::Child(*connection))
+        })
+    }
+
+    /// A hub beneath could not reach the client, or got no answer.
+    pub(super) fn method_failed(
+        &mut self,
+        connection: ConnectionId,
+        rid: &str,
+        code: u32,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(id) = self.sent_on(connection, rid) else {
+            return;
+        };
+        self.fail_call(id, out, |call| {
+            let client = call.client.clone();
+            match code {
+                NO_ANSWER => ServiceError::NoAnswer { client, timeout_seconds: call.response_timeout },
+                CLOSED => ServiceError::ConnectionClosed(client),
+                BAD_ANSWER => ServiceError::BadAnswer(client),
+                _ => ServiceError::NotOnline { client, timeout_seconds: call.connect_timeout },
+            }
+        });
+    }
+
+    fn sent_on(&self, connection: ConnectionId, rid: &str) -> Option<CallId> {
+        CallId::from_rid(rid).filter(|id| {
+            self.calls.get(*id).is_some_and(|call| match call.stage {
+                Stage::Sent { connection: sent_to, .. } => sent_to == connection,
+                Stage::Waiting { .. } => false,
+            })
+        })
     }
 
     /// An answer that nobody waits for, because it is late, comes twice or was never asked for, is acknowledged and
@@ -143,12 +191,7 @@ impl Core {
             return;
         };
         connected.active = now;
-        let id = CallId::from_rid(&rid).filter(|id| {
-            self.calls.get(*id).is_some_and(|call| match call.stage {
-                Stage::Sent { connection: sent_to, .. } => sent_to == connection,
-                Stage::Waiting { .. } => false,
-            })
-        });
+        let id = self.sent_on(connection, &rid);
         if let Some(call) = id.and_then(|id| self.calls.remove(id)) {
             let payload = if payload.is_empty() {
                 Some(Value::Null)
@@ -161,10 +204,10 @@ impl Core {
                 Some(payload) => Ok(ServiceReply::Method { status, payload }),
                 None => {
                     self.counters.method_failures += 1;
-                    Err(ServiceError::BadAnswer(call.client))
+                    Err(ServiceError::BadAnswer(call.client.clone()))
                 }
             };
-            out.push(reply(call.request, result));
+            out.push(outcome(call.asker, call.client, result));
         }
         if let Some(token) = token {
             out.push(Effect::Ack { connection, token });
@@ -178,7 +221,10 @@ impl Core {
         connection: ConnectionId,
         out: &mut Vec<Effect>,
     ) {
-        for id in self.calls.of(client) {
+        // The hub of an edge device carries calls to everybody beneath it.
+        let is_hub = client.module.as_ref() == Some(&ModuleId::edge_hub());
+        let ids = if is_hub { self.calls.all() } else { self.calls.of(client) };
+        for id in ids {
             let on_it = self.calls.get(id).is_some_and(|call| match call.stage {
                 Stage::Sent { connection: sent_to, .. } => sent_to == connection,
                 Stage::Waiting { .. } => false,
@@ -203,12 +249,13 @@ impl Core {
     pub(super) fn fail_overdue_calls(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         while let Some(call) = self.calls.overdue(now) {
             self.counters.method_failures += 1;
-            let Call { request, client, response_timeout, connect_timeout, stage, .. } = call;
+            let Call { asker, client: called, response_timeout, connect_timeout, stage, .. } = call;
+            let client = called.clone();
             let error = match stage {
                 Stage::Waiting { .. } => ServiceError::NotOnline { client, timeout_seconds: connect_timeout },
                 Stage::Sent { .. } => ServiceError::NoAnswer { client, timeout_seconds: response_timeout },
             };
-            out.push(reply(request, Err(error)));
+            out.push(outcome(asker, called, Err(error)));
         }
     }
 
@@ -216,7 +263,45 @@ impl Core {
         if let Some(call) = self.calls.remove(id) {
             self.counters.method_failures += 1;
             let error = error(&call);
-            out.push(reply(call.request, Err(error)));
+            out.push(outcome(call.asker, call.client, Err(error)));
+        }
+    }
+}
+
+/// How a call reaches its client.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Direct {
+        connection: ConnectionId,
+        qos: Qos,
+    },
+    /// The connection of the hub beneath.
+    Child(ConnectionId),
+}
+
+/// Error codes that the hub of an edge device tells its parent (reference device-protocol §6).
+const NOT_ONLINE: u32 = 404_103;
+const CLOSED: u32 = 404_104;
+const NO_ANSWER: u32 = 504_101;
+const BAD_ANSWER: u32 = 400_000;
+
+/// What became of a call, for whoever waits for that.
+pub(super) fn outcome(asker: Asker, client: ClientId, result: Result<ServiceReply, ServiceError>) -> Effect {
+    match asker {
+        Asker::Request(request) => reply(request, result),
+        Asker::Parent { link, rid } => {
+            let what = match result {
+                Ok(ServiceReply::Method { status, payload }) => {
+                    ToParent::MethodResult { client, rid, status, payload: Bytes::from(payload.to_string()) }
+                }
+                Err(ServiceError::NoAnswer { .. }) => ToParent::MethodFailed { client, rid, code: NO_ANSWER },
+                Err(ServiceError::ConnectionClosed(_)) => {
+                    ToParent::MethodFailed { client, rid, code: CLOSED }
+                }
+                Err(ServiceError::BadAnswer(_)) => ToParent::MethodFailed { client, rid, code: BAD_ANSWER },
+                Ok(_) | Err(_) => ToParent::MethodFailed { client, rid, code: NOT_ONLINE },
+            };
+            Effect::Upstream { link, what }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hemline_model::id::{ClientId, DeviceId};
 use hemline_query::select::{Query, Source};
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     authenticate::{self, Authority},
+    call::Asker,
     changes::{ChangeCursor, Page},
     effect::{Effect, Notice},
     event::{Caller, Entropy, RequestId},
@@ -98,7 +100,9 @@ impl Core {
             }
             ServiceRequest::InvokeMethod { client, name, payload, response_timeout, connect_timeout } => {
                 // Replies by itself, now or when the client has answered.
-                let asked = Invocation { request, client, name, payload, response_timeout, connect_timeout };
+                let (asker, payload) = (Asker::Request(request), payload.unwrap_or(Value::Null));
+                let payload = Bytes::from(payload.to_string());
+                let asked = Invocation { asker, client, name, payload, response_timeout, connect_timeout };
                 return self.invoke(asked, now, out);
             }
             ServiceRequest::SendTelemetry { client, messages } => {
@@ -126,15 +130,19 @@ impl Core {
                 self.settle_file_notice(lock, settlement, now, out)
             }
             ServiceRequest::Statistics => Ok(self.statistics()),
-            ServiceRequest::GetPolicy(name) => match self.registry.policy(&name) {
-                Some(policy) => Ok(ServiceReply::Policy(policy.clone())),
-                None => Err(ServiceError::ArgumentInvalid(format!("there is no policy {name:?}"))),
-            },
+            ServiceRequest::GetPolicy(name) => self.policy_reply(&name),
             ServiceRequest::Changes { since } => Ok(ServiceReply::Changes(self.changes_since(since))),
             ServiceRequest::ActAs(_) | ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
         };
         sign(out.get_mut(before..).unwrap_or_default(), &caller);
         out.push(reply(request, answer));
+    }
+
+    fn policy_reply(&self, name: &str) -> Result<ServiceReply, ServiceError> {
+        match self.registry.policy(name) {
+            Some(policy) => Ok(ServiceReply::Policy(policy.clone())),
+            None => Err(ServiceError::ArgumentInvalid(format!("there is no policy {name:?}"))),
+        }
     }
 
     fn statistics(&self) -> ServiceReply {

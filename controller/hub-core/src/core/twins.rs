@@ -12,10 +12,10 @@ use hemline_protocol::{
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::Core;
+use super::{Core, nested::to_child};
 use crate::{
     change_event::{Change, TwinUpdate},
-    effect::{Effect, Notice, Outbound},
+    effect::{Effect, Nested, Notice, Outbound},
     event::{AckToken, ConnectionId, Feature},
     route::{self, RouteTable},
     service::{IfMatch, ServiceError, ServiceReply},
@@ -78,25 +78,36 @@ impl Core {
             return;
         };
         connected.active = now;
-        let result = self.take_report(&client, if_version, &patch, now, out);
-        let (status, version, body) = match result {
-            Ok(version) => {
-                self.counters.reported_patches += 1;
-                (204, Some(version), Bytes::new())
-            }
-            Err((code, message)) => {
-                self.counters.reported_refused += 1;
-                let tracking = rid.as_deref().unwrap_or_default();
-                let document = ErrorDocument { code, message: &message, tracking, at: now };
-                (code.status(), None, Bytes::from(document.twin().to_string()))
-            }
-        };
+        let tracking = rid.as_deref().unwrap_or_default();
+        let (status, version, body) = self.report_answer(&client, (tracking, if_version), &patch, now, out);
         if let Some(rid) = rid {
             let outbound = Outbound::TwinResponse { rid, status, version, body };
             out.push(Effect::Send { connection, outbound });
         }
         if let Some(token) = token {
             out.push(Effect::Ack { connection, token });
+        }
+    }
+
+    /// Takes a report, or says why not: status, the new version, body.
+    pub(super) fn report_answer(
+        &mut self,
+        client: &ClientId,
+        (tracking, if_version): (&str, Option<u64>),
+        patch: &Bytes,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> (u16, Option<u64>, Bytes) {
+        match self.take_report(client, if_version, patch, now, out) {
+            Ok(version) => {
+                self.counters.reported_patches += 1;
+                (204, Some(version), Bytes::new())
+            }
+            Err((code, message)) => {
+                self.counters.reported_refused += 1;
+                let document = ErrorDocument { code, message: &message, tracking, at: now };
+                (code.status(), None, Bytes::from(document.twin().to_string()))
+            }
         }
     }
 
@@ -119,10 +130,17 @@ impl Core {
             return Err((ErrorCode::PreconditionFailed, text));
         }
         let told = self.config.change_events.then(|| patch.clone());
-        twin::report(Arc::make_mut(twin), patch, now).map_err(|refused| invalid(refused.to_string()))?;
+        let mirrored = self.registry.identity(client).is_some_and(|identity| identity.from_parent);
+        let record = Arc::make_mut(twin);
+        twin::report(record, patch, now).map_err(|refused| invalid(refused.to_string()))?;
+        // In the same write as the report itself: no crash forgets to tell the parent.
+        record.unsynced |= mirrored;
+        let (version, reported) = (twin.version, twin.reported.version);
         out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         out.push(Effect::Notify(Notice::Reported { client: client.clone() }));
-        let (version, reported) = (twin.version, twin.reported.version);
+        if mirrored {
+            self.twin_due(client, out);
+        }
         self.happened(client, now, out, || {
             let reported = Some((without_marks(told?), reported));
             Some(Change::TwinUpdated(TwinUpdate { version, reported, ..TwinUpdate::default() }))
@@ -200,7 +218,7 @@ impl Core {
     }
 
     /// Stores a twin that the service changed and tells everybody whom it concerns.
-    fn twin_changed(
+    pub(super) fn twin_changed(
         &mut self,
         client: &ClientId,
         desired: Option<Map<String, Value>>,
@@ -213,14 +231,19 @@ impl Core {
         out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         if let Some(patch) = desired {
             let version = twin.desired.version;
+            let body = twin::patch_body(patch, version);
             // Patches are never kept for a client that is away or does not listen: it asks for its twin when it comes.
             if let Some(Session::Connected(connected)) = self.sessions.get(client)
                 && let Some(qos) = connected.grants.qos(Feature::DesiredPatches)
             {
                 self.counters.desired_patches += 1;
-                let body = twin::patch_body(patch, version);
-                let outbound = Outbound::DesiredPatch { version, body, qos };
+                let outbound = Outbound::DesiredPatch { version, body: body.clone(), qos };
                 out.push(Effect::Send { connection: connected.connection, outbound });
+            }
+            // A hub beneath has a copy, whether the client is there or here.
+            for (_, connection, _) in self.child_hubs(&client.device) {
+                let what = Nested::DesiredPatch { version, body: body.clone() };
+                out.push(to_child(connection, client.clone(), what));
             }
             if client.module.as_ref() == Some(&ModuleId::edge_hub()) {
                 self.take_routes(&client.device, now, out);
@@ -268,9 +291,13 @@ impl Core {
         } else {
             return;
         };
+        let (version, reported) = (twin.version, twin.reported.version);
+        if self.registry.identity(&hub).is_some_and(|identity| identity.from_parent) {
+            Arc::make_mut(twin).unsynced = true;
+        }
         out.push(Effect::Persist(Write::PutTwin(Arc::clone(twin))));
         out.push(Effect::Notify(Notice::Reported { client: hub.clone() }));
-        let (version, reported) = (twin.version, twin.reported.version);
+        self.twin_due(&hub, out);
         self.happened(&hub, now, out, || {
             let reported = Some((told, reported));
             Some(Change::TwinUpdated(TwinUpdate { version, reported, ..TwinUpdate::default() }))

@@ -10,7 +10,7 @@ use crate::{
     effect::{Effect, Notice},
     event::DeliveryId,
     queue::{History, Line},
-    upstream::{FromParent, Link, LinkId, Said, ToParent, Up},
+    upstream::{Dialect, FromParent, Link, LinkId, Said, ToParent, Up},
 };
 
 impl Core {
@@ -25,9 +25,13 @@ impl Core {
             FromParent::Linked => {
                 // A link that was replaced without having been lost is lost.
                 self.lost(None);
-                self.link = Link::Up(Up::new(link));
+                self.link = Link::Up(Box::new(Up::new(link)));
                 self.counters.links += 1;
                 out.push(Effect::Notify(Notice::Upstream { connected: true }));
+                if self.config.parent.as_ref().is_some_and(|parent| parent.dialect == Dialect::Nested) {
+                    self.read_scope(out);
+                    self.all_twins_due(out);
+                }
                 self.pump_upstream(now, out);
             }
             FromParent::Lost => {
@@ -38,19 +42,42 @@ impl Core {
             FromParent::Acknowledged(delivery) => self.passed_on(link, delivery, now, out),
             FromParent::Said(said) => {
                 if self.up(link).is_some() {
-                    match said {
-                        // The acknowledgement of that very message is on its way, and takes it off the queue.
-                        Said::Refused(_) => self.counters.upstream_refused += 1,
-                    }
+                    self.hear(link, *said, now, out);
                 }
             }
         }
     }
 
+    fn hear(&mut self, link: LinkId, said: Said, now: Timestamp, out: &mut Vec<Effect>) {
+        match said {
+            // The acknowledgement of that very message is on its way, and takes it off the queue.
+            Said::Refused(_) => self.counters.upstream_refused += 1,
+            Said::Scope { ask, page } => self.take_scope(ask, page, now, out),
+            Said::ScopeChanged => self.scope_changed(out),
+            Said::Twin { ask, status, twin } => self.twin_answered(ask, status, twin, now, out),
+            Said::Desired { client, version, patch } => {
+                self.follow_parent(&client, version, patch, now, out);
+            }
+            Said::Call { client, rid, name, payload, connect, response } => {
+                let call = super::relay::Called { client, rid, name, payload, connect, response };
+                self.called_by_parent(link, call, now, out);
+            }
+            Said::CloudToDevice { device, receipt, properties, body } => {
+                let message = super::relay::Relayed { device, receipt, properties, body };
+                self.relay_to_device(message, now, out);
+            }
+        }
+    }
+
     fn up(&mut self, link: LinkId) -> Option<&mut Up> {
+        self.linked().filter(|up| up.id == link)
+    }
+
+    /// The link, if it is up.
+    pub(super) fn linked(&mut self) -> Option<&mut Up> {
         match &mut self.link {
-            Link::Up(up) if up.id == link => Some(up),
-            Link::Up(_) | Link::Down => None,
+            Link::Up(up) => Some(up),
+            Link::Down => None,
         }
     }
 
@@ -59,6 +86,10 @@ impl Core {
         match std::mem::replace(&mut self.link, Link::Down) {
             Link::Up(up) if link.is_none_or(|link| link == up.id) => {
                 self.queues.take_back(Line::Upstream, up.flight.into_values());
+                for (sequence, (device, _)) in up.relayed {
+                    // The parent has it still, and sends it again.
+                    self.cloud.remove(&device, sequence);
+                }
                 true
             }
             other => {

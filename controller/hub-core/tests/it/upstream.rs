@@ -169,7 +169,7 @@ fn what_the_parent_refuses_blocks_nobody() {
     world.send(camera, "out", "1");
     world.send(camera, "out", "2");
     world.link(1, FromParent::Linked);
-    world.link(1, FromParent::Said(Said::Refused(id("d/camera"))));
+    world.link(1, FromParent::Said(Box::new(Said::Refused(id("d/camera")))));
     assert_eq!(bodies(&acknowledge(&mut world, 1, 1)), ["2"]);
     assert_eq!(world.core.counters().upstream_refused, 1);
 }

@@ -69,7 +69,7 @@ pub(crate) fn grant(feature: Feature, qos: Qos) -> Grant {
         Feature::Methods => "$iothub/methods/POST/#",
         Feature::CloudToDevice => "devices/d/messages/devicebound/#",
         Feature::Inputs => "devices/d/modules/m/inputs/#",
-        Feature::Nested => "$iothub/+/#",
+        Feature::Nested => "$iothub/+/twin/#",
     };
     Grant { filter: filter.to_owned(), qos, features: vec![feature] }
 }
@@ -425,6 +425,40 @@ fn print_to_parent(what: &ToParent) -> String {
             let (sequence, sender) = (message.sequence.0, &message.sender);
             format!("message #{sequence} of {sender} {:?} delivery {}", text(&message.body), delivery.0)
         }
+        ToParent::Scope { ask, after } => {
+            let after = after.as_ref().map(|after| format!(" after {after}")).unwrap_or_default();
+            format!("a{}: who is beneath{after}?", ask.0)
+        }
+        ToParent::Twin { client, ask } => format!("a{}: twin of {client}?", ask.0),
+        ToParent::Report { client, ask, patch } => format!("a{}: {client} reports {}", ask.0, text(patch)),
+        ToParent::MethodResult { client, rid, status, payload } => {
+            format!("{client} answers {rid} {status} {}", text(payload))
+        }
+        ToParent::MethodFailed { client, rid, code } => format!("{client} did not answer {rid}: {code}"),
+        ToParent::Acknowledge(receipt) => format!("receipt {}", receipt.0),
+    }
+}
+
+fn print_nested(what: &Nested) -> String {
+    match what {
+        Nested::Refused => "refused".to_owned(),
+        Nested::TwinResponse { rid, status, body } => {
+            format!("twin response {rid} {status} {}", text(body))
+        }
+        Nested::DesiredPatch { version, body } => format!("desired v{version} {}", text(body)),
+        Nested::MethodCall { rid, name, payload, connect, response } => {
+            format!("call {name} rid {rid} within {connect} + {response} s {}", text(payload))
+        }
+        Nested::CloudToDevice { delivery, message } => {
+            let delivery = delivery.map(|delivery| format!(" delivery {}", delivery.0)).unwrap_or_default();
+            format!("cloud #{} {:?}{delivery}", message.sequence.0, text(&message.body))
+        }
+        Nested::Scope { rid, page } => {
+            let page: hemline_hub_core::scope::ScopePage = serde_json::from_slice(page).unwrap();
+            let told: Vec<String> = page.identities.iter().map(|told| told.client.to_string()).collect();
+            format!("scope {rid} {}{}", told.join(" "), if page.more { " and more" } else { "" })
+        }
+        Nested::ScopeChanged => "scope changed".to_owned(),
     }
 }
 
@@ -522,8 +556,6 @@ fn print_outbound(outbound: &Outbound) -> String {
             let (topic, body) = (&message.topic, text(&message.body));
             format!("topic {topic} #{} {body:?}{delivery}{retained}{again}", message.sequence.0)
         }
-        Outbound::Nested { client, what } => match what {
-            Nested::Refused => format!("nested {client} refused"),
-        },
+        Outbound::Nested { client, what } => format!("nested {client} {}", print_nested(what)),
     }
 }

@@ -263,13 +263,20 @@ impl Line {
                         upstream.tell(link, FromParent::Acknowledged(delivery)).await?;
                     }
                 }
-                ParentPacket::Publish { topic, id, body: _ } => {
-                    match words::said(&topic) {
-                        Ok(Some(said)) => self.hear(upstream, link, said).await?,
+                ParentPacket::Publish { topic, id, body } => {
+                    match words::said(&topic, id, &body) {
+                        Ok(Some(said)) => {
+                            // A message for a device is acknowledged when the device has it.
+                            let waits = matches!(said, Said::CloudToDevice { .. });
+                            self.hear(upstream, link, said).await?;
+                            if waits {
+                                continue;
+                            }
+                        }
                         Ok(None) => {
                             tracing::debug!(topic, "the parent said something that is not listened to");
                         }
-                        Err(error) => tracing::warn!(topic, %error, "the parent said something unknown"),
+                        Err(error) => tracing::warn!(topic, %error, "the parent said something unclear"),
                     }
                     if let Some(id) = id {
                         parent::puback(&mut self.output, id);
@@ -289,41 +296,44 @@ impl Line {
     }
 
     async fn hear(&mut self, upstream: &Upstream, link: LinkId, said: Said) -> Result<(), End> {
-        match &said {
-            Said::Refused(client) => {
-                if self.refusals.first(&client.to_string(), "refused", std::time::Instant::now()) {
-                    tracing::warn!(
-                        %client,
-                        parent = upstream.config.hub_name,
-                        "the parent refuses messages of this identity: it is not beneath the edge device there, or they are too large"
-                    );
-                }
-            }
+        if let Said::Refused(client) = &said
+            && self.refusals.first(&client.to_string(), "refused", std::time::Instant::now())
+        {
+            tracing::warn!(
+                %client,
+                parent = upstream.config.hub_name,
+                "the parent refuses messages of this identity: it is not beneath the edge device there, or they are too large"
+            );
         }
-        upstream.tell(link, FromParent::Said(said)).await
+        upstream.tell(link, FromParent::Said(Box::new(said))).await
     }
 
     async fn send(&mut self, upstream: &Upstream, link: LinkId, what: ToParent) -> Result<(), End> {
+        let hub = upstream.config.client();
         match what {
             ToParent::Message { delivery, message } => {
-                let topic = words::message(upstream.config.dialect, &upstream.config.client(), &message);
+                let topic = words::message(upstream.config.dialect, &hub, &message);
                 let id = self.next_id();
-                match parent::publish(&mut self.output, topic, Some(id), message.body.clone()) {
-                    Ok(()) => {
-                        if self.flight.is_empty() {
-                            self.progress = Instant::now();
-                        }
-                        self.flight.insert(id, delivery);
-                        Ok(())
-                    }
-                    Err(error) => {
-                        // It would block everything behind it for ever.
-                        tracing::error!(client = %message.sender, %error, "a message cannot be sent to the parent and is dropped");
-                        upstream.tell(link, FromParent::Acknowledged(delivery)).await
-                    }
+                if let Err(error) = parent::publish(&mut self.output, topic, Some(id), message.body.clone()) {
+                    // It would block everything behind it for ever.
+                    tracing::error!(client = %message.sender, %error, "a message cannot be sent to the parent and is dropped");
+                    return upstream.tell(link, FromParent::Acknowledged(delivery)).await;
+                }
+                if self.flight.is_empty() {
+                    self.progress = Instant::now();
+                }
+                self.flight.insert(id, delivery);
+            }
+            ToParent::Acknowledge(receipt) => parent::puback(&mut self.output, receipt.0),
+            other => {
+                if let Some((topic, body)) = words::said_to(&hub, other)
+                    && let Err(error) = parent::publish(&mut self.output, topic, None, body)
+                {
+                    tracing::error!(%error, "something cannot be said to the parent");
                 }
             }
         }
+        Ok(())
     }
 
     /// A packet id that is not in use. The core has far fewer on their way than there are.

@@ -33,6 +33,7 @@ fn identity(id: &str, etag: u64) -> Identity {
         device_scope: None,
         parent: None,
         managed_by: None,
+        from_parent: false,
     }
 }
 
@@ -48,6 +49,7 @@ fn twin(id: &str, version: u64) -> Arc<TwinRecord> {
         desired: collection.clone(),
         reported: collection,
         model_id: String::new(),
+        unsynced: false,
     })
 }
 

@@ -9,7 +9,7 @@ use hemline_hub::{
 use hemline_hub_core::{
     effect::Notice,
     message::{Message, Sequence},
-    service::{Authentication, DeviceSettings, IfMatch, ServiceRequest},
+    service::{Authentication, DeviceSettings, IfMatch, ServiceReply, ServiceRequest},
     upstream::Dialect,
 };
 use hemline_model::id::DeviceId;
@@ -121,6 +121,18 @@ pub(crate) async fn edge(parent: &World, wire: SocketAddr, dialect: Dialect, fol
     World::start(folder, beneath(parent, wire, dialect), None).await
 }
 
+/// Waits until an edge hub has heard from its parent of the family and its routes.
+async fn family_known(edge: &World) {
+    eventually(SOON, "the family at the edge hub", || async {
+        let leaf = edge.handle.call(ServiceRequest::GetDevice(DeviceId::new("leaf").unwrap())).await;
+        leaf.ok()?;
+        let twin = edge.handle.call(ServiceRequest::GetTwin("edge-1/$edgeHub".parse().unwrap())).await;
+        let Ok(ServiceReply::Twin { document, .. }) = twin else { return None };
+        document.pointer("/properties/desired/routes/up").map(|_| ())
+    })
+    .await;
+}
+
 fn folder() -> Arc<TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
 }
@@ -154,12 +166,12 @@ async fn messages_outlive_a_cut_and_a_restart_in_order() {
     let wire = Wire::to(parent.mqtt()).await;
     let mut notices = parent.handle.notices();
     let edge_folder = folder();
-    let edge_hub = edge(&parent, wire.address, Dialect::Nested, edge_folder.clone()).await;
-    family(&edge_hub).await;
-    // Leaf devices go by the routes of their edge device.
+    // Leaf devices go by the routes of their edge device. Identities, keys and routes come from the parent.
     let routes =
         serde_json::json!({"schemaVersion": "1.1", "routes": {"up": "FROM /messages/* INTO $upstream"}});
-    desire(&edge_hub, "edge-1/$edgeHub", routes).await;
+    desire(&parent, "edge-1/$edgeHub", routes).await;
+    let edge_hub = edge(&parent, wire.address, Dialect::Nested, edge_folder.clone()).await;
+    family_known(&edge_hub).await;
 
     let mut leaf = edge_hub.connect("leaf", &key(2)).in_now().await;
     let topic = "devices/leaf/messages/events/%24.mid=m1&%24.ct=application%2Fjson&a=b%20c&empty=&none";
@@ -269,6 +281,86 @@ async fn a_parent_that_refuses_is_not_hammered_and_the_edge_goes_on() {
     leaf.publish("devices/leaf/messages/events/", "1").await;
     until("the parent to refuse", || !parent.handle.counters().refusals.is_empty()).await;
     assert_eq!(edge_hub.handle.counters().links, 0);
+    drop(leaf);
+    edge_hub.stop().await;
+    parent.stop().await;
+}
+
+/// Twins, methods and messages to devices, through both hubs and over real sockets.
+#[tokio::test]
+async fn the_parent_reaches_a_leaf_device_and_hears_of_it() {
+    let parent = World::new().await;
+    family(&parent).await;
+    let routes =
+        serde_json::json!({"schemaVersion": "1.1", "routes": {"up": "FROM /messages/* INTO $upstream"}});
+    desire(&parent, "edge-1/$edgeHub", routes).await;
+    let edge_hub = edge(&parent, parent.mqtt(), Dialect::Nested, folder()).await;
+    family_known(&edge_hub).await;
+    let mut leaf = edge_hub.connect("leaf", &key(2)).in_now().await;
+    for filter in [
+        "$iothub/twin/PATCH/properties/desired/#",
+        "$iothub/methods/POST/#",
+        "devices/leaf/messages/devicebound/#",
+    ] {
+        leaf.subscribe(filter).await;
+    }
+
+    desire(&parent, "leaf", serde_json::json!({"pace": 5})).await;
+    let patch = leaf.message().await;
+    assert_eq!(patch.topic, "$iothub/twin/PATCH/properties/desired/?$version=2");
+
+    leaf.publish("$iothub/twin/PATCH/properties/reported/?$rid=1", r#"{"pace": 5}"#).await;
+    eventually(SOON, "the report at the parent", || async {
+        let twin = parent.handle.call(ServiceRequest::GetTwin("leaf".parse().unwrap())).await;
+        let Ok(ServiceReply::Twin { document, .. }) = twin else { return None };
+        (document.pointer("/properties/reported/pace")? == 5).then_some(())
+    })
+    .await;
+
+    let call = parent.handle.clone();
+    let call = tokio::spawn(async move {
+        call.call(ServiceRequest::InvokeMethod {
+            client: "leaf".parse().unwrap(),
+            name: "reboot".into(),
+            payload: Some(serde_json::json!({"delay": 3})),
+            response_timeout: 20,
+            connect_timeout: 0,
+        })
+        .await
+    });
+    let called = loop {
+        let message = leaf.message().await;
+        if message.topic.starts_with("$iothub/methods/") {
+            break message;
+        }
+    };
+    assert_eq!(&called.payload[..], br#"{"delay":3}"#);
+    let rid = called.topic.split_once("$rid=").unwrap().1.to_owned();
+    leaf.publish(&format!("$iothub/methods/res/201/?$rid={rid}"), r#"{"done":true}"#).await;
+    let answer = within(SOON, "the answer", call).await.unwrap().unwrap();
+    let expected = ServiceReply::Method { status: 201, payload: serde_json::json!({"done": true}) };
+    assert_eq!(answer, expected);
+
+    let mut properties = Box::new(hemline_protocol::properties::Properties::default());
+    properties.system.message_id = Some("m-1".into());
+    properties.system.ack = Some("full".into());
+    properties.application.push(("kind".into(), Some("first day".into())));
+    let device = DeviceId::new("leaf").unwrap();
+    let send = ServiceRequest::SendCloudToDevice { device, properties, body: "turn left".into() };
+    parent.handle.call(send).await.unwrap();
+    let message = leaf.message().await;
+    assert_eq!(&message.payload[..], b"turn left");
+    assert!(
+        message.topic.contains("%24.mid=m-1") && message.topic.contains("kind=first%20day"),
+        "{}",
+        message.topic
+    );
+    eventually(SOON, "feedback", || async {
+        let reply = parent.handle.call(ServiceRequest::ReceiveFeedback).await;
+        let Ok(ServiceReply::Feedback(Some(batch))) = reply else { return None };
+        (batch.records[0].message_id == "m-1").then_some(())
+    })
+    .await;
     drop(leaf);
     edge_hub.stop().await;
     parent.stop().await;

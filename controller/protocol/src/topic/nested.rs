@@ -6,11 +6,12 @@
 
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 
-use super::{TopicError, query};
+use super::{MAX_REQUEST_ID, TopicError, query};
 use crate::{bag, properties::Properties};
 
-/// Filter by which a child hub asks for everything that is for those beneath it.
-pub const EVERYTHING: &str = "$iothub/+/#";
+/// Filter by which a child hub asks for everything that is for those beneath it: one part of the dialect stands for all, as
+/// one input of a module stands for all inputs. Wider ones would cover what is said to the child hub itself, too.
+pub const EVERYTHING: &str = "$iothub/+/twin/#";
 
 /// What a child hub says for one identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +68,11 @@ pub enum ToChild {
         status: u16,
         /// Of the request.
         rid: String,
-        /// New reported version after a patch.
-        version: Option<u64>,
     },
     /// Desired properties changed.
     DesiredPatch {
         /// The new desired version.
-        version: Option<u64>,
+        version: u64,
     },
     /// A direct method is called.
     MethodCall {
@@ -81,6 +80,10 @@ pub enum ToChild {
         name: String,
         /// For the answer.
         rid: String,
+        /// Seconds to wait for the identity to come.
+        connect: u32,
+        /// Seconds to wait for its answer.
+        response: u32,
     },
     /// A cloud-to-device message.
     CloudToDevice {
@@ -137,7 +140,12 @@ impl FromChild {
         }
         let (path, asked) = rest.split_once('?').unwrap_or((rest, ""));
         let (rid, _) = query(asked);
-        let rid = || rid.map(str::to_owned).ok_or_else(|| TopicError::MissingRequestId(topic.to_owned()));
+        // It comes back in the topic of the answer.
+        let rid = || match rid {
+            None => Err(TopicError::MissingRequestId(topic.to_owned())),
+            Some(rid) if rid.len() > MAX_REQUEST_ID => Err(TopicError::RequestIdTooLong(rid.len())),
+            Some(rid) => Ok(rid.to_owned()),
+        };
         Ok(Some(match path {
             "twin/get/" => Self::TwinGet { rid: rid()? },
             "twin/reported/" => Self::ReportedPatch { rid: rid()? },
@@ -202,10 +210,11 @@ impl ToChild {
         }
         let (path, asked) = rest.split_once('?').unwrap_or((rest, ""));
         let (rid, version) = query(asked);
-        let version = version.and_then(|text| text.parse().ok());
         let rid = || rid.map(str::to_owned).ok_or_else(|| TopicError::MissingRequestId(topic.to_owned()));
         Ok(Some(match path {
-            "twin/desired/" => Self::DesiredPatch { version },
+            "twin/desired/" => {
+                Self::DesiredPatch { version: parsed(topic, "the version", version.unwrap_or_default())? }
+            }
             "messages/refused/" => Self::Refused,
             "scope/res/" => Self::Scope { rid: rid()? },
             "scope/changed/" => Self::ScopeChanged,
@@ -214,9 +223,16 @@ impl ToChild {
                     path.strip_prefix(word)?.strip_suffix('/').filter(|text| !text.contains('/'))
                 };
                 if let Some(status) = word("twin/res/") {
-                    Self::TwinResponse { status: parsed(topic, "the status", status)?, rid: rid()?, version }
+                    Self::TwinResponse { status: parsed(topic, "the status", status)?, rid: rid()? }
                 } else if let Some(name) = word("methods/post/") {
-                    Self::MethodCall { name: bag::decode(name)?, rid: rid()? }
+                    let seconds =
+                        |name: &str| asked.split('&').find_map(|pair| pair.strip_prefix(name)?.parse().ok());
+                    Self::MethodCall {
+                        name: bag::decode(name)?,
+                        rid: rid()?,
+                        connect: seconds("$connect=").unwrap_or(0),
+                        response: seconds("$response=").unwrap_or(30),
+                    }
                 } else {
                     return Ok(None);
                 }
@@ -228,19 +244,12 @@ impl ToChild {
     #[must_use]
     pub fn topic(&self, client: &ClientId) -> String {
         match self {
-            Self::TwinResponse { status, rid, version: None } => {
-                format!("{ROOT}{client}/twin/res/{status}/?$rid={rid}")
-            }
-            Self::TwinResponse { status, rid, version: Some(version) } => {
-                format!("{ROOT}{client}/twin/res/{status}/?$rid={rid}&$version={version}")
-            }
-            Self::DesiredPatch { version: None } => format!("{ROOT}{client}/twin/desired/"),
-            Self::DesiredPatch { version: Some(version) } => {
-                format!("{ROOT}{client}/twin/desired/?$version={version}")
-            }
-            Self::MethodCall { name, rid } => {
-                format!("{ROOT}{client}/methods/post/{}/?$rid={rid}", bag::encode(name))
-            }
+            Self::TwinResponse { status, rid } => format!("{ROOT}{client}/twin/res/{status}/?$rid={rid}"),
+            Self::DesiredPatch { version } => format!("{ROOT}{client}/twin/desired/?$version={version}"),
+            Self::MethodCall { name, rid, connect, response } => format!(
+                "{ROOT}{client}/methods/post/{}/?$rid={rid}&$connect={connect}&$response={response}",
+                bag::encode(name)
+            ),
             Self::CloudToDevice { properties } => cloud_to_device(client, properties),
             Self::Refused => format!("{ROOT}{client}/messages/refused/"),
             Self::Scope { rid } => format!("{ROOT}{client}/scope/res/?$rid={rid}"),

@@ -214,6 +214,7 @@ fn nested_dialect() {
         "$iothub/leaf/twin/res/x/?$rid=1",
         "$iothub/edge/camera/twin/desired/?$version=5",
         "$iothub/leaf/methods/post/re%20boot/?$rid=a",
+        "$iothub/leaf/methods/post/reboot/?$rid=a&$connect=5&$response=60",
         "$iothub/leaf/messages/c2d/post/%24.to=%2Fdevices%2Fleaf%2Fmessages%2Fdevicebound&%24.mid=m1&a=b",
         "$iothub/leaf/messages/refused/",
         "$iothub/edge/scope/res/?$rid=5",

@@ -149,8 +149,8 @@ impl Session {
                 (self.message(topic, delivery, duplicate, &message.body)?, delivery)
             }
             Outbound::Nested { client, what } => {
-                let (topic, body) = nested::said(&client, &what);
-                (Outgoing { topic, id: None, duplicate: false, retain: false, body }, None)
+                let (topic, body, delivery) = nested::said(&client, what);
+                (self.message(topic, delivery, false, &body)?, delivery)
             }
             Outbound::CloudToDevice { delivery, message, duplicate } => {
                 let topic = topic::cloud_to_device(&self.client.device, &message.properties);

@@ -142,6 +142,7 @@ fn identity_of(client: ClientId, managed_by: Option<String>) -> Identity {
         device_scope: None,
         parent: None,
         managed_by,
+        from_parent: false,
     }
 }
 
@@ -163,5 +164,6 @@ fn twin_of(
         desired: collection(desired, version),
         reported: collection(reported, 1),
         model_id: String::new(),
+        unsynced: false,
     }
 }
