@@ -302,6 +302,7 @@ fn serve(
     for socket in https.sockets {
         let head = HttpsHead {
             router: router.clone(),
+            hub: handle.clone(),
             handshakes: Handshakes::new(config.tls.clone(), &limits, authorities.clone()),
             limits: limits.clone(),
             counters: handle.heads.clone(),

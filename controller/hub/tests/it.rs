@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod admission;
     mod certificates;
     mod cloud_to_device;
     mod door;

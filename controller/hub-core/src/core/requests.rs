@@ -126,15 +126,21 @@ impl Core {
                 self.settle_file_notice(lock, settlement, now, out)
             }
             ServiceRequest::Statistics => Ok(self.statistics()),
-            ServiceRequest::GetPolicy(name) => match self.registry.policy(&name) {
-                Some(policy) => Ok(ServiceReply::Policy(policy.clone())),
-                None => Err(ServiceError::ArgumentInvalid(format!("there is no policy {name:?}"))),
-            },
+            ServiceRequest::GetPolicy(name) => self.policy(&name),
             ServiceRequest::Changes { since } => Ok(ServiceReply::Changes(self.changes_since(since))),
-            ServiceRequest::ActAs(_) | ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
+            ServiceRequest::ActAs(_) | ServiceRequest::Identify { .. } | ServiceRequest::Authorize(_) => {
+                Ok(ServiceReply::Done)
+            }
         };
         sign(out.get_mut(before..).unwrap_or_default(), &caller);
         out.push(reply(request, answer));
+    }
+
+    fn policy(&self, name: &str) -> Result<ServiceReply, ServiceError> {
+        match self.registry.policy(name) {
+            Some(policy) => Ok(ServiceReply::Policy(policy.clone())),
+            None => Err(ServiceError::ArgumentInvalid(format!("there is no policy {name:?}"))),
+        }
     }
 
     fn statistics(&self) -> ServiceReply {
