@@ -27,6 +27,8 @@ mod bench;
 mod by_hand;
 #[path = "it/check.rs"]
 mod check;
+#[path = "it/clock.rs"]
+mod clock;
 #[path = "it/commands.rs"]
 mod commands;
 #[path = "it/conflict.rs"]

@@ -10,9 +10,10 @@ use std::{
 };
 
 use hemline_model::id::DeviceId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    clock::moved,
     cloud_to_device::{Ack, CloudToDevice, LockToken},
     event::DeliveryId,
     message::Sequence,
@@ -186,6 +187,21 @@ impl CloudQueues {
             }
             State::Locked { .. } | State::Enqueued | State::OnItsWay { .. } => {
                 Some(Due::Expired(device, sequence))
+            }
+        }
+    }
+
+    /// The clock was set: every lock lasts as long as before. Messages expire when they were to.
+    pub(crate) fn clock_set(&mut self, by: SignedDuration) {
+        for (device, queue) in &mut self.by_device {
+            for (sequence, kept) in queue {
+                let before = kept.due();
+                match &mut kept.state {
+                    State::Enqueued => continue,
+                    State::Locked { until, .. } | State::OnItsWay { until, .. } => *until = moved(*until, by),
+                }
+                self.due.remove(&(before, device.clone(), *sequence));
+                self.due.insert((kept.due(), device.clone(), *sequence));
             }
         }
     }

@@ -12,6 +12,7 @@ mod it {
     mod readers;
     mod rest;
     mod sessions;
+    mod slow;
     mod stop;
     mod store;
     mod store_topics;

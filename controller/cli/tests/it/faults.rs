@@ -44,7 +44,7 @@ const FROM_ONE: u64 = 2_000;
 /// No answer takes longer, whoever crowds the door.
 const PROMPT: Duration = Duration::from_secs(5);
 
-fn fleet(names: &[&str]) -> String {
+pub(crate) fn fleet(names: &[&str]) -> String {
     let device = |name: &&str| {
         format!("apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: {name}}}\nspec: {{}}\n")
     };
@@ -58,7 +58,7 @@ fn login(hem: &Hem, device: &str) -> Login {
     })
 }
 
-fn connected(address: Ipv4Addr, ca: &[u8], login: &Login) -> Wire {
+pub(crate) fn connected(address: Ipv4Addr, ca: &[u8], login: &Login) -> Wire {
     let (wire, code) = Wire::connect(address, ca, login).expect("the hub answers");
     assert_eq!(code, ConnectReturnCode::Success);
     wire
