@@ -1,5 +1,7 @@
 //! One conversion from outcomes to HTTP answers.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::StatusCode,
@@ -31,6 +33,15 @@ pub(crate) enum ApiError {
          sources with webhook-secret-file"
     )]
     NoWebhooks,
+    /// Too many webhooks at a time.
+    #[error("too many webhooks are coming in; send it again later")]
+    Busy,
+    /// A webhook that is none.
+    #[error("the body is larger than {0} bytes, or ended early")]
+    TooLarge(usize),
+    /// Somebody sends slowly.
+    #[error("the body did not come within {} s", .0.as_secs())]
+    Late(Duration),
     /// There is nothing of that name.
     #[error("there is no {what} {name:?}")]
     NotFound {
@@ -53,6 +64,9 @@ impl IntoResponse for ApiError {
             Self::Starting => (StatusCode::SERVICE_UNAVAILABLE, "Starting"),
             Self::Webhook(_) => (StatusCode::UNAUTHORIZED, "Unauthorized"),
             Self::NoWebhooks => (StatusCode::FORBIDDEN, "WebhooksOff"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "MessageTooLarge"),
+            Self::Late(_) => (StatusCode::REQUEST_TIMEOUT, "RequestTimeout"),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "NotFound"),
         };
         let body = Json(json!({ "Message": format!("ErrorCode:{code};{self}"), "ExceptionMessage": "" }));

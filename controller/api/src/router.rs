@@ -3,13 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
+    Extension, Router,
     routing::{delete, get, post},
 };
 use hemline_hub::HubHandle;
 use hemline_reconcile::ControllerView;
-use hemline_sources::WEBHOOK_AT_MOST;
 
 use crate::{
     cloud_to_device, devices, drift, files, fleet, health, messages, metrics, policies, rollouts,
@@ -56,9 +54,6 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/rollouts", get(rollouts::list).post(rollouts::order))
         .route("/api/v1/rollouts/{name}", get(rollouts::show))
         .route("/api/v1/sync", post(status::sync))
-        .route(
-            "/api/v1/sources/{name}/sync",
-            post(sources::sync).layer(DefaultBodyLimit::max(WEBHOOK_AT_MOST)),
-        )
+        .route("/api/v1/sources/{name}/sync", post(sources::sync).layer(Extension(sources::Room::default())))
         .with_state(state)
 }

@@ -2,20 +2,53 @@
 //!
 //! A nudge carries no data: nothing of a webhook's body is used but its proof, so sending it again does no harm.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
-    body::Bytes,
+    Extension, Json,
+    body::{Body, Bytes, to_bytes},
     extract::{Path, State},
     http::{HeaderMap, header::AUTHORIZATION},
 };
 use hemline_hub_core::write::Permission;
-use hemline_sources::{SecretText, verify_webhook};
+use hemline_sources::{SecretText, WEBHOOK_AT_MOST, verify_webhook};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use crate::{access, error::ApiError, router::ApiState};
+
+/// A webhook comes whole within this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Room for webhooks: each is held until it is whole, because its signature is over all of it, and until then it may be from
+/// anybody.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    /// 32 MiB of them.
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(32)))
+    }
+}
+
+impl Room {
+    /// The body, when there is room for it and it comes in time.
+    async fn read(&self, body: Body) -> Result<Bytes, ApiError> {
+        let until = Instant::now() + PATIENCE;
+        let place = timeout_at(until, self.0.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(ApiError::Busy) };
+        match timeout_at(until, to_bytes(body, WEBHOOK_AT_MOST)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(_)) => Err(ApiError::TooLarge(WEBHOOK_AT_MOST)),
+            Err(_) => Err(ApiError::Late(PATIENCE)),
+        }
+    }
+}
 
 /// Who may wake sources.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +59,11 @@ pub struct SourceHooks {
 }
 
 impl SourceHooks {
+    /// Does any source take webhooks?
+    fn are_taken(&self) -> bool {
+        self.secrets.values().any(Option::is_some)
+    }
+
     /// Is this webhook of the source that it names? What is not signed with any secret of ours gets the same answer
     /// whichever source it names, so that strangers cannot ask which there are.
     fn judge<'a>(
@@ -68,8 +106,9 @@ fn unknown(name: &str) -> ApiError {
 pub(crate) async fn sync(
     State(state): State<ApiState>,
     Path(name): Path<String>,
+    Extension(room): Extension<Room>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<Json<Value>, ApiError> {
     if headers.contains_key(AUTHORIZATION) {
         access::allow(&state.hub, &headers, Permission::RegistryWrite).await?;
@@ -77,6 +116,10 @@ pub(crate) async fn sync(
             return Err(unknown(&name));
         }
     } else {
+        if !state.hooks.are_taken() {
+            return Err(ApiError::NoWebhooks);
+        }
+        let body = room.read(body).await?;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         state.hooks.judge(&name, header, &body, Timestamp::now())?;
     }

@@ -29,6 +29,8 @@ mod by_hand;
 mod chain;
 #[path = "it/check.rs"]
 mod check;
+#[path = "it/clock.rs"]
+mod clock;
 #[path = "it/commands.rs"]
 mod commands;
 #[path = "it/conflict.rs"]

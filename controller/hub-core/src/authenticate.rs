@@ -112,6 +112,9 @@ impl Gate<'_> {
         caller: &Caller,
         operation: &ServiceRequest,
     ) -> Result<Authority, AuthFailure> {
+        if let ServiceRequest::Identify { client } = operation {
+            return self.genuine(caller, client.as_ref());
+        }
         let text = match caller {
             Caller::Internal => return Ok(Authority::Internal),
             Caller::Certificate(certificate) => return self.service_certified(certificate, operation),
@@ -144,6 +147,29 @@ impl Gate<'_> {
                 } else {
                     Err(AuthFailure::Forbidden)
                 }
+            }
+        }
+    }
+
+    /// Is the credential that of somebody who may come in? Whoever is allowed anything else passes here, too.
+    fn genuine(&self, caller: &Caller, client: Option<&ClientId>) -> Result<Authority, AuthFailure> {
+        let text = match caller {
+            Caller::Internal => return Ok(Authority::Internal),
+            Caller::Certificate(certificate) => {
+                return self.holder_of(certificate, client).map(|()| Authority::Client);
+            }
+            Caller::Module { module, credential: Credential::Certificate(certificate) } => {
+                return self.certified(module, certificate).map(|_| Authority::Client);
+            }
+            Caller::Module { module: _, credential: Credential::Token(text) } | Caller::Token(text) => text,
+        };
+        let token = self.token(text)?;
+        match token.policy() {
+            Some(name) => self.signed_by_policy(&token, name).map(|_| Authority::Policy),
+            None => {
+                let client = somebody_of(&token).ok_or(AuthFailure::WrongIdentity)?;
+                self.may_connect(&client)?;
+                self.signed_by_identity(&token, &client).map(|_| Authority::Client)
             }
         }
     }
@@ -260,6 +286,7 @@ impl Gate<'_> {
             | ServiceRequest::Statistics
             | ServiceRequest::GetPolicy(_)
             | ServiceRequest::Changes { .. }
+            | ServiceRequest::Identify { .. }
             | ServiceRequest::Authorize(_) => false,
         }
     }
@@ -296,6 +323,23 @@ fn identity_of(token: &SasToken) -> Option<ClientId> {
             Some(ClientId::module(DeviceId::new(device).ok()?, ModuleId::new(module).ok()?))
         }
         _ => None,
+    }
+}
+
+/// The identity whose key may have signed a token without a policy, however much of its own its resource leads to.
+fn somebody_of(token: &SasToken) -> Option<ClientId> {
+    let (root, device, rest) = match token.resource().path() {
+        [root, device, rest @ ..] => (root, DeviceId::new(device).ok()?, rest),
+        [] | [_] => return None,
+    };
+    if root != "devices" {
+        return None;
+    }
+    match rest {
+        [modules, module, ..] if modules == "modules" => {
+            Some(ClientId::module(device, ModuleId::new(module).ok()?))
+        }
+        _ => Some(ClientId::device(device)),
     }
 }
 
@@ -344,6 +388,7 @@ fn operation_path(operation: &ServiceRequest) -> Vec<&str> {
         ServiceRequest::GetPolicy(_)
         | ServiceRequest::TellOfFile(_)
         | ServiceRequest::Changes { .. }
+        | ServiceRequest::Identify { .. }
         | ServiceRequest::Authorize(_) => Vec::new(),
     }
 }
@@ -377,6 +422,7 @@ pub(crate) fn acting_client(operation: &ServiceRequest) -> Option<&ClientId> {
         | ServiceRequest::Statistics
         | ServiceRequest::GetPolicy(_)
         | ServiceRequest::Changes { .. }
+        | ServiceRequest::Identify { .. }
         | ServiceRequest::Authorize(_) => None,
     }
 }
@@ -410,6 +456,8 @@ fn need(operation: &ServiceRequest) -> Need {
         ServiceRequest::GetPolicy(_) => Need::All(&[RegistryWrite, ServiceConnect, DeviceConnect]),
         // No policy is enough: the answer holds the keys of everybody, or only this process knows whether it is so.
         ServiceRequest::Changes { .. } | ServiceRequest::TellOfFile(_) => Need::Any(&[]),
+        // Any policy is enough, and it was asked for before (`genuine`).
+        ServiceRequest::Identify { .. } => Need::All(&[]),
         ServiceRequest::Authorize(permission) => Need::All(match permission {
             RegistryRead => &[RegistryRead],
             RegistryWrite => &[RegistryWrite],

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hemline_model::id::ClientId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    clock::moved,
     event::{ConnectionId, RequestId},
     upstream::LinkId,
 };
@@ -143,6 +144,16 @@ impl Calls {
     pub(crate) fn overdue(&mut self, now: Timestamp) -> Option<Call> {
         let (until, id) = *self.deadlines.first()?;
         if until > now { None } else { self.remove(id) }
+    }
+
+    /// The clock was set: every call has as long as before.
+    pub(crate) fn clock_set(&mut self, by: SignedDuration) {
+        for call in self.calls.values_mut() {
+            match &mut call.stage {
+                Stage::Waiting { until } | Stage::Sent { until, .. } => *until = moved(*until, by),
+            }
+        }
+        self.deadlines = self.calls.iter().map(|(id, call)| (call.stage.until(), *id)).collect();
     }
 
     /// Takes out any call, until there are none.

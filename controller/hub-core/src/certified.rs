@@ -44,6 +44,18 @@ impl Gate<'_> {
         Ok(Proof { method: method?, expiry: certificate.not_after })
     }
 
+    /// Is this the certificate of whom a request speaks, or of the device that looks after it?
+    pub(crate) fn holder_of(
+        &self,
+        certificate: &Presented,
+        client: Option<&ClientId>,
+    ) -> Result<(), AuthFailure> {
+        let client = client.ok_or(AuthFailure::Forbidden)?;
+        let holds = |client: &ClientId| self.certified(client, certificate).map(drop);
+        // A device may speak of a module that is not there yet.
+        holds(client).or_else(|failure| holds(&ClientId::device(client.device.clone())).map_err(|_| failure))
+    }
+
     /// Is this a certificate of exactly this identity (reference device-protocol §3.2)?
     fn holds_certificate(&self, client: &ClientId, certificate: &Presented) -> Result<(), AuthFailure> {
         match self.registry.identity(client).map(|identity| &identity.authentication) {
@@ -105,6 +117,7 @@ fn device_of(operation: &ServiceRequest) -> Option<&DeviceId> {
         | ServiceRequest::Statistics
         | ServiceRequest::GetPolicy(_)
         | ServiceRequest::Changes { .. }
+        | ServiceRequest::Identify { .. }
         | ServiceRequest::Authorize(_) => None,
     }
 }

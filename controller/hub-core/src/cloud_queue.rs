@@ -10,9 +10,10 @@ use std::{
 };
 
 use hemline_model::id::DeviceId;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    clock::moved,
     cloud_to_device::{Ack, CloudToDevice, LockToken},
     event::{ConnectionId, DeliveryId},
     message::Sequence,
@@ -201,6 +202,21 @@ impl CloudQueues {
     /// Devices that something waits for.
     pub(crate) fn devices(&self) -> impl Iterator<Item = DeviceId> {
         self.by_device.keys().cloned()
+    }
+
+    /// The clock was set: every lock lasts as long as before. Messages expire when they were to.
+    pub(crate) fn clock_set(&mut self, by: SignedDuration) {
+        for (device, queue) in &mut self.by_device {
+            for (sequence, kept) in queue {
+                let before = kept.due();
+                match &mut kept.state {
+                    State::Enqueued => continue,
+                    State::Locked { until, .. } | State::OnItsWay { until, .. } => *until = moved(*until, by),
+                }
+                self.due.remove(&(before, device.clone(), *sequence));
+                self.due.insert((kept.due(), device.clone(), *sequence));
+            }
+        }
     }
 
     /// Everything of one device.

@@ -266,6 +266,7 @@ impl Core {
                 self.nested(nested::Spoken { connection, client, act, token }, now, out);
             }
             Event::Upstream { link, happened } => self.upstream(link, happened, now, out),
+            Event::ClockSet { by } => self.clock_set(by),
             Event::Tick => self.tick(now, out),
         }
     }
@@ -370,6 +371,7 @@ fn turn_away(event: Event, out: &mut Vec<Effect>) {
         | Event::Disconnected { .. }
         | Event::Nested { .. }
         | Event::Upstream { .. }
+        | Event::ClockSet { .. }
         | Event::Tick => {}
     }
 }

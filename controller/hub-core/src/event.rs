@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hemline_model::id::ClientId;
 pub use hemline_protocol::filter::Feature;
 use hemline_protocol::properties::Properties;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -228,6 +229,12 @@ pub enum Event {
         link: LinkId,
         /// What.
         happened: FromParent,
+    },
+    /// The clock of this machine was set by so much, and `now` is of the new one. What lasts in the memory of this process
+    /// only (calls, locks) lasts as long as it was to; what was given an instant (expiry of messages and tokens) ends then.
+    ClockSet {
+        /// Forward, or back.
+        by: SignedDuration,
     },
     /// Time passed: timeouts, expiry, retention. At least once a second.
     Tick,

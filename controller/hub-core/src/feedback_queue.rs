@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    clock::later,
+    clock::{later, moved},
     cloud_to_device::{FeedbackBatch, FeedbackRecord, LockToken},
     message::Sequence,
 };
@@ -85,6 +85,11 @@ impl FeedbackQueue {
             self.available.pop_first();
         }
         gone
+    }
+
+    /// The clock was set: every lock lasts as long as before.
+    pub(crate) fn clock_set(&mut self, by: SignedDuration) {
+        self.locked.values_mut().for_each(|locked| locked.until = moved(locked.until, by));
     }
 
     /// How many there are, those under a lock included.

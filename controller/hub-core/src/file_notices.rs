@@ -7,11 +7,16 @@ use std::collections::BTreeMap;
 
 use hemline_model::id::DeviceId;
 use hemline_protocol::{blob::BlobName, time};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{clock::later, cloud_to_device::LockToken, files::UploadId, message::Sequence};
+use crate::{
+    clock::{later, moved},
+    cloud_to_device::LockToken,
+    files::UploadId,
+    message::Sequence,
+};
 
 /// What the hub knows of an uploaded file when the device says that it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +100,11 @@ impl FileNotices {
     /// A notice that was dealt with; it is nobody's now.
     pub(crate) fn settle(&mut self, lock: LockToken) -> Option<FileNotice> {
         self.locked.remove(&lock).map(|(_, notice)| notice)
+    }
+
+    /// The clock was set: every lock lasts as long as before.
+    pub(crate) fn clock_set(&mut self, by: SignedDuration) {
+        self.locked.values_mut().for_each(|(until, _)| *until = moved(*until, by));
     }
 
     /// Locks that ran out are given back; notices that nobody took for so many seconds, or for which there is no room, the

@@ -215,6 +215,12 @@ pub enum ServiceRequest {
     },
     /// Only asks whether the caller may act as this device or module; answered by `Done`.
     ActAs(ClientId),
+    /// Only asks whether the caller is somebody, whatever it may do; answered by `Done`. For a head that decides whether to
+    /// read on.
+    Identify {
+        /// Whom the request speaks of: a certificate names nobody by itself.
+        client: Option<ClientId>,
+    },
     /// A device said that its upload is done. Only for `Caller::Internal`, which has seen the file.
     TellOfFile(Box<UploadedFile>),
     /// The next notice of an uploaded file.

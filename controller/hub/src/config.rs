@@ -38,7 +38,8 @@ pub struct HubConfig {
 pub struct Limits {
     /// MQTT connections at a time; more are closed at once.
     pub mqtt_connections: usize,
-    /// HTTPS connections at a time; more wait in the backlog of the socket.
+    /// HTTPS connections at a time. For more of them those make room that are not let in yet; when there is none, they wait in
+    /// the backlog of the socket.
     pub https_connections: usize,
     /// Bounds of what comes to the door and is not let in yet.
     pub door: DoorLimits,
@@ -63,6 +64,8 @@ pub struct Limits {
     pub packet_bytes: usize,
     /// Largest HTTP request body.
     pub body_bytes: usize,
+    /// Largest HTTP request head: as much as topic and properties have over MQTT.
+    pub head_bytes: usize,
     /// An HTTP request head comes within this time.
     pub head_read: Duration,
     /// An HTTP request is answered within this time; direct methods add their own timeouts.
@@ -74,8 +77,8 @@ pub struct Limits {
 /// Bounds of what comes to the door, for all listeners together, and of attempts to get in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Connections that are not let in yet: MQTT before CONNACK, HTTPS before the first request. When one more comes the
-    /// oldest is dropped.
+    /// Connections that are not let in yet: MQTT before CONNACK, HTTPS before a request that shows a credential which is
+    /// somebody's. When one more comes the oldest is dropped.
     pub half_open: usize,
     /// Those of one address; more are dropped.
     pub half_open_per_address: usize,
@@ -126,6 +129,7 @@ impl Default for Limits {
             unacknowledged: 4_096,
             packet_bytes: (256 + 64) << 10,
             body_bytes: 512 << 10,
+            head_bytes: 64 << 10,
             head_read: Duration::from_secs(15),
             request: Duration::from_secs(30),
             drain: Duration::from_secs(5),

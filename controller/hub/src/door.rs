@@ -2,7 +2,7 @@
 //! address and per identity. What is decided is `hemline_hub_core::throttle`; here it is counted and held.
 //!
 //! Everything is bounded: addresses are forgotten when they owe nothing, and when there are as many connections as
-//! `Limits::half_open` the oldest makes room for the newest. Whoever means to come in needs a moment, and has it; whoever only
+//! `DoorLimits::half_open`, or as there are places for HTTPS, the oldest makes room for the newest. Whoever means to come in needs a moment, and has it; whoever only
 //! stands there loses its place. Refusing the newest instead would let a crowd that says nothing keep everybody out. An address of IPv6 counts by its network of 64 bits, which whoever has one has all of.
 
 use std::{
@@ -34,6 +34,15 @@ impl Origin {
     }
 }
 
+/// Whose places a connection takes while it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// Those for MQTT, over WebSockets too.
+    Mqtt,
+    /// Those for HTTPS, which are few.
+    Https,
+}
+
 /// The door of one hub, for all its listeners.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -44,8 +53,8 @@ pub(crate) struct Door {
 #[derive(Debug)]
 struct State {
     waiting: HashMap<Origin, Waiting>,
-    /// Everybody who has a place, in the order in which they came.
-    standing: BTreeMap<u64, CancellationToken>,
+    /// Everybody who is not let in yet, in the order in which they came.
+    standing: BTreeMap<u64, (Places, CancellationToken)>,
     last: u64,
     arrivals: Throttle<Origin>,
     failures: Throttle<Origin>,
@@ -95,16 +104,21 @@ impl Door {
     }
 
     /// A new connection. Nothing was read from it yet, so being turned away costs next to nothing.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, now: Timestamp) -> Result<Pass, TurnedAway> {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        places: Places,
+        now: Timestamp,
+    ) -> Result<Pass, TurnedAway> {
         let origin = Origin::of(address);
         if !self.is_spared(origin) {
             self.state().arrivals.take(origin, now).map_err(TurnedAway::TooOften)?;
         }
-        self.hold(origin)
+        self.hold(origin, places)
     }
 
     /// A place without counting an arrival: for a connection that has come a step further.
-    pub(crate) fn hold(self: &Arc<Self>, origin: Origin) -> Result<Pass, TurnedAway> {
+    pub(crate) fn hold(self: &Arc<Self>, origin: Origin, places: Places) -> Result<Pass, TurnedAway> {
         let mut state = self.state();
         let waiting = state.waiting.entry(origin).or_insert_with(|| Waiting {
             count: 0,
@@ -117,15 +131,25 @@ impl Door {
         waiting.count += 1;
         let shaking = Arc::clone(&waiting.shaking);
         while state.standing.len() >= self.limits.half_open.max(1)
-            && let Some((_, oldest)) = state.standing.pop_first()
+            && let Some((_, (_, oldest))) = state.standing.pop_first()
         {
             oldest.cancel();
         }
         state.last += 1;
         let (number, taken) = (state.last, CancellationToken::new());
-        state.standing.insert(number, taken.clone());
+        state.standing.insert(number, (places, taken.clone()));
         drop(state);
         Ok(Pass { door: Arc::clone(self), origin, number, taken, shaking })
+    }
+
+    /// All places of a kind are taken: whoever has proved nothing and stands there longest goes, if it came before this one.
+    pub(crate) fn make_room(&self, places: Places, newcomer: &Pass) {
+        let mut state = self.state();
+        let mut before = state.standing.range(..newcomer.number);
+        let oldest = before.find(|(_, (taken, _))| *taken == places).map(|(number, _)| *number);
+        if let Some((_, oldest)) = oldest.and_then(|number| state.standing.remove(&number)) {
+            oldest.cancel();
+        }
     }
 
     /// May somebody from there try to prove who it is?
@@ -168,6 +192,15 @@ impl Door {
     }
 }
 
+impl Pass {
+    /// It takes a place of another kind from now on.
+    pub(crate) fn goes_on_to(&self, places: Places) {
+        if let Some((taken, _)) = self.door.state().standing.get_mut(&self.number) {
+            *taken = places;
+        }
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         self.door.leave(self.origin, self.number);
@@ -207,7 +240,7 @@ mod tests {
     #[test]
     fn places_are_few_per_address_and_few_in_all_and_given_back() {
         let (door, now) = (door(|_| {}), Timestamp::UNIX_EPOCH);
-        let enter = |from: &str| door.enter(address(from), now);
+        let enter = |from: &str| door.enter(address(from), Places::Mqtt, now);
         let (a, b) = (enter("10.0.0.1").unwrap(), enter("10.0.0.1").unwrap());
         assert_eq!(enter("10.0.0.1").unwrap_err(), TurnedAway::CrowdedFromHere);
         let (c, d) = (enter("10.0.0.2").unwrap(), enter("10.0.0.3").unwrap());
@@ -225,6 +258,27 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_a_place_of_that_kind_and_came_before_makes_room() {
+        let (door, now) = (door(|limits| limits.half_open = 100), Timestamp::UNIX_EPOCH);
+        let enter = |from: &str, places| door.enter(address(from), places, now).unwrap();
+        let passes = [
+            enter("10.0.0.1", Places::Mqtt),
+            enter("10.0.0.2", Places::Https),
+            enter("10.0.0.3", Places::Https),
+            enter("10.0.0.4", Places::Https),
+        ];
+        let taken = || passes.each_ref().map(|pass| pass.taken.is_cancelled());
+        // A WebSocket has left its place behind.
+        passes[1].goes_on_to(Places::Mqtt);
+        door.make_room(Places::Https, &passes[3]);
+        assert_eq!(taken(), [false, false, true, false]);
+        door.make_room(Places::Https, &passes[3]);
+        assert_eq!(taken(), [false, false, true, false], "nobody goes for one that came before");
+        door.make_room(Places::Mqtt, &passes[3]);
+        assert_eq!(taken(), [true, false, true, false]);
+    }
+
+    #[test]
     fn arrivals_and_failures() {
         let door = door(|limits| {
             limits.half_open = 1_000;
@@ -233,7 +287,9 @@ mod tests {
             limits.failures_of_identity = Rate { burst: 2, period_ms: 5_000 };
         });
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
-        let entered = |from: &str, ms| (0..10).filter(|_| door.enter(address(from), at(ms)).is_ok()).count();
+        let entered = |from: &str, ms| {
+            (0..10).filter(|_| door.enter(address(from), Places::Mqtt, at(ms)).is_ok()).count()
+        };
         assert_eq!(entered("10.0.0.1", 0), 3);
         assert_eq!(entered("10.0.0.1", 2_000), 2);
         assert_eq!(entered("10.0.0.2", 0), 3, "another address is another matter");

@@ -1,5 +1,6 @@
 //! Heads turn bytes into events and effects into bytes. They decide nothing that the core could decide.
 
+pub(crate) mod admission;
 pub(crate) mod counters;
 pub(crate) mod http;
 pub(crate) mod https;

@@ -38,7 +38,7 @@ use crate::{
     mailbox::Mailbox,
     outbox::Outbox,
     store::{SqliteStore, Store},
-    task::Task,
+    task::{Clock, Task},
     tls::Handshakes,
     upstream::Upstream,
     writer::{self, Job, Writer},
@@ -132,7 +132,9 @@ impl Hub {
             return Err(writer.join().await.err().unwrap_or(HubError::Defect("writer")));
         }
         let finish = CancellationToken::new();
-        let task = tokio::spawn(Task { core, mail, jobs, counters: counted, finish: finish.clone() }.run());
+        let task = tokio::spawn(
+            Task { core, clock: Clock::start(), mail, jobs, counters: counted, finish: finish.clone() }.run(),
+        );
         let tasks = TaskTracker::new();
         tasks.spawn(device_ca::watch(folder, known, stop.clone()));
         let addresses = (mqtt.addresses.clone(), https.addresses.clone());
@@ -319,6 +321,7 @@ fn serve(
     for socket in https.sockets {
         let head = HttpsHead {
             router: router.clone(),
+            hub: handle.clone(),
             handshakes: Handshakes::new(config.tls.clone(), &limits, authorities.clone()),
             limits: limits.clone(),
             counters: handle.heads.clone(),

@@ -1,6 +1,8 @@
 //! The one owner of the core. Events come in, effects go to the writer in the same order; nothing else happens here,
 //! so nothing here can be slow.
 
+mod clock;
+
 use std::time::Duration;
 
 use hemline_hub_core::{core::Core, counters::Counters, effect::Effect, event::Event};
@@ -12,6 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::writer::Job;
+pub(crate) use clock::Clock;
 
 /// How often the core hears that time passed.
 const TICK: Duration = Duration::from_millis(500);
@@ -22,6 +25,7 @@ const BURST: usize = 64;
 /// What the task works with.
 pub(crate) struct Task {
     pub(crate) core: Core,
+    pub(crate) clock: Clock,
     pub(crate) mail: mpsc::Receiver<Event>,
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) counters: watch::Sender<Counters>,
@@ -56,7 +60,7 @@ impl Task {
                     // No sender is left, or the mailbox was closed below and is empty now.
                     None => return Ok(()),
                 },
-                _ = tick.tick() => self.core.handle(Event::Tick, Timestamp::now()),
+                _ = tick.tick() => self.handle(Event::Tick),
                 () = finish.cancelled(), if !self.mail.is_closed() => {
                     // What is queued is still handled; whoever comes later finds the mailbox closed.
                     self.mail.close();
@@ -72,11 +76,21 @@ impl Task {
 
     /// Handles one event and what is queued behind it, up to a bound, so that they share a commit.
     fn burst(&mut self, first: Event) -> Vec<Effect> {
-        let mut effects = self.core.handle(first, Timestamp::now());
+        let mut effects = self.handle(first);
         for _ in 1..BURST {
             let Ok(event) = self.mail.try_recv() else { break };
-            effects.append(&mut self.core.handle(event, Timestamp::now()));
+            effects.append(&mut self.handle(event));
         }
+        effects
+    }
+
+    /// One event at the time that it is; before it that the clock was set, if it was.
+    fn handle(&mut self, event: Event) -> Vec<Effect> {
+        let (now, set) = self.clock.read();
+        let Some(by) = set else { return self.core.handle(event, now) };
+        tracing::warn!(%now, by = %format_args!("{by:#}"), "the clock of this machine was set");
+        let mut effects = self.core.handle(Event::ClockSet { by }, now);
+        effects.append(&mut self.core.handle(event, now));
         effects
     }
 

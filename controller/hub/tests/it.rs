@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod admission;
     mod certificates;
     mod cloud_to_device;
     mod door;
@@ -11,6 +12,7 @@ mod it {
     mod readers;
     mod rest;
     mod sessions;
+    mod slow;
     mod stop;
     mod store;
     mod store_topics;

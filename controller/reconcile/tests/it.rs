@@ -4,7 +4,6 @@
 mod it {
     mod apply;
     mod controller;
-    mod repository;
     mod trouble;
     mod world;
 }

@@ -1,4 +1,4 @@
-//! For tests: parts that may be missing, deadlines, loopback addresses and disks of one's own, made-up fleets.
+//! For tests: parts that may be missing, deadlines, loopback addresses and disks of one's own, git, made-up fleets.
 //!
 //! Not a dependency of production code, ever.
 
@@ -6,9 +6,11 @@ pub mod address;
 pub mod corpus;
 pub mod deadline;
 pub mod disk;
+pub mod git;
 pub mod part;
 
 pub use address::loopback;
 pub use deadline::{eventually, within};
 pub use disk::Disk;
+pub use git::{git, git_at, git_is_here};
 pub use part::require;

@@ -10,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use hemline_protocol::topic::{self, HubTopic};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinSet,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -37,7 +40,7 @@ pub(crate) struct Sessions {
     stop: CancellationToken,
     lost: Arc<AtomicUsize>,
     opened: usize,
-    changes: mpsc::UnboundedReceiver<Changed>,
+    changes: mpsc::Receiver<Changed>,
     /// From the first connection to the last subscription.
     pub(crate) took: Duration,
     /// Of each: from dialling to SUBACK.
@@ -57,7 +60,8 @@ impl Sessions {
     ) -> Result<Self, LoadError> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let lost = Arc::<AtomicUsize>::default();
-        let (changed, changes) = mpsc::unbounded_channel();
+        // One change of each is asked for at a time; what was asked before may come late.
+        let (changed, changes) = mpsc::channel(actors.len().saturating_mul(2).max(1));
         let begun = Instant::now();
         let entered = {
             let (tasks, stop, lost) = (tasks.clone(), stop.clone(), lost.clone());
@@ -171,7 +175,7 @@ struct Listener {
     connection: Connection,
     role: Role,
     place: usize,
-    changed: mpsc::UnboundedSender<Changed>,
+    changed: mpsc::Sender<Changed>,
 }
 
 impl Listener {
@@ -200,8 +204,14 @@ impl Listener {
         match &self.role {
             Role::Hub(client) => match HubTopic::parse(topic, client) {
                 Ok(HubTopic::DesiredPatch { .. }) => {
-                    // Nobody may be listening any more.
-                    self.changed.send(Changed { actor: self.place, at: Instant::now() }).ok();
+                    match self.changed.try_send(Changed { actor: self.place, at: Instant::now() }) {
+                        // Nobody may be listening any more.
+                        Ok(()) | Err(TrySendError::Closed(_)) => {}
+                        Err(TrySendError::Full(_)) => {
+                            let text = "more changes of desired properties than were asked for".to_owned();
+                            return Err(LoadError::Unexpected(text));
+                        }
+                    }
                 }
                 Ok(HubTopic::MethodCall { name: _, rid }) => {
                     let topic = topic::method_result(200, &rid);

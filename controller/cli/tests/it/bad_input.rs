@@ -437,7 +437,7 @@ fn repositories_that_cannot_answer_say_what_to_do() {
     std::os::unix::fs::symlink("/etc/passwd", origin.join("link.yaml")).expect("a link");
     git(&origin, &["add", "."]);
     let tip = git(&origin, &["rev-parse", "HEAD"]);
-    git(&origin, &["update-index", "--add", "--cacheinfo", &format!("160000,{},module", tip.trim())]);
+    git(&origin, &["update-index", "--add", "--cacheinfo", &format!("160000,{tip},module")]);
     git(&origin, &["commit", "--quiet", "-m", "link and module"]);
     let said = plan(&origin, "main~1", Some("main"));
     said.is(

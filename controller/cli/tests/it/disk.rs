@@ -48,7 +48,7 @@ fn a_full_disk_while_fetching_keeps_the_fleet_and_is_said() {
     let push = |text: &str| {
         commit(&clone, text, "change");
         git(&clone, &["push", "--quiet", &forge.bare().display().to_string(), "main"]);
-        git(&clone, &["rev-parse", "HEAD"]).trim().to_owned()
+        git(&clone, &["rev-parse", "HEAD"])
     };
     let first = push(&device(1));
     let options = forge.options();

@@ -1,16 +1,15 @@
 //! `examples/factory`: a whole fleet is clean, its broken twin says every mistake at its very characters, and the comment on
 //! a change of it answers what a reviewer asks.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path, process::Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{hem::hem, repository::git};
+use crate::{
+    hem::hem,
+    repository::{git, git_is_here},
+};
 
 const FACTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/factory");
 
@@ -388,8 +387,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
 
 #[test]
 fn the_comment_on_a_change_answers_its_reviewer() {
-    let there = Command::new("git").arg("--version").output().is_ok();
-    if !hemline_testkit::require("git", there, "install git") {
+    if !git_is_here() {
         return;
     }
     let folder = folder();

@@ -44,7 +44,7 @@ const FROM_ONE: u64 = 2_000;
 /// No answer takes longer, whoever crowds the door.
 const PROMPT: Duration = Duration::from_secs(5);
 
-fn fleet(names: &[&str]) -> String {
+pub(crate) fn fleet(names: &[&str]) -> String {
     let device = |name: &&str| {
         format!("apiVersion: hemline.dev/v1alpha1\nkind: Device\nmetadata: {{name: {name}}}\nspec: {{}}\n")
     };
@@ -58,7 +58,7 @@ fn login(hem: &Hem, device: &str) -> Login {
     })
 }
 
-fn connected(address: Ipv4Addr, ca: &[u8], login: &Login) -> Wire {
+pub(crate) fn connected(address: Ipv4Addr, ca: &[u8], login: &Login) -> Wire {
     let (wire, code) = Wire::connect(address, ca, login).expect("the hub answers");
     assert_eq!(code, ConnectReturnCode::Success);
     wire
@@ -230,6 +230,40 @@ fn questions_without_end_over_https_cost_little() {
         more >> 10
     );
     assert!(more < 64 << 20, "{} MiB more", more >> 20);
+    assert!(longest < PROMPT, "the witness waited {longest:?}");
+    drop(wires);
+}
+
+#[test]
+fn strangers_with_large_bodies_cost_little() {
+    const STRANGERS: usize = 200;
+    const BYTES: usize = 500 << 10;
+    let hem = Hem::up(&[("fleet.yaml", &fleet(&["witness"]))]);
+    let ca = hem.text(&["ca"]).into_bytes();
+    let witness = Witness::watch(&hem, &ca, "witness");
+    let before = hem.resident();
+    let port = u16::try_from(hem.https_port()).expect("a port");
+    let path = "/devices/witness/messages/events?api-version=2021-04-12";
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", BYTES + 1);
+    // All of it but the last byte, so that nothing is over while they are there.
+    let request = [head.as_bytes(), &vec![b'x'; BYTES]].concat();
+    let mut wires = Vec::new();
+    for number in 0..STRANGERS {
+        let mut wire = Wire::open_at(hem.address(), port, &ca).expect("TLS works");
+        // Those who are told to come later may be closed before they are done.
+        let sent = wire.send_raw(&request);
+        assert!(sent.is_ok() || number > 10, "{sent:?}");
+        wires.push(wire);
+    }
+    let more = hem.resident().saturating_sub(before);
+    let (count, longest) = witness.told();
+    println!(
+        "{STRANGERS} strangers with {} KiB each: {} KiB more; the witness was answered {count} times, at the longest after \
+         {longest:?}",
+        BYTES >> 10,
+        more >> 10
+    );
+    assert!(more < (STRANGERS as u64) * (128 << 10), "{} MiB more", more >> 20);
     assert!(longest < PROMPT, "the witness waited {longest:?}");
     drop(wires);
 }

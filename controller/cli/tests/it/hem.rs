@@ -24,6 +24,7 @@ pub(crate) struct Hem {
     address: Ipv4Addr,
     source: String,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: TempDir,
 }
 
@@ -52,10 +53,22 @@ impl Hem {
 
     /// Starts on a source that may be elsewhere.
     pub(crate) fn up_from(folder: TempDir, source: &str, options: &[&str]) -> Self {
+        Self::up_in(folder, source, options, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn up_in(
+        folder: TempDir,
+        source: &str,
+        options: &[&str],
+        environment: &[(&str, String)],
+    ) -> Self {
         let address = hemline_testkit::loopback();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let child = start(folder.path(), source, address, &options);
-        let mut hem = Self { child, address, source: source.to_owned(), options, folder };
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let child = start(folder.path(), source, address, &options, &environment);
+        let mut hem = Self { child, address, source: source.to_owned(), options, environment, folder };
         hem.wait_until_up();
         hem
     }
@@ -190,7 +203,7 @@ impl Hem {
 
     /// Starts again on the same data directory and waits until it is up.
     pub(crate) fn start_again(&mut self) {
-        self.child = start(self.folder.path(), &self.source, self.address, &self.options);
+        self.child = start(self.folder.path(), &self.source, self.address, &self.options, &self.environment);
         self.wait_until_up();
     }
 
@@ -244,13 +257,20 @@ pub(crate) fn hem() -> Command {
     command
 }
 
-fn start(folder: &Path, source: &str, address: Ipv4Addr, options: &[String]) -> Child {
+fn start(
+    folder: &Path,
+    source: &str,
+    address: Ipv4Addr,
+    options: &[String],
+    environment: &[(String, String)],
+) -> Child {
     let log = |name: &str| {
         File::options().create(true).append(true).open(folder.join(name)).expect("a writable folder")
     };
     hem()
         // What is wanted when a test fails.
         .env("HEM_LOG", "info,hemline_hub=debug,hemline_agent=debug")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .arg("up")
         .arg(source)
         .arg("--data-dir")

@@ -1,10 +1,10 @@
 //! `spec.manifest`: an Azure manifest beside the documents, for every command that reads documents, from a folder and from Git.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use crate::{
     hem::hem,
-    repository::{commit, git},
+    repository::{commit, git, git_is_here},
 };
 
 const FLEET: &str = "\
@@ -84,8 +84,7 @@ fn a_document_alone_finds_its_manifest() {
 
 #[test]
 fn a_change_of_the_manifest_is_a_change_of_the_plan() {
-    if !hemline_testkit::require("git", Command::new("git").arg("--version").output().is_ok(), "install git")
-    {
+    if !git_is_here() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

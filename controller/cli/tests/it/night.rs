@@ -88,7 +88,7 @@ impl Desk {
 
     fn commit(&self, text: &str, message: &str) -> String {
         crate::repository::commit(&self.clone, text, message);
-        git(&self.clone, &["rev-parse", "HEAD"]).trim().to_owned()
+        git(&self.clone, &["rev-parse", "HEAD"])
     }
 
     fn push(&self) {

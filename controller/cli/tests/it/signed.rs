@@ -40,7 +40,7 @@ fn push(clone: &Path, text: &str, key: Option<&str>) -> String {
         }
     }
     git(clone, &["push", "--quiet", "origin", "main"]);
-    git(clone, &["rev-parse", "--short=7", "HEAD"]).trim().to_owned()
+    git(clone, &["rev-parse", "--short=7", "HEAD"])
 }
 
 #[test]

@@ -132,7 +132,9 @@ impl Core {
             ServiceRequest::Statistics => Ok(self.statistics()),
             ServiceRequest::GetPolicy(name) => self.policy_reply(&name),
             ServiceRequest::Changes { since } => Ok(ServiceReply::Changes(self.changes_since(since))),
-            ServiceRequest::ActAs(_) | ServiceRequest::Authorize(_) => Ok(ServiceReply::Done),
+            ServiceRequest::ActAs(_) | ServiceRequest::Identify { .. } | ServiceRequest::Authorize(_) => {
+                Ok(ServiceReply::Done)
+            }
         };
         sign(out.get_mut(before..).unwrap_or_default(), &caller);
         out.push(reply(request, answer));

@@ -1,6 +1,6 @@
-//! Time passed: tokens run out, calls fail, messages expire.
+//! Time passed: tokens run out, calls fail, messages expire. And the clock was set: what was to last for a while still does.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Core, connections::End};
 use crate::{
@@ -9,6 +9,14 @@ use crate::{
 };
 
 impl Core {
+    /// Whoever was told "thirty seconds" has them, whatever the clock shows then.
+    pub(super) fn clock_set(&mut self, by: SignedDuration) {
+        self.calls.clock_set(by);
+        self.cloud.clock_set(by);
+        self.feedback.clock_set(by);
+        self.file_notices.clock_set(by);
+    }
+
     pub(super) fn tick(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         while let Some((closes, connection)) = self.closing.first().copied() {
             if closes >= now {

@@ -255,6 +255,7 @@ fn operations() -> Vec<(&'static str, ServiceRequest)> {
         ("get policy", ServiceRequest::GetPolicy("service".into())),
         ("changes", ServiceRequest::Changes { since: Default::default() }),
         ("own API, reading", ServiceRequest::Authorize(Permission::RegistryRead)),
+        ("be somebody", ServiceRequest::Identify { client: None }),
         ("delete module", ServiceRequest::DeleteIdentity { client: id("e/m"), if_match: IfMatch::Any }),
         ("delete device", ServiceRequest::DeleteIdentity { client: id("e"), if_match: IfMatch::Any }),
     ]
@@ -288,16 +289,55 @@ fn permissions() {
                 "as e/m" => Caller::Module { module: id("e/m"), credential: Credential::Token(token) },
                 _ => Caller::Token(token),
             };
+            let somebody = world.call_as(caller.clone(), ServiceRequest::Identify { client: None });
             let word = match world.call_as(caller, operation.clone()) {
                 Err(ServiceError::Unauthorised(_)) => "-",
                 Ok(_) | Err(_) => "yes",
             };
+            // Bodies are read on that word, so whoever may do anything has it.
+            assert!(word == "-" || somebody.is_ok(), "{name}: {somebody:?}");
             out.push_str(&format!("{word:9}"));
         }
         out.push('\n');
     }
     let trimmed: Vec<&str> = out.lines().map(str::trim_end).collect();
     insta::assert_snapshot!(trimmed.join("\n"));
+}
+
+/// Whose bodies are read: all who hold a key, whatever they may do with it.
+#[test]
+fn who_is_somebody() {
+    use AuthFailure::{Disabled, Expired, Malformed, UnknownIdentity, WrongHost, WrongIdentity, WrongKey};
+    let mut world = world();
+    let d = "hub.local/devices/d";
+    for (seed, resource, seconds, policy, expected) in [
+        (1, d, 60, None, Ok(())),
+        (2, d, 60, None, Ok(())),
+        (1, "hub.local/devices/d/modules/m", 60, None, Ok(())),
+        (3, "hub.local/devices/d/modules/m", 60, None, Ok(())),
+        (1, "hub.local/devices/d/modules", 60, None, Ok(())),
+        (5, d, 60, None, Err(WrongKey)),
+        (3, d, 60, None, Err(WrongKey)),
+        (1, d, -3_600, None, Err(Expired)),
+        (1, "elsewhere/devices/d", 60, None, Err(WrongHost)),
+        (1, "hub.local", 60, None, Err(WrongIdentity)),
+        (1, "hub.local/devices", 60, None, Err(WrongIdentity)),
+        (1, "hub.local/twins/d", 60, None, Err(WrongIdentity)),
+        (1, "hub.local/devices/nobody", 60, None, Err(UnknownIdentity)),
+        (1, "hub.local/devices/d/modules/other", 60, None, Err(UnknownIdentity)),
+        (7, "hub.local/devices/off", 60, None, Err(Disabled)),
+        (1, "hub.local", 60, Some("iothubowner"), Err(WrongKey)),
+        (1, "hub.local", 60, Some("nobody"), Err(WrongKey)),
+    ] {
+        let caller = Caller::Token(sign(&world, &key(seed), resource, seconds, policy));
+        let answer = match world.call_as(caller, ServiceRequest::Identify { client: None }) {
+            Err(ServiceError::Unauthorised(failure)) => Err(failure),
+            other => other.map(drop).map_err(|error| panic!("{error}")),
+        };
+        assert_eq!(answer, expected, "key {seed} {resource} {seconds} {policy:?}");
+    }
+    let empty = world.call_as(Caller::Token(String::new()), ServiceRequest::Identify { client: None });
+    assert_eq!(empty, Err(ServiceError::Unauthorised(Malformed)));
 }
 
 /// A module calls methods of its neighbours in its own name (reference device-protocol §4.7): who, with which key, whom.

@@ -258,6 +258,7 @@ fn what_a_certificate_may_ask_for() {
         client: id(client),
         messages: vec![(Properties::default(), "x".into())],
     };
+    let somebody = |client: Option<&str>| ServiceRequest::Identify { client: client.map(id) };
     for (name, operation, expected) in [
         ("signed", send("signed"), Ok(())),
         ("signed", ServiceRequest::ReceiveCloudToDevice(id("signed")), Ok(())),
@@ -272,6 +273,13 @@ fn what_a_certificate_may_ask_for() {
         ("edge", ServiceRequest::GetPolicy("device".to_owned()), Err(AuthFailure::Forbidden)),
         ("edge", ServiceRequest::ListDevices { top: 10 }, Err(AuthFailure::Forbidden)),
         ("edge", ServiceRequest::PurgeCloudToDevice(device("edge")), Err(AuthFailure::Forbidden)),
+        ("signed", somebody(Some("signed")), Ok(())),
+        ("edge", somebody(Some("edge/m")), Ok(())),
+        // It may be about to make that module.
+        ("edge", somebody(Some("edge/new")), Ok(())),
+        ("signed", somebody(Some("edge")), Err(AuthFailure::WrongIdentity)),
+        ("signed", somebody(Some("nobody")), Err(AuthFailure::UnknownIdentity)),
+        ("signed", somebody(None), Err(AuthFailure::Forbidden)),
     ] {
         assert_eq!(allowed(&mut world, name, &operation), expected, "{name} {operation:?}");
     }

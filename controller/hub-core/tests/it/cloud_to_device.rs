@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use hemline_hub_core::{
     cloud_to_device::{LockToken, Settlement},
-    event::{Caller, Feature, Qos},
+    event::{Caller, Event, Feature, Qos},
     limits::Limits,
     service::{DeviceSettings, IfMatch, ServiceError, ServiceReply, ServiceRequest},
 };
 use hemline_protocol::properties::{Properties, SystemProperties};
+use jiff::SignedDuration;
 
 use super::world::{HUB, World, device, id};
 
@@ -98,6 +99,33 @@ fn without_acknowledgement() {
     world.subscribe(connection, Feature::CloudToDevice, Qos::AtMostOnce);
     world.command("fleeting", "full").unwrap();
     insta::assert_snapshot!(world.log);
+}
+
+/// A lock lasts a minute, whatever the clock shows; a message that was to be there until an instant is there until then.
+#[test]
+fn a_clock_that_is_set_while_a_lock_is_held() {
+    let hours = SignedDuration::from_hours;
+    for (by, expired) in [(hours(-24), false), (hours(24), true)] {
+        let mut world = World::with_device(Limits::default());
+        let set = |world: &mut World| {
+            world.now += by;
+            world.handle(Event::ClockSet { by });
+        };
+        for name in ["held", "slow"] {
+            world.command(name, "full").unwrap();
+        }
+        let (_, held) = world.poll().unwrap();
+        let (number, slow) = world.poll().unwrap();
+        set(&mut world);
+        world.wait(59);
+        world.settle(held, Settlement::Complete).unwrap();
+        world.wait(1);
+        assert_eq!(world.settle(slow, Settlement::Complete), Err(ServiceError::LockLost), "too late");
+        // The hour that it was to wait is over on a clock that went forward.
+        assert_eq!(world.poll().map(|(again, _)| again), (!expired).then_some(number), "{by}");
+        let feedback: &[&str] = if expired { &["held Success", "slow Expired"] } else { &["held Success"] };
+        assert_eq!(world.take_feedback(), feedback, "{by}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use hemline_hub_core::{
     limits::Limits,
     service::{DeviceSettings, IfMatch, ServiceError, ServiceRequest},
 };
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::world::{World, id};
@@ -73,6 +74,40 @@ fn nobody_there() {
     world.ask(Caller::Internal, invoke(10));
     world.wait(10);
     insta::assert_snapshot!(world.log);
+}
+
+/// Thirty seconds are thirty seconds, whatever the clock shows meanwhile.
+#[test]
+fn a_clock_that_is_set_while_a_call_is_on_its_way() {
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+    for by in [DAY, -DAY] {
+        let mut world = world();
+        // One on its way, and one that waits for somebody to come.
+        let connection = world.connect("d");
+        world.subscribe(connection, Feature::Methods, Qos::AtMostOnce);
+        world.ask(Caller::Internal, invoke(0));
+        world.add_device("e", DeviceSettings::default());
+        let waiting = ServiceRequest::InvokeMethod {
+            client: id("e"),
+            name: "reboot".to_owned(),
+            payload: None,
+            response_timeout: 30,
+            connect_timeout: 40,
+        };
+        world.ask(Caller::Internal, waiting);
+        world.now += by;
+        world.handle(Event::ClockSet { by });
+        world.log.clear();
+        world.wait(29);
+        assert!(!world.log.contains("reply"), "{by}: {}", world.log);
+        world.wait(1);
+        let told = std::mem::take(&mut world.log);
+        assert_eq!(told.matches("reply").count(), 1, "{by}: {told}");
+        world.wait(9);
+        assert!(!world.log.contains("reply"), "{by}: {}", world.log);
+        world.wait(1);
+        assert_eq!(world.log.matches("reply").count(), 1, "{by}: {}", world.log);
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::pipe::Pipe;
 use crate::{
     config::Limits,
-    door::Door,
+    door::{Door, Places},
     head::{
         HeadCounters,
         mqtt::{MqttHead, connection},
@@ -92,7 +92,7 @@ impl Conversation {
         let door = Door::new(limits.door.clone());
         let (_, authorities) = watch::channel(Arc::new(DeviceAuthorities::default()));
         let visitor = Visitor::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None, authorities);
-        let pass = door.hold(visitor.origin).map_err(io::Error::other)?;
+        let pass = door.hold(visitor.origin, Places::Mqtt).map_err(io::Error::other)?;
         let head = MqttHead {
             mailbox,
             outbox: Arc::clone(&outbox),

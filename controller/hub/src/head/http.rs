@@ -6,7 +6,7 @@
 
 pub(crate) mod attempts;
 mod blobs;
-mod call;
+pub(crate) mod call;
 mod cloud_to_device;
 pub(crate) mod device_messages;
 mod devices;
@@ -24,9 +24,10 @@ mod twins;
 
 use std::{sync::Arc, time::Duration};
 
+use axum::response::{IntoResponse as _, Response};
 use hemline_hub_core::{
     event::Caller,
-    service::{ServiceReply, ServiceRequest},
+    service::{ServiceError, ServiceReply, ServiceRequest},
 };
 use tokio::time::timeout;
 
@@ -34,6 +35,12 @@ pub(crate) use router::{complete, normalise, router};
 
 use crate::{config::Limits, handle::HubHandle, head::HeadCounters};
 use error::RestError;
+
+/// The answer to a request whose body was not read, because of whom it is from.
+pub(crate) fn refuse(refused: ServiceError, in_name_of_module: bool) -> Response {
+    let error = RestError::from(refused);
+    if in_name_of_module { error.to_module() } else { error.into_response() }
+}
 
 /// What the handlers need.
 #[derive(Debug, Clone)]

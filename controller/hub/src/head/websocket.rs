@@ -3,6 +3,8 @@
 //!
 //! Not here: plain HTTP requests (`http/`), and AMQP, whose subprotocol is refused until there is a head for it.
 
+mod sluice;
+
 use std::{
     io,
     pin::Pin,
@@ -34,13 +36,21 @@ use tokio_tungstenite::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::mqtt::{MqttHead, connection};
-use crate::{door::Pass, visitor::Visitor};
+use super::{
+    admission::Admission,
+    mqtt::{MqttHead, connection},
+};
+use crate::{
+    door::{Pass, Places},
+    visitor::Visitor,
+};
+use sluice::Sluice;
 
 const PATH: &str = "/$iothub/websocket";
 const MQTT: &str = "mqtt";
 
-/// Largest frame from a client. A packet may be split over frames, so this only bounds what is held of one connection.
+/// Largest frame from a client. A packet may be split over frames, so this only bounds what is held of one connection. Of one
+/// that is not let in yet much less is held (`sluice.rs`).
 const FRAME_BYTES: usize = 512 << 10;
 
 /// Room for one read, and with it the memory of an idle connection.
@@ -132,7 +142,12 @@ pub(crate) fn offer(method: &Method, headers: &HeaderMap) -> Result<Offer, Refus
 
 impl WebSockets {
     /// Answers a request that is meant for here; on success what follows on its connection is served in a task of its own.
-    pub(crate) fn open<B>(&self, mut request: Request<B>, visitor: Visitor) -> Response {
+    pub(crate) fn open<B>(
+        &self,
+        mut request: Request<B>,
+        visitor: Visitor,
+        admission: &Admission,
+    ) -> Response {
         let Offer { key, protocol } = match offer(request.method(), request.headers()) {
             Ok(offer) => offer,
             Err(refused) => return refused.into_response(),
@@ -141,10 +156,18 @@ impl WebSockets {
             self.mqtt.counters.connections_over_limit.add();
             return Refused::Full.into_response();
         };
-        let Ok(pass) = self.mqtt.door.hold(visitor.origin) else {
-            self.mqtt.counters.connections_turned_away.add();
-            return Refused::Full.into_response();
+        // Nobody on it said who it is, or somebody did who will say so again.
+        let pass = match admission.hand_over() {
+            Some(pass) => pass,
+            None => match self.mqtt.door.hold(visitor.origin, Places::Mqtt) {
+                Ok(pass) => pass,
+                Err(_) => {
+                    self.mqtt.counters.connections_turned_away.add();
+                    return Refused::Full.into_response();
+                }
+            },
         };
+        pass.goes_on_to(Places::Mqtt);
         let upgrade = hyper::upgrade::on(&mut request);
         self.tasks.spawn(self.clone().serve(upgrade, visitor, pass, place));
         let accept = derive_accept_key(&key);
@@ -179,7 +202,7 @@ impl WebSockets {
 
 /// The payloads of binary frames, one after the other.
 pub(crate) struct Bytestream<S> {
-    frames: WebSocketStream<S>,
+    frames: WebSocketStream<Sluice<S>>,
     /// Of the last frame, what was not read yet.
     rest: Bytes,
 }
@@ -193,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Bytestream<S> {
             .max_write_buffer_size(4 * SEND_BYTES)
             .max_message_size(Some(FRAME_BYTES))
             .max_frame_size(Some(FRAME_BYTES));
-        let frames = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        let frames = WebSocketStream::from_raw_socket(Sluice::new(stream), Role::Server, Some(config)).await;
         Self { frames, rest: Bytes::new() }
     }
 }
@@ -213,9 +236,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bytestream<S> {
     ) -> Poll<io::Result<()>> {
         while self.rest.is_empty() {
             match ready!(Pin::new(&mut self.frames).poll_next(cx)) {
-                Some(Ok(Message::Binary(bytes))) => self.rest = bytes,
+                Some(Ok(Message::Binary(bytes))) => {
+                    self.frames.get_mut().emptied();
+                    self.rest = bytes;
+                }
                 // Pings are answered by the library, with the next thing that is sent or read.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                    self.frames.get_mut().emptied();
+                }
                 Some(Ok(Message::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed)) | None => {
                     return Poll::Ready(Ok(()));
                 }
@@ -235,6 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Bytestream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bytestream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.frames.get_mut().open();
         ready!(Pin::new(&mut self.frames).poll_ready(cx)).map_err(failed)?;
         let bytes = bytes.get(..bytes.len().min(SEND_BYTES)).unwrap_or_default();
         let frame = Message::Binary(Bytes::copy_from_slice(bytes));

@@ -87,7 +87,7 @@ async fn silent_connections_take_no_place_of_others() {
 }
 
 #[tokio::test]
-async fn a_connection_that_only_shook_hands_is_not_in_yet() {
+async fn a_connection_is_not_in_before_somebody_said_who_it_is() {
     let world = world(|config| {
         config.limits.head_read = Duration::from_secs(2);
         config.limits.door.half_open_per_address = 3;
@@ -99,14 +99,26 @@ async fn a_connection_that_only_shook_hands_is_not_in_yet() {
         let connector = TlsConnector::from(Arc::new(world.tls()));
         connector.connect("127.0.0.1".try_into().unwrap(), from("127.0.0.9", to).await).await
     };
-    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let key = world.device("d", false).await;
+    let own = format!("Authorization: {}\r\n", token(&client_resource("d"), &key, None));
     let (mut first, second, third) = (shake().await.unwrap(), shake().await.unwrap(), shake().await.unwrap());
     assert!(shake().await.is_err(), "three are silent");
-    first.write_all(request).await.unwrap();
-    let mut answer = [0; 12];
-    within(SOON, "an answer", first.read_exact(&mut answer)).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
-    let fourth = shake().await.expect("the first has a place of its own now");
+    let mut ask = async |path: &str, headers: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        first.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") && !answer.ends_with(b"ok") {
+            assert_ne!(within(SOON, "an answer", first.read_buf(&mut answer)).await.unwrap(), 0);
+        }
+        String::from_utf8(answer).unwrap()
+    };
+    let told = ask("/healthz", "").await;
+    assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+    assert!(shake().await.is_err(), "whoever asks what everybody may ask is as good as silent");
+    let told = ask("/devices/d/messages/devicebound?api-version=2021-04-12", &own).await;
+    assert!(told.starts_with("HTTP/1.1 204 "), "{told}");
+    // It is found out beside the answer.
+    let fourth = eventually(SOON, "a place for the fourth", || async { shake().await.ok() }).await;
     for mut silent in [second, third, fourth] {
         let mut byte = [0];
         assert!(matches!(within(SOON, "the end", silent.read(&mut byte)).await, Ok(0) | Err(_)));

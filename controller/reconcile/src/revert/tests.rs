@@ -1,14 +1,10 @@
 //! A way back is proposed once, against real repositories.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 use hemline_model::id::DocumentName;
 use hemline_sources::{Git, GitConfig};
-use hemline_testkit::within;
+use hemline_testkit::{git, git_is_here, within};
 
 use super::*;
 
@@ -23,8 +19,7 @@ struct World {
 impl World {
     /// A bare repository with a good commit and a bad one on top.
     fn new() -> Option<Self> {
-        let there = Command::new("git").arg("--version").output().is_ok();
-        if !hemline_testkit::require("git", there, "apt-get install git") {
+        if !git_is_here() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -84,17 +79,6 @@ impl World {
             .unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
     }
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use hemline_reconcile::{ApplyError, ApplyRequest};
 use hemline_sources::{Git, GitConfig};
+use hemline_testkit::{git, git_is_here};
 
-use super::{
-    repository::{git, git_is_here},
-    world::World,
-};
+use super::world::World;
 
 /// Commits a device that is to know this number.
 fn commit(world: &World, every: u32) {

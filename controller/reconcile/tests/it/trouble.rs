@@ -5,12 +5,10 @@ use std::{fs, time::Duration};
 
 use hemline_reconcile::PassReport;
 use hemline_sources::{AnySource, Bounds, Directory, Git, GitConfig, OneSource, Several, StatusBranch};
+use hemline_testkit::{git, git_is_here};
 use serde_json::{Value, json};
 
-use super::{
-    repository::{git, git_is_here},
-    world::World,
-};
+use super::world::World;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -6,14 +6,10 @@ use std::{
     process::Command,
 };
 
+pub(crate) use hemline_testkit::git_is_here;
+
 pub(crate) struct Repository {
     pub(crate) folder: tempfile::TempDir,
-}
-
-/// Is the command there at all?
-pub(crate) fn git_is_here() -> bool {
-    let available = Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success());
-    hemline_testkit::require("git", available, "apt-get install git")
 }
 
 impl Repository {
@@ -32,25 +28,15 @@ impl Repository {
     }
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
-        self.git_at("", arguments)
+        hemline_testkit::git(self.path(), arguments)
     }
 
     /// The same with a clock of one's own: seconds since 1970, or empty for now.
     pub(crate) fn git_at(&self, date: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new("git");
-        if !date.is_empty() {
-            command.env("GIT_COMMITTER_DATE", format!("{date} +0000"));
+        match date {
+            "" => self.git(arguments),
+            date => hemline_testkit::git_at(&format!("{date} +0000"), self.path(), arguments),
         }
-        let output = command
-            .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
-            .args(arguments)
-            .current_dir(self.path())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Writes files and commits everything; returns the commit id.

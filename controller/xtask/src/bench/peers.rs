@@ -19,16 +19,9 @@ pub(super) struct Peers {
 impl Peers {
     /// Installs what is missing.
     pub(super) fn prepare(folder: &Path) -> Self {
-        let told = |name: &str, found: Result<PathBuf>| match found {
-            Ok(path) => Some(path),
-            Err(error) => {
-                println!("without {name}: {error:#}");
-                None
-            }
-        };
         Self {
-            ajv: told("ajv-cli", npm(&folder.join("npm"))),
-            check_jsonschema: told("check-jsonschema", pip(&folder.join("python"))),
+            ajv: if_there("ajv-cli", npm(&folder.join("npm"))),
+            check_jsonschema: if_there("check-jsonschema", pip(&folder.join("python"))),
         }
     }
 
@@ -50,6 +43,11 @@ impl Peers {
         }
         Ok(Some(command.ends_with(1)))
     }
+}
+
+/// What was found of a peer; when nothing was, says so.
+pub(super) fn if_there(name: &str, found: Result<PathBuf>) -> Option<PathBuf> {
+    found.inspect_err(|error| println!("without {name}: {error:#}")).ok()
 }
 
 fn npm(folder: &Path) -> Result<PathBuf> {

@@ -15,13 +15,17 @@ const LONGEST: usize = 400;
 /// In whose name a request is made: the module that says so, else whom the path speaks of. A module that calls another one
 /// must not use up the attempts of that one.
 pub(crate) fn whose<B>(request: &Request<B>) -> Option<String> {
+    match module_of(request) {
+        Some(module) => Some(module.chars().take(LONGEST).collect()),
+        None => named(request.uri().path()),
+    }
+}
+
+/// The module that calls a method in its own name, as it spells itself.
+pub(crate) fn module_of<B>(request: &Request<B>) -> Option<&str> {
     let path = request.uri().path();
     let calls = path.starts_with("/twins/") && path.ends_with("/methods");
-    let module = request.headers().get(EDGE_MODULE).filter(|_| calls).and_then(|name| name.to_str().ok());
-    match module {
-        Some(module) => Some(module.chars().take(LONGEST).collect()),
-        None => named(path),
-    }
+    request.headers().get(EDGE_MODULE).filter(|_| calls).and_then(|name| name.to_str().ok())
 }
 
 /// The device or module that a path speaks of, as it is spelled there; who spells it in another way has more attempts, as

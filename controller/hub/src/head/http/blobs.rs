@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Body, BodyDataStream, HttpBody as _, to_bytes},
-    extract::{Path, RawQuery, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    Extension,
+    body::{Body, HttpBody as _, to_bytes},
+    extract::{Path, RawQuery, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt as _;
 use hemline_hub_core::{
     event::Caller,
     files::{BlobRecord, Content, UploadId},
@@ -25,14 +25,15 @@ use jiff::{Timestamp, tz::TimeZone};
 use tokio::time::timeout;
 
 use super::Rest;
-use crate::files::{self, FilesError, Incoming, Received, Wanted};
+use crate::{
+    files::{self, FilesError, Incoming, Received, Wanted},
+    head::admission::{Admission, STRANGER_BYTES},
+};
 
 /// Bytes of a block list per block, and of the rest of it.
 const LIST_BYTES: (usize, usize) = (192, 4096);
-/// What is read and thrown away of a body that is refused, so that its sender reads the answer.
+/// What is read and thrown away of a body that is refused, of somebody with a credential.
 const REFUSED_BYTES: usize = 64 << 20;
-/// The same of somebody without a credential.
-const STRANGER_BYTES: usize = 1 << 20;
 /// Longest text of a header that is kept.
 const HEADER_BYTES: usize = 256;
 
@@ -80,20 +81,24 @@ enum Authority {
 /// Everything below `/files/`.
 pub(super) async fn serve(
     State(rest): State<Rest>,
-    method: Method,
     Path(path): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
+    Extension(admission): Extension<Admission>,
+    request: Request,
 ) -> Response {
+    let (Parts { method, headers, .. }, body) = request.into_parts();
     let echo = headers.get(&CLIENT_REQUEST_ID).filter(|id| id.len() <= 1024).cloned();
     let head = method == Method::HEAD;
-    let mut response = match understand(&method, path, query.as_deref(), headers) {
-        Err(code) => refuse(&rest, body.into_data_stream(), STRANGER_BYTES, head, code.into()).await,
-        Ok(asked) => match authorise(&rest, &asked).await {
-            Err(refused) => refuse(&rest, body.into_data_stream(), STRANGER_BYTES, head, refused).await,
-            Ok(authority) => answer(&rest, authority, asked, body).await,
-        },
+    let allowed = match understand(&method, path, query.as_deref(), &headers) {
+        Ok(asked) => authorise(&rest, &asked).await.map(|authority| (asked, authority)),
+        Err(code) => Err(code.into()),
+    };
+    let mut response = match allowed {
+        Ok((asked, authority)) => answer(&rest, &admission, authority, asked, body).await,
+        Err(refused) => {
+            admission.put_aside(&headers, body, STRANGER_BYTES);
+            told(&refused, head)
+        }
     };
     let told = response.headers_mut();
     told.insert(VERSION, HeaderValue::from_static(STORAGE_VERSION));
@@ -110,7 +115,7 @@ fn understand(
     method: &Method,
     path: String,
     query: Option<&str>,
-    headers: HeaderMap,
+    headers: &HeaderMap,
 ) -> Result<Asked, BlobErrorCode> {
     let verb = match *method {
         Method::PUT => Verb::Put,
@@ -124,8 +129,8 @@ fn understand(
     if headers.contains_key("x-ms-copy-source") {
         return Err(BlobErrorCode::InvalidHeaderValue);
     }
-    let action = Action::read(verb, &query, text(&headers, "x-ms-blob-type"))?;
-    Ok(Asked { action, query, path, headers })
+    let action = Action::read(verb, &query, text(headers, "x-ms-blob-type"))?;
+    Ok(Asked { action, query, path, headers: headers.clone() })
 }
 
 async fn authorise(rest: &Rest, asked: &Asked) -> Result<Authority, Refused> {
@@ -149,16 +154,22 @@ async fn authorise(rest: &Rest, asked: &Asked) -> Result<Authority, Refused> {
     }
 }
 
-async fn answer(rest: &Rest, authority: Authority, asked: Asked, body: Body) -> Response {
+async fn answer(
+    rest: &Rest,
+    admission: &Admission,
+    authority: Authority,
+    asked: Asked,
+    body: Body,
+) -> Response {
     let head = asked.action == Action::Head;
     let done = match (asked.action.clone(), authority) {
         (Action::PutBlockList, Authority::Upload(upload)) => list(rest, upload, &asked, body).await,
         (Action::PutBlob, Authority::Upload(upload)) => {
             let piece = Received::Whole(wanted(&asked.headers));
-            return put(rest, upload, piece, &asked, body).await;
+            put(rest, admission, (upload, piece), &asked, body).await
         }
         (Action::PutBlock(id), Authority::Upload(upload)) => {
-            return put(rest, upload, Received::Block(id), &asked, body).await;
+            put(rest, admission, (upload, Received::Block(id)), &asked, body).await
         }
         (Action::Get | Action::Head, _) => get(rest, &asked).await,
         (Action::Delete, Authority::Service) => remove(rest, &asked).await,
@@ -170,22 +181,30 @@ async fn answer(rest: &Rest, authority: Authority, asked: Asked, body: Body) -> 
 }
 
 /// A block, or a file in one request.
-async fn put(rest: &Rest, upload: UploadId, piece: Received, asked: &Asked, body: Body) -> Response {
+async fn put(
+    rest: &Rest,
+    admission: &Admission,
+    (upload, piece): (UploadId, Received),
+    asked: &Asked,
+    body: Body,
+) -> Result<Response, Refused> {
     let said = text(&asked.headers, "content-length").and_then(|length| length.parse().ok());
     // Without a word about it there is no body, unless it comes in chunks.
     let bytes = said.or_else(|| body.is_end_stream().then_some(0));
     let Some(bytes) = bytes else {
-        let refused = BlobErrorCode::MissingContentLengthHeader.into();
-        return refuse(rest, body.into_data_stream(), REFUSED_BYTES, false, refused).await;
+        admission.put_aside(&asked.headers, body, REFUSED_BYTES);
+        return Err(BlobErrorCode::MissingContentLengthHeader.into());
     };
     let md5 = text(&asked.headers, "content-md5").map(str::to_owned);
     let stall = rest.limits.write_stall;
     let mut body = body.into_data_stream();
     let incoming = Incoming { upload, piece, bytes, md5: md5.clone(), body: &mut body, stall };
     match files::receive(&rest.hub.files, incoming).await {
-        Ok(record) => created(record.as_ref(), md5.as_deref()),
-        // What was not read yet is read there.
-        Err(error) => refuse(rest, body, REFUSED_BYTES, false, error.into()).await,
+        Ok(record) => Ok(created(record.as_ref(), md5.as_deref())),
+        Err(error) => {
+            admission.put_rest_aside(body, REFUSED_BYTES);
+            Err(error.into())
+        }
     }
 }
 
@@ -311,26 +330,6 @@ fn describe(headers: &mut HeaderMap, record: &BlobRecord) {
 
 fn http_date(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-}
-
-/// Refuses, after the sender had the chance to send its body: many read no answer before.
-async fn refuse(
-    rest: &Rest,
-    mut pieces: BodyDataStream,
-    most: usize,
-    head: bool,
-    refused: Refused,
-) -> Response {
-    let drain = async {
-        let mut seen = 0;
-        while seen <= most {
-            let Some(Ok(piece)) = pieces.next().await else { return };
-            seen += piece.len();
-        }
-    };
-    // Somebody who sends slowly does not keep a place for long.
-    drop(timeout(rest.limits.request, drain).await);
-    told(&refused, head)
 }
 
 fn told(refused: &Refused, head: bool) -> Response {

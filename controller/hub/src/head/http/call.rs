@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use bytes::Bytes;
-use hemline_hub_core::{event::Caller, service::IfMatch};
+use hemline_hub_core::{credential::Credential, event::Caller, service::IfMatch};
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use hemline_protocol::{error::ErrorCode, etag::Condition};
 use jiff::Timestamp;
@@ -55,22 +55,35 @@ impl FromRequestParts<Rest> for Call {
             let text = "api-version is missing; append ?api-version=2021-04-12";
             return Err(RestError::new(ErrorCode::GenericBadRequest, text));
         }
-        let text = |name: header::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let visitor = parts.extensions.get::<Visitor>();
-        let caller = match text(header::AUTHORIZATION) {
-            Some(token) => Caller::Token(token.to_owned()),
-            // Without either the core finds no token in the empty text, and counts it like any other refusal.
-            None => match visitor.and_then(|visitor| visitor.certificate(Timestamp::now())) {
-                Some(certificate) => Caller::Certificate(certificate),
-                None => Caller::Token(String::new()),
-            },
-        };
-        let if_match = match Condition::parse(text(header::IF_MATCH)) {
+        let caller = caller(&parts.headers, parts.extensions.get::<Visitor>());
+        // Without either the core finds no token in the empty text, and counts it like any other refusal.
+        let caller = caller.unwrap_or_else(|| Caller::Token(String::new()));
+        let condition = parts.headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok());
+        let if_match = match Condition::parse(condition) {
             Condition::Absent => IfMatch::Absent,
             Condition::Any => IfMatch::Any,
             Condition::Etag(etag) => IfMatch::Etag(etag),
         };
         Ok(Self { caller, if_match, headers: parts.headers.clone() })
+    }
+}
+
+/// Who asks: by its token, else by its certificate. `None` when it shows neither.
+pub(crate) fn caller(headers: &HeaderMap, visitor: Option<&Visitor>) -> Option<Caller> {
+    match headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) {
+        Some(token) => Some(Caller::Token(token.to_owned())),
+        None => visitor?.certificate(Timestamp::now()).map(Caller::Certificate),
+    }
+}
+
+/// The same credential, shown by a module that says who it is.
+pub(crate) fn as_module(caller: Caller, module: ClientId) -> Caller {
+    match caller {
+        Caller::Token(token) => Caller::Module { module, credential: Credential::Token(token) },
+        Caller::Certificate(certificate) => {
+            Caller::Module { module, credential: Credential::Certificate(certificate) }
+        }
+        other @ (Caller::Internal | Caller::Module { .. }) => other,
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use hemline_hub_core::{credential::Credential, event::Caller, service::ServiceRequest};
+use hemline_hub_core::{event::Caller, service::ServiceRequest};
 use hemline_model::id::ClientId;
 use hemline_protocol::{
     error::ErrorCode,
@@ -20,7 +20,7 @@ use hemline_protocol::{
 
 use super::{
     Rest,
-    call::{Call, Document, EDGE_MODULE, Target},
+    call::{Call, Document, EDGE_MODULE, Target, as_module},
     error::RestError,
     reply,
 };
@@ -76,10 +76,5 @@ fn caller(call: Call) -> Result<Caller, RestError> {
         let text = "the header x-ms-edge-moduleId does not name a module; write DEVICE/MODULE";
         return Err(RestError::new(ErrorCode::ArgumentInvalid, text));
     };
-    let credential = match call.caller {
-        Caller::Token(token) => Credential::Token(token),
-        Caller::Certificate(certificate) => Credential::Certificate(certificate),
-        other @ (Caller::Internal | Caller::Module { .. }) => return Ok(other),
-    };
-    Ok(Caller::Module { module, credential })
+    Ok(as_module(call.caller, module))
 }

@@ -12,7 +12,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{MqttHead, connection};
-use crate::{door::Pass, tls::Handshakes, visitor::Visitor, x509::DeviceAuthorities};
+use crate::{
+    door::{Pass, Places},
+    tls::Handshakes,
+    visitor::Visitor,
+    x509::DeviceAuthorities,
+};
 
 /// After a failed accept (no file descriptors, mostly) the loop rests, instead of spinning until one is free.
 const REST: Duration = Duration::from_millis(100);
@@ -47,7 +52,7 @@ pub(crate) async fn serve(
                     head.counters.connections_over_limit.add();
                     continue;
                 };
-                let Ok(pass) = head.door.enter(peer.ip(), Timestamp::now()) else {
+                let Ok(pass) = head.door.enter(peer.ip(), Places::Mqtt, Timestamp::now()) else {
                     head.counters.connections_turned_away.add();
                     continue;
                 };

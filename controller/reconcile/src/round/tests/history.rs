@@ -4,10 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use hemline_sources::{AnySource, Git, GitConfig};
+use hemline_testkit::{git, git_is_here};
 
 use super::{Plot, documents};
 
@@ -23,8 +23,7 @@ pub(super) struct History {
 impl History {
     /// `None` where there is no `git`.
     pub(super) fn of(plot: Plot) -> Option<Self> {
-        let there = Command::new("git").arg("--version").output().is_ok();
-        if !hemline_testkit::require("git", there, "apt-get install git") {
+        if !git_is_here() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -95,17 +94,4 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), to).unwrap();
         }
     }
-}
-
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_SYSTEM", "/dev/null")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -13,6 +13,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::bench::peers::if_there;
+
 /// Runs a program with as many open files as this user may have.
 pub(super) const FILES: &str = r#"ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"; exec "$@""#;
 /// As many files as that may be open at most.
@@ -60,16 +62,9 @@ pub(super) struct Programs {
 impl Programs {
     /// Installs what is missing.
     pub(super) fn find(place: &Place) -> Self {
-        let told = |name: &str, found: Result<PathBuf>| match found {
-            Ok(path) => Some(path),
-            Err(error) => {
-                println!("without {name}: {error:#}");
-                None
-            }
-        };
         Self {
-            mosquitto: told("mosquitto", mosquitto()),
-            rumqttd: told("rumqttd", rumqttd(&place.folder.join("rumqttd"))),
+            mosquitto: if_there("mosquitto", mosquitto()),
+            rumqttd: if_there("rumqttd", rumqttd(&place.folder.join("rumqttd"))),
         }
     }
 
