@@ -520,12 +520,12 @@ impl Pair {
             Step::Subscribe { who, what, once } => {
                 self.subscribe(who, grant(FEATURES[what], guarantee(once)));
             }
-            Step::Unsubscribe { who, what } => self.unsubscribe(who, filter(FEATURES[what])),
+            Step::Unsubscribe { who, what } => self.unsubscribe(who, &filter(FEATURES[what])),
             Step::Listen { who, filter, once } => {
                 let (filter, qos) = (FILTERS[filter].to_owned(), guarantee(once));
                 self.subscribe(who, Grant { filter, qos, features: Vec::new() });
             }
-            Step::Unlisten { who, filter } => self.unsubscribe(who, FILTERS[filter].to_owned()),
+            Step::Unlisten { who, filter } => self.unsubscribe(who, FILTERS[filter]),
             Step::Say { who, topic, once } => self.say_on(who, topic, once),
             Step::Take { who, which } => self.take_heard(who, which),
             Step::Publish { who, acknowledged } => {
@@ -618,12 +618,12 @@ impl Pair {
         self.model.grant(who, |grants| grants.insert(filter, qos));
     }
 
-    fn unsubscribe(&mut self, who: usize, filter: String) {
+    fn unsubscribe(&mut self, who: usize, filter: &str) {
         let Some(connection) = self.connection(who) else { return };
         let token = self.world.token();
-        self.handle(Event::Unsubscribe { connection, filters: vec![filter.clone()], token });
+        self.handle(Event::Unsubscribe { connection, filters: vec![filter.to_owned()], token });
         self.model.say(format!("revoked c{} t{}", connection.0, token.0));
-        self.model.grant(who, |grants| grants.remove(&filter));
+        self.model.grant(who, |grants| grants.remove(filter));
     }
 
     fn connect(&mut self, who: usize, clean: bool) {
