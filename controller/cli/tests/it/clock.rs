@@ -39,7 +39,7 @@ impl Offset {
 
 /// How often the hub has said that its clock was set.
 fn steps(hem: &Hem) -> usize {
-    hem.said().matches("the clock of this machine was set").count()
+    hem.said().matches("hemline_hub::task: the clock of this machine was set").count()
 }
 
 /// Somebody who listens for method calls.
