@@ -3,6 +3,7 @@
 //! What one event does stands in `core/`, one file per subject; the pieces of state it works on are the private modules
 //! beside this file.
 
+mod bridges;
 mod cloud_to_device;
 mod connections;
 mod file_notices;

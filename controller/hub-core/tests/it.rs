@@ -4,6 +4,7 @@
 mod it {
     mod access;
     mod authorization;
+    mod bridges;
     mod certificates;
     mod chain;
     mod change_events;
