@@ -95,6 +95,8 @@ fn render(counters: &Counters) -> String {
         upstream_repeated: _,
         upstream_reports: _,
         upstream_refused: _,
+        bridged_up: _,
+        bridged_down: _,
         upstream_waiting: _,
     } = counters;
     let mut page = messages(counters);
@@ -161,6 +163,8 @@ fn upstream(counters: &Counters) -> String {
     page.counter("hemline_upstream_repeated_total", &[("", counters.upstream_repeated)]);
     page.counter("hemline_upstream_reports_total", &[("", counters.upstream_reports)]);
     page.counter("hemline_upstream_refused_total", &[("", counters.upstream_refused)]);
+    page.counter("hemline_bridge_sent_total", &[("", counters.bridged_up)]);
+    page.counter("hemline_bridge_received_total", &[("", counters.bridged_down)]);
     page.gauge("hemline_upstream_queue_length", counters.upstream_waiting);
     page.0
 }

@@ -1,8 +1,8 @@
 //! Bridges to the parent: which user-defined topics cross, and under which names (reference edge-runtime §6.5).
 //!
 //! `inPrefix` belongs to the side that a message comes from, `outPrefix` to the side that it goes to, whichever way it goes.
-//! Of several settings that fit the first decides; IoT Edge picks any of them. Not here: the connection to the parent, and
-//! what waits for it.
+//! Of several settings that fit the first decides; IoT Edge picks any of them. Not here: what waits for the parent,
+//! and what is done with what comes from it (`core/bridges.rs`).
 
 use hemline_model::{
     document::{BridgeDirection, BridgeSetting, Broker},

@@ -4,6 +4,7 @@
 //! beside this file.
 
 mod absent;
+mod bridges;
 mod cloud_to_device;
 mod connections;
 mod file_notices;

@@ -96,6 +96,10 @@ pub struct Counters {
     pub upstream_reports: u64,
     /// Messages and reports that the parent refused.
     pub upstream_refused: u64,
+    /// Messages on user-defined topics that went to the parent.
+    pub bridged_up: u64,
+    /// Messages on user-defined topics that came from the parent.
+    pub bridged_down: u64,
     /// Gauge: messages that wait for the parent now.
     pub upstream_waiting: u64,
     /// Gauge: cloud-to-device messages that wait now.

@@ -219,6 +219,11 @@ pub enum Nested {
     },
     /// Somebody came, changed or went beneath the edge device.
     ScopeChanged,
+    /// Filters of user-defined topics that the child hub asked for and does not get.
+    TopicsRefused {
+        /// As they were written.
+        filters: Vec<String>,
+    },
 }
 
 impl Nested {
@@ -231,6 +236,7 @@ impl Nested {
             Self::MethodCall { payload, .. } => payload.len(),
             Self::CloudToDevice { message, .. } => message.body.len(),
             Self::Scope { page, .. } => page.len(),
+            Self::TopicsRefused { filters } => filters.iter().map(String::len).sum(),
         }
     }
 }

@@ -140,6 +140,15 @@ impl Registry {
         }
     }
 
+    /// The edge device among whose clients this one is on user-defined topics: the one whose routes decide over it, but for
+    /// the hub of an edge device beneath another. That comes to the other for what its bridges exchange.
+    pub(crate) fn meets_at(&self, client: &ClientId) -> Option<&DeviceId> {
+        let parent = || self.devices.get(&client.device)?.identity.parent.as_ref();
+        let is_hub = client.module.as_ref() == Some(&ModuleId::edge_hub());
+        let above = if is_hub { parent().filter(|parent| self.is_edge(parent)) } else { None };
+        above.or_else(|| self.routed_by(client))
+    }
+
     /// Scope of an edge device, which its children carry too.
     pub(crate) fn edge_scope(&self, device: &DeviceId) -> Option<&str> {
         let identity = &self.devices.get(device)?.identity;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     authorization::AuthorizationPolicy,
+    bridge::Bridges,
     clock::later,
     message::{AuthMethod, DEFAULT_PRIORITY, Endpoint, Message, QueueEntry},
 };
@@ -38,6 +39,8 @@ pub(crate) struct RouteTable {
     pub(crate) version: u64,
     /// Who may use user-defined topics; nobody when the set says nothing about it.
     pub(crate) policy: Option<AuthorizationPolicy>,
+    /// Which of those topics are exchanged with the parent.
+    pub(crate) bridges: Bridges,
 }
 
 #[derive(Debug)]
@@ -121,11 +124,14 @@ impl RouteTable {
             });
         }
         let policy = source.mqtt_broker.as_ref().map(AuthorizationPolicy::compile).transpose();
-        let policy = policy.map_err(|why| RoutesRefused {
+        let broken = |why: String| RoutesRefused {
             code: 400,
             description: shorten(format!("Error while parsing desired properties - mqttBroker - {why}")),
-        })?;
-        Ok(Self { routes, source, version, policy })
+        };
+        let policy = policy.map_err(|why| broken(why.to_string()))?;
+        let bridges = source.mqtt_broker.as_ref().map(Bridges::compile).transpose();
+        let bridges = bridges.map_err(|why| broken(why.to_string()))?.unwrap_or_default();
+        Ok(Self { routes, source, version, policy, bridges })
     }
 
     /// Where a message goes. Empty: no route wants it.

@@ -51,10 +51,15 @@ pub struct TopicReceiver {
 /// Bytes that a message takes beside its topic and body.
 const OVERHEAD: usize = 128;
 
+/// Memory that a message is charged with.
+pub(crate) fn charge(topic: &str, body: &Bytes) -> usize {
+    topic.len() + body.len() + OVERHEAD
+}
+
 impl TopicMessage {
     /// Memory that it is charged with.
     pub(crate) fn charge(&self) -> usize {
-        self.topic.len() + self.body.len() + OVERHEAD
+        charge(&self.topic, &self.body)
     }
 }
 

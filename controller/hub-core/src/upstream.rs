@@ -1,7 +1,7 @@
 //! The link of an edge hub to its parent hub: what comes over it, what goes over it, and how far it is.
 //!
-//! What is decided stands in `core/upstream.rs` (messages), `core/scope.rs` (identities), `core/mirror.rs` (twins) and
-//! `core/relay.rs` (methods, cloud-to-device messages); sockets are somebody else's. A link has a number: what is told of an
+//! What is decided stands in `core/upstream.rs` (messages), `core/scope.rs` (identities), `core/mirror.rs` (twins),
+//! `core/relay.rs` (methods, cloud-to-device messages) and `core/bridges.rs` (user-defined topics); sockets are somebody else's. A link has a number: what is told of an
 //! earlier one, or for it, means nothing on the next.
 
 use std::{
@@ -15,6 +15,7 @@ use hemline_model::{
     id::{ClientId, DeviceId},
 };
 use hemline_protocol::properties::Properties;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     message::{Message, Sequence},
     queue::{Place, Waiting},
     scope::ScopePage,
+    topics::TopicMessage,
 };
 
 /// What an edge hub is told about its place beneath another hub.
@@ -122,6 +124,19 @@ pub enum Said {
         /// Verbatim.
         body: Bytes,
     },
+    /// A message on a user-defined topic.
+    Published {
+        /// The topic at the parent.
+        topic: String,
+        /// What the parent calls it until it is acknowledged; none when it wants no acknowledgement.
+        receipt: Option<Receipt>,
+        /// It was there before this hub subscribed.
+        retained: bool,
+        /// Verbatim.
+        body: Bytes,
+    },
+    /// Filters of user-defined topics that its policy refuses.
+    TopicsRefused(Vec<String>),
 }
 
 /// What the parent gave a twin request.
@@ -192,8 +207,22 @@ pub enum ToParent {
         /// Error code of IoT Hub.
         code: u32,
     },
-    /// A cloud-to-device message has reached its device.
+    /// A message of the parent has arrived: at its device, or on this hub's disk.
     Acknowledge(Receipt),
+    /// A message on a user-defined topic, to be acknowledged.
+    Publish {
+        /// Comes back in `Acknowledged`.
+        delivery: DeliveryId,
+        /// With its topic at the parent.
+        message: Arc<TopicMessage>,
+        /// The parent is to keep it for those who subscribe later.
+        retain: bool,
+    },
+    /// What this hub wants of the parent's user-defined topics, in place of what it wanted before.
+    Topics {
+        /// Filters.
+        filters: Vec<String>,
+    },
 }
 
 /// The state of the link.
@@ -217,6 +246,10 @@ pub(crate) struct Up {
     pub(crate) twins: Twins,
     /// Cloud-to-device messages of the parent that wait here for their device.
     pub(crate) relayed: BTreeMap<Sequence, (DeviceId, Receipt)>,
+    /// Filters of user-defined topics that the parent was asked for.
+    pub(crate) filters: Vec<String>,
+    /// When to ask again for those that it refused.
+    pub(crate) ask_topics: Option<Timestamp>,
 }
 
 /// How far the list of those beneath the edge device is.
@@ -267,6 +300,8 @@ impl Up {
             scope: Scope::Known,
             twins: Twins::default(),
             relayed: BTreeMap::new(),
+            filters: Vec::new(),
+            ask_topics: None,
         }
     }
 
@@ -324,6 +359,11 @@ pub enum Act {
         rid: String,
         /// Error code of IoT Hub.
         code: u32,
+    },
+    /// Which user-defined topics the child hub wants, in place of those before.
+    TopicsWanted {
+        /// Filters.
+        filters: Vec<String>,
     },
     /// Who is beneath the edge device?
     ScopeGet {

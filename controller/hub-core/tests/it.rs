@@ -5,6 +5,7 @@ mod it {
     mod absent;
     mod access;
     mod authorization;
+    mod bridges;
     mod certificates;
     mod chain;
     mod change_events;

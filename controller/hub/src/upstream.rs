@@ -123,6 +123,10 @@ impl UpstreamConfig {
             password: SasToken::sign(&self.key, &resource, expiry, None),
             // Twice the silence after which this side asks for a sign of life.
             keep_alive: quiet.saturating_mul(2).max(10),
+            clean: match self.dialect {
+                Dialect::Nested => false,
+                Dialect::Plain => true,
+            },
         }
     }
 }

@@ -56,6 +56,10 @@ impl Core {
             self.end(&known, End::Closed(CloseReason::ProtocolError), now, out);
             return;
         }
+        // It would be its own parent, and carry everything round for ever.
+        if self.own_hub().is_some_and(|own| own == client) {
+            return self.refuse(connection, AuthFailure::OutOfScope, out);
+        }
         let proof = match self.gate(now).connect(&host, &client, &credential) {
             Ok(proof) => proof,
             Err(failure) => return self.refuse(connection, failure, out),
@@ -302,7 +306,12 @@ impl Core {
 }
 
 /// Keeps subscriptions, on disk too when the session outlives its connection and something has changed.
-fn store_grants(client: &ClientId, connected: &mut Connected, changed: Grants, out: &mut Vec<Effect>) {
+pub(super) fn store_grants(
+    client: &ClientId,
+    connected: &mut Connected,
+    changed: Grants,
+    out: &mut Vec<Effect>,
+) {
     if changed == connected.grants {
         return;
     }

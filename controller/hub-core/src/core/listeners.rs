@@ -50,7 +50,7 @@ impl Core {
 
     /// The policy that guards the topics of a client: that of the edge device whose routes decide over its messages.
     fn policy_of(&self, client: &ClientId) -> Option<Policy<'_>> {
-        let space = self.registry.routed_by(client)?;
+        let space = self.registry.meets_at(client)?;
         Some((space, self.routes.get(space)?.policy.as_ref()?))
     }
 
@@ -110,7 +110,7 @@ impl Core {
         if filters.is_empty() && self.topics.filters_of(client).is_empty() {
             return;
         }
-        let space = self.registry.routed_by(client);
+        let space = self.registry.meets_at(client);
         self.topics.place(client, space, filters);
     }
 
@@ -124,7 +124,7 @@ impl Core {
 
     /// Gives a client what is retained under its new subscriptions (MQTT 3.1.1, §3.8.4); not under shared ones.
     pub(super) fn send_retained(&mut self, client: &ClientId, grants: &[Grant], out: &mut Vec<Effect>) {
-        let Some(space) = self.registry.routed_by(client).cloned() else { return };
+        let Some(space) = self.registry.meets_at(client).cloned() else { return };
         let Some(Session::Connected(connected)) = self.sessions.get(client) else { return };
         let keep = connected.keep;
         let mut wanted: BTreeMap<Arc<str>, (Arc<TopicMessage>, Qos)> = BTreeMap::new();
@@ -183,7 +183,7 @@ impl Core {
             return;
         }
         self.topics.forget_permissions();
-        let ours = |client: &&ClientId| self.registry.routed_by(client) == Some(device);
+        let ours = |client: &&ClientId| self.registry.meets_at(client) == Some(device);
         let there: Vec<ClientId> = self.connections.values().filter(ours).cloned().collect();
         for client in there {
             let had =

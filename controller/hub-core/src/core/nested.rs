@@ -101,6 +101,7 @@ impl Core {
                 return self.method_result(Answer { connection, rid, status, payload, token }, now, out);
             }
             Act::MethodFailed { rid, code } => self.method_failed(connection, &rid, code, out),
+            Act::TopicsWanted { filters } => self.topics_wanted(&hub, filters, out),
             Act::ScopeGet { rid, after } => {
                 if client.module.is_none() && client.device == hub.device {
                     let page = self.scope_page(&hub.device, after.as_ref());
@@ -178,6 +179,13 @@ impl Core {
             self.send_calls(&client, now, out);
             self.pump_cloud(&client, now, out);
         }
+    }
+
+    /// Is this the hub of an edge device that speaks for those beneath it?
+    pub(super) fn speaks_nested(&self, client: &ClientId) -> bool {
+        let connected = self.sessions.get(client).and_then(Session::connected);
+        client.module.as_ref() == Some(&ModuleId::edge_hub())
+            && connected.is_some_and(|connected| connected.grants.qos(Feature::Nested).is_some())
     }
 
     /// Is this identity there, enabled, and the edge device itself, one of its modules, or beneath it?

@@ -6,13 +6,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use hemline_model::id::{ClientId, DeviceId};
+use hemline_model::id::{ClientId, DeviceId, ModuleId};
 use jiff::Timestamp;
 
-use super::{Core, connections::End};
+use super::{Core, connections::End, nested::to_child};
 use crate::{
     authorization::Operation,
-    effect::{CloseReason, Effect, Outbound},
+    effect::{CloseReason, Effect, Nested, Outbound},
     event::{AckToken, ConnectionId, DeliveryId, Qos},
     message::Sequence,
     queue::History,
@@ -67,6 +67,12 @@ impl Core {
                     out.push(Effect::Ack { connection, token });
                 }
             }
+            // The hub of an edge device carries much else: it is told, and goes on.
+            Err(_) if self.speaks_nested(&client) => {
+                self.counters.nested_refused += 1;
+                out.push(to_child(connection, client, Nested::Refused));
+                out.extend(token.map(|token| Effect::Ack { connection, token }));
+            }
             Err(reason) => self.end(&client, End::Closed(reason), now, out),
         }
     }
@@ -79,25 +85,51 @@ impl Core {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> Result<(), CloseReason> {
-        let Said { topic, body, qos, retain } = said;
+        self.check_size(&said)?;
+        let decision = self.may(client, Operation::Publish(&said.topic));
+        let Some(space) = self.registry.meets_at(client).filter(|_| decision.is_allowed()).cloned() else {
+            self.counters.topics_denied += 1;
+            return Err(CloseReason::TopicDenied);
+        };
+        // Before anything is kept: what cannot go up as promised is not taken.
+        let crossing = self.crossing(&space, &said)?;
+        // What the hub of an edge device brought over its bridge does not go back there.
+        let is_hub = client.module.as_ref() == Some(&ModuleId::edge_hub());
+        self.publish_in(&space, said, is_hub.then_some(client), now, out)?;
+        if let Some(crossing) = crossing {
+            self.cross(crossing, now, out);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_size(&mut self, said: &Said) -> Result<(), CloseReason> {
         let limits = &self.config.limits;
+        let Said { topic, body, .. } = said;
         if topic.len() + body.len() > limits.message_bytes || topic.split('/').count() > limits.topic_levels {
             self.counters.messages_refused_large += 1;
             return Err(CloseReason::ProtocolError);
         }
-        let decision = self.may(client, Operation::Publish(&topic));
-        let Some(space) = self.registry.routed_by(client).filter(|_| decision.is_allowed()).cloned() else {
-            self.counters.topics_denied += 1;
-            return Err(CloseReason::TopicDenied);
-        };
+        Ok(())
+    }
+
+    /// Publishes what may be published, to everybody but one.
+    pub(super) fn publish_in(
+        &mut self,
+        space: &DeviceId,
+        said: Said,
+        but: Option<&ClientId>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), CloseReason> {
+        let Said { topic, body, qos, retain } = said;
         self.last_sequence += 1;
         let sequence = Sequence(self.last_sequence);
         let message = Arc::new(TopicMessage { sequence, at: now, topic: topic.into(), qos, body });
         if retain {
-            self.keep_retained(&space, &message, out)?;
+            self.keep_retained(space, &message, out)?;
         }
         self.counters.topics_published += 1;
-        self.spread(&space, &message, out);
+        self.spread(space, &message, but, out);
         Ok(())
     }
 
@@ -129,10 +161,17 @@ impl Core {
     }
 
     /// Gives a message to everybody who listens, once to each.
-    fn spread(&mut self, space: &DeviceId, message: &Arc<TopicMessage>, out: &mut Vec<Effect>) {
+    fn spread(
+        &mut self,
+        space: &DeviceId,
+        message: &Arc<TopicMessage>,
+        but: Option<&ClientId>,
+        out: &mut Vec<Effect>,
+    ) {
         let mut receivers: BTreeMap<ClientId, Receiver> = BTreeMap::new();
         for candidate in self.topics.candidates(space, &message.topic) {
             match candidate {
+                Candidate::Client(client, _) if Some(&client) == but => {}
                 Candidate::Client(client, granted) => {
                     if let Some(receiver) = self.receiver(&client, granted, message) {
                         receivers.insert(client, receiver);

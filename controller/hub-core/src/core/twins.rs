@@ -258,6 +258,7 @@ impl Core {
         let before = self.policy_in_force(device);
         self.compile_routes(device, now, out);
         self.policy_changed(device, before.as_ref(), now, out);
+        self.bridges_changed(device, out);
     }
 
     fn compile_routes(&mut self, device: &DeviceId, now: Timestamp, out: &mut Vec<Effect>) {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Core;
 use crate::{
     effect::{Effect, Notice},
-    event::DeliveryId,
+    event::{DeliveryId, Qos},
     queue::{History, Line},
     upstream::{Dialect, FromParent, Link, LinkId, Said, ToParent, Up},
 };
@@ -31,6 +31,8 @@ impl Core {
                 if self.config.parent.as_ref().is_some_and(|parent| parent.dialect == Dialect::Nested) {
                     self.read_scope(out);
                     self.all_twins_due(out);
+                    self.ask_topics(out);
+                    self.pump_bridge(out);
                 }
                 self.pump_upstream(now, out);
             }
@@ -66,6 +68,11 @@ impl Core {
                 let message = super::relay::Relayed { device, receipt, properties, body };
                 self.relay_to_device(message, now, out);
             }
+            Said::Published { topic, receipt, retained, body } => {
+                let said = super::topics::Said { topic, body, qos: Qos::AtLeastOnce, retain: retained };
+                self.arrived_over_bridge(said, receipt, now, out);
+            }
+            Said::TopicsRefused(filters) => self.topics_refused(&filters, now),
         }
     }
 
@@ -86,6 +93,9 @@ impl Core {
         match std::mem::replace(&mut self.link, Link::Down) {
             Link::Up(up) if link.is_none_or(|link| link == up.id) => {
                 self.queues.take_back(Line::Upstream, up.flight.into_values());
+                if let Some(hub) = self.own_hub() {
+                    self.topics.queues.ground(&hub);
+                }
                 for (sequence, (device, _)) in up.relayed {
                     // The parent has it still, and sends it again.
                     self.cloud.remove(&device, sequence);
@@ -100,8 +110,11 @@ impl Core {
     }
 
     fn passed_on(&mut self, link: LinkId, delivery: DeliveryId, now: Timestamp, out: &mut Vec<Effect>) {
-        let Some((place, waiting)) = self.up(link).and_then(|up| up.flight.remove(&delivery)) else {
+        let Some(up) = self.up(link) else {
             return;
+        };
+        let Some((place, waiting)) = up.flight.remove(&delivery) else {
+            return self.crossed(delivery, out);
         };
         self.counters.upstream_acknowledged += 1;
         out.push(Effect::Persist(self.queues.done(Line::Upstream, place, &waiting.message)));

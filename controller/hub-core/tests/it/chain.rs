@@ -22,15 +22,15 @@ use super::{
 };
 
 /// The authority with a family of devices, and the hub of its edge device `d`.
-struct Chain {
-    parent: World,
-    edge: World,
+pub(crate) struct Chain {
+    pub(crate) parent: World,
+    pub(crate) edge: World,
     /// The connection of the edge hub at the parent, and the number of the link at the edge hub.
     link: Option<(ConnectionId, u64)>,
     links: u64,
     /// What the parent did for its callers, and the edge hub for its clients.
-    above: Vec<Effect>,
-    below: Vec<Effect>,
+    pub(crate) above: Vec<Effect>,
+    pub(crate) below: Vec<Effect>,
 }
 
 enum Way {
@@ -39,7 +39,7 @@ enum Way {
 }
 
 impl Chain {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let edge = World::new().beneath(Dialect::Nested);
         let mut chain =
             Self { parent: family(), edge, link: None, links: 0, above: Vec::new(), below: Vec::new() };
@@ -47,10 +47,10 @@ impl Chain {
         chain
     }
 
-    fn mend(&mut self) {
+    pub(crate) fn mend(&mut self) {
         self.cut();
         let token = self.parent.device_token("d/$edgeHub");
-        let (connection, mut down) = self.parent.connect_with("d/$edgeHub", token, true);
+        let (connection, mut down) = self.parent.connect_with("d/$edgeHub", token, false);
         down.extend(self.parent.subscribe(connection, Feature::Nested, Qos::AtLeastOnce));
         self.links += 1;
         self.link = Some((connection, self.links));
@@ -58,7 +58,7 @@ impl Chain {
         self.carry(down.into_iter().map(Way::Down).chain(up.into_iter().map(Way::Up)).collect());
     }
 
-    fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         if let Some((connection, link)) = self.link.take() {
             let effects = self.parent.leave(connection);
             self.above.extend(effects);
@@ -68,7 +68,7 @@ impl Chain {
     }
 
     /// The edge hub dies and comes back; the parent notices.
-    fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         if let Some((connection, _)) = self.link.take() {
             let effects = self.parent.leave(connection);
             self.above.extend(effects);
@@ -76,12 +76,12 @@ impl Chain {
         self.edge.restart();
     }
 
-    fn at_parent(&mut self, act: impl FnOnce(&mut World) -> Vec<Effect>) {
+    pub(crate) fn at_parent(&mut self, act: impl FnOnce(&mut World) -> Vec<Effect>) {
         let effects = act(&mut self.parent);
         self.carry(effects.into_iter().map(Way::Down).collect());
     }
 
-    fn at_edge(&mut self, act: impl FnOnce(&mut World) -> Vec<Effect>) {
+    pub(crate) fn at_edge(&mut self, act: impl FnOnce(&mut World) -> Vec<Effect>) {
         let effects = act(&mut self.edge);
         self.carry(effects.into_iter().map(Way::Up).collect());
     }
@@ -124,6 +124,19 @@ impl Chain {
                             ways.extend(up.into_iter().map(Way::Up));
                         }
                     }
+                    (
+                        Effect::Send {
+                            connection,
+                            outbound: Outbound::Topic { delivery, message, retained, .. },
+                        },
+                        Some((current, number)),
+                    ) if current == connection => {
+                        let receipt = delivery.map(|delivery| Receipt(u16::try_from(delivery.0).unwrap()));
+                        let (topic, body) = (message.topic.to_string(), message.body.clone());
+                        let said = Said::Published { topic, receipt, retained, body };
+                        let up = self.edge.link(number, FromParent::Said(Box::new(said)));
+                        ways.extend(up.into_iter().map(Way::Up));
+                    }
                     (Effect::Ack { connection, token }, Some((current, number))) if current == connection => {
                         let happened = FromParent::Acknowledged(DeliveryId(token.0.into()));
                         let up = self.edge.link(number, happened);
@@ -152,6 +165,12 @@ impl Chain {
                 (client, Act::MethodResult { rid, status, payload }, None)
             }
             ToParent::MethodFailed { client, rid, code } => (client, Act::MethodFailed { rid, code }, None),
+            ToParent::Topics { filters } => (id("d"), Act::TopicsWanted { filters }, None),
+            ToParent::Publish { delivery, message, retain } => {
+                let token = Some(AckToken(u32::try_from(delivery.0).unwrap()));
+                let (topic, body) = (message.topic.to_string(), message.body.clone());
+                return self.parent.handle(Event::Publish { connection, topic, body, retain, token });
+            }
             ToParent::Acknowledge(Receipt(number)) => {
                 return self.parent.acknowledge(connection, number.into());
             }
@@ -188,12 +207,13 @@ impl Chain {
                 Said::Scope { ask: ask(rid), page: serde_json::from_slice(&page).unwrap() }
             }
             Nested::ScopeChanged => Said::ScopeChanged,
+            Nested::TopicsRefused { filters } => Said::TopicsRefused(filters),
         };
         self.edge.link(link, FromParent::Said(Box::new(said)))
     }
 
     /// A device beneath comes to the edge hub and listens to everything.
-    fn comes(&mut self, client: &str) -> ConnectionId {
+    pub(crate) fn comes(&mut self, client: &str) -> ConnectionId {
         let token = self.edge.device_token(client);
         let mut came = ConnectionId(0);
         self.at_edge(|world| {

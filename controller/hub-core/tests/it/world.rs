@@ -436,6 +436,15 @@ fn print_to_parent(what: &ToParent) -> String {
         }
         ToParent::MethodFailed { client, rid, code } => format!("{client} did not answer {rid}: {code}"),
         ToParent::Acknowledge(receipt) => format!("receipt {}", receipt.0),
+        ToParent::Publish { delivery, message, retain } => {
+            let (topic, body) = (&message.topic, text(&message.body));
+            format!(
+                "topic {topic} delivery {}{} {body:?}",
+                delivery.0,
+                if *retain { " retained" } else { "" }
+            )
+        }
+        ToParent::Topics { filters } => format!("wants topics {}", filters.join(" ")),
     }
 }
 
@@ -459,6 +468,7 @@ fn print_nested(what: &Nested) -> String {
             format!("scope {rid} {}{}", told.join(" "), if page.more { " and more" } else { "" })
         }
         Nested::ScopeChanged => "scope changed".to_owned(),
+        Nested::TopicsRefused { filters } => format!("topics refused {}", filters.join(" ")),
     }
 }
 

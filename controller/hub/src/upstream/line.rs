@@ -3,9 +3,13 @@
 //! Bytes go both ways at once, and nothing waits for a full socket but what is to be written: a parent that is slow to
 //! take messages is still heard.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use hemline_hub_core::{
     event::DeliveryId,
     upstream::{Dialect, FromParent, LinkId, Said, ToParent},
@@ -36,6 +40,9 @@ const READ: usize = 16 << 10;
 
 /// What is left to send at the end is sent within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Packets that may come before the subscription is granted.
+const EARLY: usize = 4_096;
 
 /// Packet id of the one subscription; messages have others.
 const SUBSCRIPTION: u16 = 1;
@@ -70,6 +77,8 @@ pub(super) struct Line {
     progress: Instant,
     asked_for_life: bool,
     refusals: Refusals,
+    /// What came before the subscription was granted: a session that lasts goes on at once.
+    early: VecDeque<ParentPacket>,
 }
 
 impl From<std::io::Error> for End {
@@ -108,6 +117,7 @@ impl Line {
             progress: now,
             asked_for_life: false,
             refusals: Refusals::default(),
+            early: VecDeque::new(),
         };
         parent::connect(&mut line.output, config.login(Timestamp::now()));
         match line.answer().await? {
@@ -127,9 +137,14 @@ impl Line {
             Dialect::Plain => {}
             Dialect::Nested => {
                 parent::subscribe(&mut line.output, SUBSCRIPTION, nested::EVERYTHING);
-                match line.answer().await? {
-                    ParentPacket::SubAck { granted: true } => {}
-                    other => return Err(End::Broken(format!("the parent did not subscribe us: {other:?}"))),
+                loop {
+                    match line.answer().await? {
+                        ParentPacket::SubAck { granted: true } => break,
+                        early @ ParentPacket::Publish { .. } if line.early.len() < EARLY => {
+                            line.early.push_back(early);
+                        }
+                        _ => return Err(End::Broken("the parent did not subscribe us".to_owned())),
+                    }
                 }
             }
         }
@@ -151,6 +166,13 @@ impl Line {
     fn packet(&mut self) -> Result<Option<ParentPacket>, End> {
         parent::decode(&mut self.input, self.packet_bytes)
             .map_err(|error| End::Broken(format!("the parent {error}")))
+    }
+
+    fn next_packet(&mut self) -> Result<Option<ParentPacket>, End> {
+        match self.early.pop_front() {
+            Some(packet) => Ok(Some(packet)),
+            None => self.packet(),
+        }
     }
 
     async fn read(&mut self) -> Result<(), End> {
@@ -255,7 +277,7 @@ impl Line {
     }
 
     async fn take_packets(&mut self, upstream: &Upstream, link: LinkId) -> Result<(), End> {
-        while let Some(packet) = self.packet()? {
+        while let Some(packet) = self.next_packet()? {
             match packet {
                 ParentPacket::PubAck { id } => {
                     if let Some(delivery) = self.flight.remove(&id) {
@@ -263,11 +285,13 @@ impl Line {
                         upstream.tell(link, FromParent::Acknowledged(delivery)).await?;
                     }
                 }
-                ParentPacket::Publish { topic, id, body } => {
-                    match words::said(&topic, id, &body) {
+                ParentPacket::Publish { topic, id, retained, body } => {
+                    let heard = words::Heard { topic, id, retained, body };
+                    let topic = &heard.topic;
+                    match words::said(&heard) {
                         Ok(Some(said)) => {
-                            // A message for a device is acknowledged when the device has it.
-                            let waits = matches!(said, Said::CloudToDevice { .. });
+                            // A message for a device is acknowledged when the device has it, one for a topic when it is kept.
+                            let waits = matches!(said, Said::CloudToDevice { .. } | Said::Published { .. });
                             self.hear(upstream, link, said).await?;
                             if waits {
                                 continue;
@@ -302,8 +326,20 @@ impl Line {
             tracing::warn!(
                 %client,
                 parent = upstream.config.hub_name,
-                "the parent refuses messages of this identity: it is not beneath the edge device there, or they are too large"
+                "the parent refuses messages of this identity: it is not beneath the edge device there, its topic policy forbids them, or they are too large"
             );
+        }
+        if let Said::TopicsRefused(filters) = &said {
+            for filter in filters {
+                if self.refusals.first(filter, "refused", std::time::Instant::now()) {
+                    let parent = &upstream.config.hub_name;
+                    tracing::warn!(
+                        filter,
+                        parent,
+                        "the topic policy of the parent refuses what a bridge wants"
+                    );
+                }
+            }
         }
         upstream.tell(link, FromParent::Said(Box::new(said))).await
     }
@@ -313,26 +349,42 @@ impl Line {
         match what {
             ToParent::Message { delivery, message } => {
                 let topic = words::message(upstream.config.dialect, &hub, &message);
-                let id = self.next_id();
-                if let Err(error) = parent::publish(&mut self.output, topic, Some(id), message.body.clone()) {
-                    // It would block everything behind it for ever.
-                    tracing::error!(client = %message.sender, %error, "a message cannot be sent to the parent and is dropped");
-                    return upstream.tell(link, FromParent::Acknowledged(delivery)).await;
-                }
-                if self.flight.is_empty() {
-                    self.progress = Instant::now();
-                }
-                self.flight.insert(id, delivery);
+                return self.carry(upstream, link, (delivery, topic, false), message.body.clone()).await;
+            }
+            ToParent::Publish { delivery, message, retain } => {
+                let topic = message.topic.to_string();
+                return self.carry(upstream, link, (delivery, topic, retain), message.body.clone()).await;
             }
             ToParent::Acknowledge(receipt) => parent::puback(&mut self.output, receipt.0),
             other => {
                 if let Some((topic, body)) = words::said_to(&hub, other)
-                    && let Err(error) = parent::publish(&mut self.output, topic, None, body)
+                    && let Err(error) = parent::publish(&mut self.output, topic, None, false, body)
                 {
                     tracing::error!(%error, "something cannot be said to the parent");
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Sends something that the parent acknowledges.
+    async fn carry(
+        &mut self,
+        upstream: &Upstream,
+        link: LinkId,
+        (delivery, topic, retain): (DeliveryId, String, bool),
+        body: Bytes,
+    ) -> Result<(), End> {
+        let id = self.next_id();
+        if let Err(error) = parent::publish(&mut self.output, topic, Some(id), retain, body) {
+            // It would block everything behind it for ever.
+            tracing::error!(%error, "a message cannot be sent to the parent and is dropped");
+            return upstream.tell(link, FromParent::Acknowledged(delivery)).await;
+        }
+        if self.flight.is_empty() {
+            self.progress = Instant::now();
+        }
+        self.flight.insert(id, delivery);
         Ok(())
     }
 

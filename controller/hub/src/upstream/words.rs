@@ -61,10 +61,14 @@ fn signed(message: &Message) -> Properties {
 /// Everything else that goes to the parent: topic and body. `None` for what is no PUBLISH.
 pub(super) fn said_to(hub: &ClientId, what: ToParent) -> Option<(String, Bytes)> {
     let (client, said, body) = match what {
-        ToParent::Message { .. } | ToParent::Acknowledge(_) => return None,
+        ToParent::Message { .. } | ToParent::Publish { .. } | ToParent::Acknowledge(_) => return None,
         ToParent::Scope { ask, after } => {
             let edge = ClientId::device(hub.device.clone());
             (edge, FromChild::ScopeGet { rid: rid(ask), after }, Bytes::new())
+        }
+        ToParent::Topics { filters } => {
+            let edge = ClientId::device(hub.device.clone());
+            (edge, FromChild::TopicsWanted, Bytes::from(Value::from(filters).to_string()))
         }
         ToParent::Twin { client, ask } => (client, FromChild::TwinGet { rid: rid(ask) }, Bytes::new()),
         ToParent::Report { client, ask, patch } => {
@@ -88,13 +92,28 @@ fn asked(rid: &str) -> Result<AskId, Unclear> {
     u64::from_str_radix(rid, 16).map(AskId).map_err(|_| Unclear::Question)
 }
 
-/// What the parent said, with the packet id by which it wants to hear that it arrived. `None`: nothing that a hub listens to.
-pub(super) fn said(topic: &str, id: Option<u16>, body: &Bytes) -> Result<Option<Said>, Unclear> {
+/// What the parent published.
+pub(super) struct Heard {
+    pub(super) topic: String,
+    /// By which it wants to hear that it arrived.
+    pub(super) id: Option<u16>,
+    pub(super) retained: bool,
+    pub(super) body: Bytes,
+}
+
+/// What the parent said. `None`: nothing that a hub listens to.
+pub(super) fn said(heard: &Heard) -> Result<Option<Said>, Unclear> {
+    let Heard { topic, id, retained, body } = heard;
+    if topic::is_user_topic(topic) {
+        let (topic, receipt, retained) = (topic.clone(), id.map(Receipt), *retained);
+        return Ok(Some(Said::Published { topic, receipt, retained, body: body.clone() }));
+    }
     let Some((client, said)) = ToChild::parse(topic)? else { return Ok(None) };
     Ok(Some(match said {
         ToChild::Refused => Said::Refused(client),
         ToChild::Scope { rid } => Said::Scope { ask: asked(&rid)?, page: serde_json::from_slice(body)? },
         ToChild::ScopeChanged => Said::ScopeChanged,
+        ToChild::TopicsRefused => Said::TopicsRefused(serde_json::from_slice(body)?),
         ToChild::TwinResponse { status, rid } => {
             let twin = if status == 200 { Some(twin(body)?) } else { None };
             Said::Twin { ask: asked(&rid)?, status, twin }

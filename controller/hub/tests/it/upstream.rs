@@ -365,3 +365,66 @@ async fn the_parent_reaches_a_leaf_device_and_hears_of_it() {
     edge_hub.stop().await;
     parent.stop().await;
 }
+
+/// User-defined topics between two hubs over real sockets, and what waits for the wire on either side.
+#[tokio::test]
+async fn topics_cross_a_bridge_and_wait_for_the_wire() {
+    let parent = World::new().await;
+    family(&parent).await;
+    let camera_key = parent.module("edge-1/camera").await;
+    let wire = Wire::to(parent.mqtt()).await;
+    let all = serde_json::json!({
+        "operations": ["mqtt:connect", "mqtt:publish", "mqtt:subscribe"],
+        "resources": ["#"],
+    });
+    let settings = serde_json::json!([
+        {"direction": "out", "topic": "alerts/#", "inPrefix": "local/", "outPrefix": "site/"},
+        {"direction": "in", "topic": "cmd/#"},
+    ]);
+    let desired = serde_json::json!({
+        "schemaVersion": "1.2",
+        "routes": {"up": "FROM /messages/* INTO $upstream"},
+        "mqttBroker": {
+            "authorizations": [{"identities": ["{{iot:identity}}"], "allow": [all]}],
+            "bridges": [{"endpoint": "$upstream", "settings": settings}],
+        },
+    });
+    desire(&parent, "edge-1/$edgeHub", desired).await;
+    let edge_folder = folder();
+    let edge_hub = edge(&parent, wire.address, Dialect::Nested, edge_folder.clone()).await;
+    family_known(&edge_hub).await;
+    let mut leaf = edge_hub.connect("leaf", &key(2)).in_now().await;
+    leaf.subscribe("cmd/#").await;
+    // A module that is not at the edge: it meets the bridge at the parent.
+    let mut camera = parent.connect("edge-1/camera", &camera_key).in_now().await;
+    camera.subscribe("site/#").await;
+    leaf.publish("local/alerts/fire", "1").await;
+    let got = camera.message().await;
+    assert_eq!((got.topic.as_str(), &got.payload[..]), ("site/alerts/fire", &b"1"[..]));
+    // What the bridge wants was asked for on the same connection, before that message.
+    camera.publish("cmd/first", "go").await;
+    assert_eq!(leaf.message().await.topic, "cmd/first");
+
+    wire.cut();
+    for number in 2..=5 {
+        leaf.publish("local/alerts/fire", &number.to_string()).await;
+    }
+    camera.publish("cmd/later", "1").await;
+    camera.publish("cmd/later", "2").await;
+    drop(leaf);
+    edge_hub.stop().await;
+    let edge_hub = edge(&parent, wire.address, Dialect::Nested, edge_folder).await;
+    let mut leaf = edge_hub.connect("leaf", &key(2)).in_now().await;
+    leaf.subscribe("cmd/#").await;
+    wire.mend();
+    for number in 2..=5 {
+        assert_eq!(camera.message().await.payload, number.to_string());
+    }
+    for expected in ["1", "2"] {
+        let got = leaf.message().await;
+        assert_eq!((got.topic.as_str(), &got.payload[..]), ("cmd/later", expected.as_bytes()));
+    }
+    drop((leaf, camera));
+    edge_hub.stop().await;
+    parent.stop().await;
+}

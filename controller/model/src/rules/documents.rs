@@ -269,14 +269,6 @@ pub(super) const RULES: &[Rule] = &[
         "image: camera:1.3\nenv: {TOKEN: {secretRef: {name: cam, key: token}}}",
     ),
     warning(
-        "not-acted-on",
-        "A section is checked, but this version does not act on it.",
-        "Silence would look like consent.",
-        "Leave it for a later version, or remove it.",
-        "broker: {bridges: [{endpoint: $upstream, settings: [{direction: out, topic: 'alerts/#'}]}]}",
-        "priority: 10",
-    ),
-    warning(
         "ignore-unknown-rule",
         "An annotation wants to ignore a rule that does not exist.",
         "The finding it was meant for is still there.",

@@ -21,13 +21,6 @@ pub(super) fn check(broker: &Broker, context: &mut Context<'_>) {
         told(broker, fault, context);
     }
     idle(broker, context);
-    if broker.bridges.iter().any(|bridge| !bridge.settings.is_empty()) {
-        context.warning(
-            "not-acted-on",
-            "/spec/broker/bridges",
-            "this version exchanges no topics with a parent yet",
-        );
-    }
     if sound {
         unreachable(broker, context);
         nobody(broker, context);

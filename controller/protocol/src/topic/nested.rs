@@ -1,7 +1,7 @@
 //! The nested dialect: one connection of a child hub carries what everybody beneath it says and hears, on topics
 //! `$iothub/{device}[/{module}]/…` (reference edge-runtime §6.2, device-protocol §4.8).
 //!
-//! The words `refused`, `methods/failed` and `scope` are Hemline's own: the broker that the dialect comes from said those
+//! The words `refused`, `methods/failed`, `scope` and `topics` are Hemline's own: the broker that the dialect comes from said those
 //! things elsewhere. Not here: who may speak for whom, which only the parent's registry knows.
 
 use hemline_model::id::{ClientId, DeviceId, ModuleId};
@@ -56,6 +56,8 @@ pub enum FromChild {
         /// Only what comes after this id.
         after: Option<ClientId>,
     },
+    /// Which user-defined topics the child hub wants from its parent, in place of those before: filters in the body.
+    TopicsWanted,
 }
 
 /// What a parent hub says to one identity through its child hub.
@@ -99,6 +101,8 @@ pub enum ToChild {
     },
     /// Somebody came, changed or went beneath the edge device.
     ScopeChanged,
+    /// The answer to [`FromChild::TopicsWanted`]: filters that the policy refuses, in the body.
+    TopicsRefused,
 }
 
 const ROOT: &str = "$iothub/";
@@ -149,6 +153,7 @@ impl FromChild {
         Ok(Some(match path {
             "twin/get/" => Self::TwinGet { rid: rid()? },
             "twin/reported/" => Self::ReportedPatch { rid: rid()? },
+            "topics/wanted/" => Self::TopicsWanted,
             "scope/get/" => {
                 let after = asked.split('&').find_map(|pair| pair.strip_prefix("$after="));
                 let unknown = |_| TopicError::Unknown(topic.to_owned());
@@ -185,6 +190,7 @@ impl FromChild {
             Self::ScopeGet { rid, after: Some(after) } => {
                 format!("{ROOT}{client}/scope/get/?$rid={rid}&$after={after}")
             }
+            Self::TopicsWanted => format!("{ROOT}{client}/topics/wanted/"),
         }
     }
 }
@@ -218,6 +224,7 @@ impl ToChild {
             "messages/refused/" => Self::Refused,
             "scope/res/" => Self::Scope { rid: rid()? },
             "scope/changed/" => Self::ScopeChanged,
+            "topics/refused/" => Self::TopicsRefused,
             path => {
                 let word = |word: &str| {
                     path.strip_prefix(word)?.strip_suffix('/').filter(|text| !text.contains('/'))
@@ -254,6 +261,7 @@ impl ToChild {
             Self::Refused => format!("{ROOT}{client}/messages/refused/"),
             Self::Scope { rid } => format!("{ROOT}{client}/scope/res/?$rid={rid}"),
             Self::ScopeChanged => format!("{ROOT}{client}/scope/changed/"),
+            Self::TopicsRefused => format!("{ROOT}{client}/topics/refused/"),
         }
     }
 }

@@ -187,6 +187,7 @@ fn nested_dialect() {
         "$iothub/edge/scope/get/?$rid=5",
         "$iothub/edge/scope/get/?$rid=5&$after=edge/$edgeHub",
         "$iothub/edge/scope/get/?$rid=5&$after=a b",
+        "$iothub/edge/topics/wanted/",
         "$iothub/a/b/c/messages/events/",
         "$iothub/bad id/messages/events/",
         // Not of this dialect: what a client says for itself.
@@ -219,6 +220,7 @@ fn nested_dialect() {
         "$iothub/leaf/messages/refused/",
         "$iothub/edge/scope/res/?$rid=5",
         "$iothub/edge/scope/changed/",
+        "$iothub/edge/topics/refused/",
         "$iothub/twin/res/200/?$rid=1",
         "$iothub/twin/PATCH/properties/desired/?$version=5",
         "$iothub/methods/POST/reboot/?$rid=1",

@@ -6,8 +6,6 @@ use std::{
     process::Command,
 };
 
-pub(crate) use hemline_testkit::git_is_here;
-
 pub(crate) struct Repository {
     pub(crate) folder: tempfile::TempDir,
 }

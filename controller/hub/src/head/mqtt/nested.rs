@@ -28,6 +28,10 @@ pub(super) fn heard(hub: &ClientId, packet: &PublishPacket) -> Result<Option<(Cl
         FromChild::MethodResult { status, rid } => Act::MethodResult { rid, status, payload: body },
         FromChild::MethodFailed { code, rid } => Act::MethodFailed { rid, code },
         FromChild::ScopeGet { rid, after } => Act::ScopeGet { rid, after },
+        FromChild::TopicsWanted => {
+            let filters = serde_json::from_slice(&body);
+            Act::TopicsWanted { filters: filters.map_err(|_| TopicError::Unknown(packet.topic.clone()))? }
+        }
     };
     Ok(Some((client, act)))
 }
@@ -47,6 +51,9 @@ pub(super) fn said(client: &ClientId, what: Nested) -> (String, Bytes, Option<De
         }
         Nested::Scope { rid, page } => (ToChild::Scope { rid }, page),
         Nested::ScopeChanged => (ToChild::ScopeChanged, Bytes::new()),
+        Nested::TopicsRefused { filters } => {
+            (ToChild::TopicsRefused, Bytes::from(serde_json::Value::from(filters).to_string()))
+        }
     };
     (said.topic(client), body, None)
 }

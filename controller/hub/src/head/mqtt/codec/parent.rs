@@ -18,7 +18,7 @@ pub(crate) enum ParentPacket {
     /// It has a message for good.
     PubAck { id: u16 },
     /// It says something; with an id it wants to hear that it arrived.
-    Publish { topic: String, id: Option<u16>, body: Bytes },
+    Publish { topic: String, id: Option<u16>, retained: bool, body: Bytes },
     /// It is there.
     Pong,
 }
@@ -40,6 +40,8 @@ pub(crate) struct Login {
     pub(crate) password: String,
     /// Seconds.
     pub(crate) keep_alive: u16,
+    /// Nothing of an earlier connection is wanted, nothing is kept for a later one.
+    pub(crate) clean: bool,
 }
 
 /// Takes one packet off the front of the buffer; `None` when there is no whole one.
@@ -74,6 +76,7 @@ pub(crate) fn decode(buffer: &mut BytesMut, limit: usize) -> Result<Option<Paren
                 QoS::ExactlyOnce => return Err(DecodeError::Direction("PUBLISH of QoS 2")),
             },
             topic: publish.topic,
+            retained: publish.retain,
             body: Bytes::copy_from_slice(&publish.payload),
         })),
         Packet::PingResp => Ok(Some(ParentPacket::Pong)),
@@ -89,10 +92,12 @@ pub(crate) fn decode(buffer: &mut BytesMut, limit: usize) -> Result<Option<Paren
     }
 }
 
-/// CONNECT with a clean session: what has to last is on this side's disk.
+/// CONNECT with a session that lasts, where this side's disk does not have it all: the parent keeps what comes on user-defined
+/// topics meanwhile.
 pub(crate) fn connect(out: &mut BytesMut, login: Login) {
-    let Login { client_id, username, password, keep_alive } = login;
+    let Login { client_id, username, password, keep_alive, clean } = login;
     let mut connect = Connect::new(client_id);
+    connect.clean_session = clean;
     connect.keep_alive = keep_alive;
     connect.set_login(username, password);
     written(connect.write(out));
@@ -110,9 +115,10 @@ pub(crate) fn publish(
     out: &mut BytesMut,
     topic: String,
     id: Option<u16>,
+    retain: bool,
     body: Bytes,
 ) -> Result<(), TopicTooLong> {
-    super::publish(out, Outgoing { topic, id, duplicate: false, retain: false, body })
+    super::publish(out, Outgoing { topic, id, duplicate: false, retain, body })
 }
 
 pub(crate) fn puback(out: &mut BytesMut, id: u16) {
