@@ -1,5 +1,6 @@
 //! What goes wrong around a repository that is fetched: too much in it, and too little room for it.
 
+use hemline_testkit::git_is_here;
 use std::{
     fs::{self, File},
     io::{self, Read as _},
@@ -12,10 +13,7 @@ use std::{
 use hemline_sources::{Git, GitConfig, Source as _};
 use hemline_testkit::within;
 
-use super::{
-    repository::git_is_here,
-    server::{Like, Server, hosted},
-};
+use super::server::{Like, Server, hosted};
 
 const SOON: Duration = Duration::from_secs(20);
 /// One byte more than is fetched at once, and then some.

@@ -4,6 +4,7 @@
 //! GitHub: docs.github.com/rest (commit statuses, commits, issue comments, pulls; version 2022-11-28). GitLab:
 //! docs.gitlab.com/api (commits, notes, merge requests). Gitea: the swagger document of its API, which Forgejo shares.
 
+use hemline_testkit::git_is_here;
 use std::{
     collections::VecDeque,
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -19,7 +20,7 @@ use hemline_sources::{
 use hemline_testkit::within;
 use serde_json::{Value, json};
 
-use super::repository::{Repository, git_is_here};
+use super::repository::Repository;
 
 const SOON: Duration = Duration::from_secs(20);
 const COMMIT: &str = "6dcb09b5b57875f334f61aebed695e2e4193db5e";

@@ -1,5 +1,6 @@
 //! Repositories: by path, by `file://`, at revisions.
 
+use hemline_testkit::git_is_here;
 use std::{fs, time::Duration};
 
 use hemline_model::SourceFile;
@@ -8,7 +9,7 @@ use hemline_sources::{
 };
 use hemline_testkit::within;
 
-use super::repository::{Repository, git_is_here};
+use super::repository::Repository;
 
 const SOON: Duration = Duration::from_secs(20);
 

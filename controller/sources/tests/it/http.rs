@@ -1,14 +1,12 @@
 //! Smart HTTP: what a source does with a server, with one that says no, and with one that says nothing.
 
+use hemline_testkit::git_is_here;
 use std::{net::TcpListener, sync::atomic::Ordering, time::Duration};
 
 use hemline_sources::{Bounds, Git, GitConfig, Source as _, SourceError};
 use hemline_testkit::within;
 
-use super::{
-    repository::git_is_here,
-    server::{Like, Server, hosted},
-};
+use super::server::{Like, Server, hosted};
 
 const SOON: Duration = Duration::from_secs(20);
 

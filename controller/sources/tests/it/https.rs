@@ -1,5 +1,6 @@
 //! HTTPS: whole chains of a private authority, tokens, filters, and what a refusal says.
 
+use hemline_testkit::git_is_here;
 use std::{
     fs,
     path::PathBuf,
@@ -16,10 +17,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-use super::{
-    repository::git_is_here,
-    server::{Like, Server, hosted},
-};
+use super::server::{Like, Server, hosted};
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -1,5 +1,6 @@
 //! Several sources as one: ownership of documents, and one that fails never costs the others anything.
 
+use hemline_testkit::git_is_here;
 use std::{fs, net::TcpListener, time::Duration};
 
 use hemline_sources::{
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use super::{
     forge::{Server, config, token},
-    repository::{Repository, git_is_here},
+    repository::Repository,
 };
 
 fn device(name: &str) -> String {

@@ -1,13 +1,11 @@
 //! Signed commits, made by `git` with `ssh-keygen` and `gpg`: who may, who may not, and when.
 
+use hemline_testkit::git_is_here;
 use std::{fs, path::Path, process::Command};
 
 use hemline_sources::{Git, GitConfig, Signers, Snapshot, Source as _};
 
-use super::{
-    repository::{Repository, git_is_here},
-    sshd::keygen,
-};
+use super::{repository::Repository, sshd::keygen};
 
 fn ssh_keys_are_here() -> bool {
     let here = Command::new("ssh-keygen").arg("-?").output().is_ok();

@@ -1,5 +1,6 @@
 //! SSH against a real `sshd`: known and unknown servers, keys that are taken back, reading and writing.
 
+use hemline_testkit::git_is_here;
 use std::{fs, path::PathBuf, time::Duration};
 
 use hemline_model::secret::Secret;
@@ -9,7 +10,7 @@ use hemline_sources::{
 use hemline_testkit::within;
 
 use super::{
-    repository::{Repository, git_is_here},
+    repository::Repository,
     sshd::{Sshd, sshd_is_here},
 };
 

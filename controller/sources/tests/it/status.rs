@@ -1,12 +1,13 @@
 //! The status branch at real remotes: layout, quiet, races, deletion, rewriting, generations.
 
+use hemline_testkit::git_is_here;
 use std::{fs, path::Path, time::Duration};
 
 use hemline_sources::{Git, GitConfig, News, Reason, Source as _, StatusBranch, StatusFile};
 use hemline_testkit::within;
 
 use super::{
-    repository::{Repository, git_is_here},
+    repository::Repository,
     server::{Like, Server, hosted},
 };
 
