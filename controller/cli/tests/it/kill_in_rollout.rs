@@ -132,8 +132,8 @@ fn status_branch_has_one_story(hem: &Hem, origin: &Path, clone: &Path, revision:
     });
     // Whole, in one line of commits, and true: a planner that reads it finds nothing to do.
     git(origin, &["fsck", "--strict", "--no-dangling"]);
-    let parents = git(origin, &["log", "--format=%P", "hemline/status"]);
-    let parents: Vec<usize> = parents.lines().map(|line| line.split_whitespace().count()).collect();
+    let parents = git(origin, &["log", "--format=%h %P", "hemline/status"]);
+    let parents: Vec<usize> = parents.lines().map(|line| line.split_whitespace().skip(1).count()).collect();
     assert_eq!(parents.iter().filter(|count| **count != 1).count(), 1, "one beginning: {parents:?}");
     let clone = clone.display().to_string();
     eventually(LONG, "the state on the branch is that of the fleet", || {

@@ -86,6 +86,10 @@ pub(super) fn create_body(spec: &ModuleSpec, container: &ContainerSpec, place: &
             set(networking, "EndpointsConfig", json!({ network: endpoint }));
         });
     }
+    if network_mode(&container.create_options) == Some("host") {
+        // Azure's examples for the host's network name it here once more. Docker reads nothing from that, and Podman refuses it.
+        body.retain(|name, _| !name.eq_ignore_ascii_case("NetworkingConfig"));
+    }
     Value::Object(body)
 }
 
@@ -289,5 +293,9 @@ mod tests {
             assert_eq!(made.get("NetworkingConfig"), options.get("NetworkingConfig"));
             assert_eq!(made.pointer("/HostConfig/ExtraHosts"), None);
         }
+        let named_twice = json!({
+            "HostConfig": {"NetworkMode": "host"}, "networkingConfig": {"EndpointsConfig": {"host": {}}}
+        });
+        assert_eq!(body(&named_twice, "10.0.0.1", "camera").get("networkingConfig"), None);
     }
 }
