@@ -19,6 +19,9 @@ const DEPTH: usize = 1_024;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
+/// An event that was handed over, or waits for room.
+pub(crate) type Handing<'a> = Either<Ready<Result<(), Closed>>, BoxFuture<'a, Result<(), Closed>>>;
+
 /// The sending side.
 #[derive(Debug, Clone)]
 pub(crate) struct Mailbox {
@@ -35,10 +38,7 @@ impl Mailbox {
 
     /// Hands an event over, waiting for room. Events are large and mostly there is room: whoever calls this keeps a place in
     /// its task for the waiting, and not for the event.
-    pub(crate) fn event(
-        &self,
-        event: Event,
-    ) -> Either<Ready<Result<(), Closed>>, BoxFuture<'_, Result<(), Closed>>> {
+    pub(crate) fn event(&self, event: Event) -> Handing<'_> {
         match self.sender.try_send(event) {
             Ok(()) => Either::Left(ready(Ok(()))),
             Err(TrySendError::Closed(_)) => Either::Left(ready(Err(Closed))),

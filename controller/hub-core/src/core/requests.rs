@@ -90,12 +90,7 @@ impl Core {
                 self.replace_twin(&client, Replacement { tags, desired }, &if_match, now, out)
             }
             ServiceRequest::Query { text, page_size, continuation } => {
-                let size = match authority {
-                    Authority::Internal => page_size.max(1),
-                    Authority::Policy | Authority::Client | Authority::Device(_) => {
-                        page_size.clamp(1, self.config.limits.page)
-                    }
-                };
+                let size = self.rows_at_once(&authority, page_size);
                 self.query(&text, size, continuation.as_deref())
             }
             ServiceRequest::InvokeMethod { client, name, payload, response_timeout, connect_timeout } => {
@@ -138,6 +133,16 @@ impl Core {
         };
         sign(out.get_mut(before..).unwrap_or_default(), &caller);
         out.push(reply(request, answer));
+    }
+
+    /// Rows of one page of a query: whoever is not of this process is bounded.
+    fn rows_at_once(&self, authority: &Authority, asked: usize) -> usize {
+        match authority {
+            Authority::Internal => asked.max(1),
+            Authority::Policy | Authority::Client | Authority::Device(_) => {
+                asked.clamp(1, self.config.limits.page)
+            }
+        }
     }
 
     fn policy_reply(&self, name: &str) -> Result<ServiceReply, ServiceError> {

@@ -29,7 +29,7 @@ fn head(verb: &str, path: &str, headers: &[String], bytes: usize) -> String {
 /// One answer: its status line, and its body.
 async fn answer(stream: &mut Stream) -> (String, String) {
     let mut read = Vec::new();
-    let text = loop {
+    loop {
         let text = String::from_utf8_lossy(&read).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let announced = head.lines().find_map(|line| {
@@ -42,8 +42,7 @@ async fn answer(stream: &mut Stream) -> (String, String) {
         }
         let more = within(SOON, "an answer", stream.read_buf(&mut read)).await.unwrap();
         assert_ne!(more, 0, "closed after {text:?}");
-    };
-    text
+    }
 }
 
 fn authorization(token: &str) -> String {

@@ -106,8 +106,8 @@ async fn drip(mut stream: Box<dyn Stream>, bytes: &[u8], most: usize) -> Option<
                 return Some(begun.elapsed());
             },
             _ = pace.tick() => {
-                let byte = bytes.get(sent).expect("more to say than there is time for");
-                if stream.write_all(&[*byte]).await.is_err() || stream.flush().await.is_err() {
+                assert!(sent < bytes.len(), "there is more to say than there is time for");
+                if stream.write_all(&bytes[sent..=sent]).await.is_err() || stream.flush().await.is_err() {
                     return Some(begun.elapsed());
                 }
                 sent += 1;
