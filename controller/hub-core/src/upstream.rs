@@ -273,6 +273,8 @@ pub(crate) struct Twins {
     pub(crate) known: BTreeMap<ClientId, Packed>,
     /// Something is to be asked or reported.
     pub(crate) due: BTreeSet<ClientId>,
+    /// As before, once the parent had time to recover.
+    pub(crate) later: BTreeSet<ClientId>,
     /// On its way; one at a time for each.
     pub(crate) asked: BTreeMap<AskId, (ClientId, Asked)>,
     pub(crate) busy: BTreeSet<ClientId>,

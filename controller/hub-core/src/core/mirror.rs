@@ -49,6 +49,16 @@ impl Core {
         if let Some(up) = self.linked() {
             up.twins.known.remove(client);
             up.twins.due.remove(client);
+            up.twins.later.remove(client);
+        }
+    }
+
+    /// Time has passed: the parent is asked again for what it could not do.
+    pub(super) fn tick_twins(&mut self, out: &mut Vec<Effect>) {
+        if let Some(up) = self.linked().filter(|up| !up.twins.later.is_empty()) {
+            let later = std::mem::take(&mut up.twins.later);
+            up.twins.due.extend(later);
+            self.ask_twins(out);
         }
     }
 
@@ -105,6 +115,13 @@ impl Core {
         }) else {
             return;
         };
+        if status == 429 || status >= 500 {
+            // Not now: what is reported stays to be told, and the clock says when.
+            if let Some(up) = self.linked() {
+                up.twins.later.insert(client);
+            }
+            return self.ask_twins(out);
+        }
         match asked {
             Asked::Twin => {
                 if let Some(copy) = copy.filter(|_| status < 300) {

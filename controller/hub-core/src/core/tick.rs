@@ -32,6 +32,7 @@ impl Core {
         self.drop_file_notices(now, out);
         self.tick_topics(now, out);
         self.tick_bridges(now, out);
+        self.tick_twins(out);
         self.expire(Line::Upstream, now, out);
         for module in self.queues.clients() {
             self.expire(Line::Module(&module), now, out);

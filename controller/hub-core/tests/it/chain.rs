@@ -388,6 +388,34 @@ fn twins_go_both_ways_and_catch_up() {
 }
 
 #[test]
+fn a_parent_that_is_busy_is_asked_again() {
+    let mut chain = Chain::new();
+    let connection = chain.comes("leaf");
+    let (rid, patch) = (Some("r".to_owned()), Bytes::from_static(br#"{"firmware": "3"}"#));
+    let token = Some(chain.edge.token());
+    let mut told =
+        chain.edge.handle(Event::ReportedPatch { connection, rid, if_version: None, patch, token });
+    let asked = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Upstream { what: ToParent::Report { ask, .. }, .. } => Some(*ask),
+            _ => None,
+        })
+    };
+    for status in [429, 500, 503] {
+        let ask = asked(&told).expect("the parent is told");
+        let busy = Said::Twin { ask, status, twin: None };
+        let effects = chain.edge.link(chain.links, FromParent::Said(Box::new(busy)));
+        assert_eq!(asked(&effects), None, "not at once");
+        told = chain.edge.handle(Event::Tick);
+    }
+    let ask = asked(&told).expect("the parent is told");
+    let busy = Said::Twin { ask, status: 503, twin: None };
+    chain.edge.link(chain.links, FromParent::Said(Box::new(busy)));
+    chain.at_edge(|world| world.handle(Event::Tick));
+    assert_eq!(chain.parent.twin("leaf")["properties"]["reported"]["firmware"], "3");
+}
+
+#[test]
 fn methods_reach_whoever_is_there_and_fail_truly() {
     let mut chain = Chain::new();
     let call = |client: &str| ServiceRequest::InvokeMethod {

@@ -60,7 +60,8 @@ struct Item {
     number: usize,
     text: String,
     qos: Qos,
-    on_its_way: bool,
+    /// On its way: the how manieth that was sent. A retained message may be older than one that was sent before it.
+    sent: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +69,7 @@ struct Client {
     connected: bool,
     filters: BTreeMap<usize, Qos>,
     items: Vec<Item>,
+    sent: usize,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +95,7 @@ impl Client {
     fn queue(&mut self, number: usize, text: &str, qos: Qos) {
         let there = self.items.iter().any(|item| item.number == number);
         if !there && self.items.len() < QUEUE {
-            self.items.push(Item { number, text: text.to_owned(), qos, on_its_way: false });
+            self.items.push(Item { number, text: text.to_owned(), qos, sent: None });
             self.items.sort_by_key(|item| item.number);
         }
     }
@@ -102,14 +104,15 @@ impl Client {
     fn pump(&mut self) -> Vec<String> {
         let mut sent = Vec::new();
         while self.connected {
-            let flying = self.items.iter().filter(|item| item.on_its_way).count();
-            let Some(place) = self.items.iter().position(|item| !item.on_its_way) else { break };
+            let flying = self.items.iter().filter(|item| item.sent.is_some()).count();
+            let Some(place) = self.items.iter().position(|item| item.sent.is_none()) else { break };
             let item = &mut self.items[place];
             match item.qos {
                 Qos::AtMostOnce => sent.push(self.items.remove(place).text),
                 Qos::AtLeastOnce if flying == WINDOW => break,
                 Qos::AtLeastOnce => {
-                    item.on_its_way = true;
+                    self.sent += 1;
+                    item.sent = Some(self.sent);
                     sent.push(item.text.clone());
                 }
             }
@@ -120,7 +123,7 @@ impl Client {
     fn leave(&mut self) {
         self.connected = false;
         self.items.retain(|item| item.qos == Qos::AtLeastOnce);
-        self.items.iter_mut().for_each(|item| item.on_its_way = false);
+        self.items.iter_mut().for_each(|item| item.sent = None);
     }
 }
 
@@ -169,7 +172,8 @@ impl Model {
             }
             Step::Acknowledge(client) if connected(client) => {
                 let items = &mut self.clients[*client].items;
-                let place = items.iter().position(|item| item.on_its_way)?;
+                let (_, place) =
+                    items.iter().enumerate().filter_map(|(place, item)| Some((item.sent?, place))).min()?;
                 items.remove(place);
             }
             Step::Restart => self.clients.iter_mut().for_each(Client::leave),
