@@ -75,6 +75,24 @@ fn publish(hem: &Hem, device: &str, arguments: &[&str]) -> Output {
     program(hem, "mosquitto_pub", device, arguments).output().expect("mosquitto_pub starts")
 }
 
+/// A hub that knows all of the fleet, and has its policy in force.
+fn up() -> Hem {
+    let hem = Hem::up(&[("fleet.yaml", FLEET)]);
+    hem.eventually("the fleet is in the registry", |hem| {
+        let is_known = |device: &str| {
+            let asked = hem.command(&["connection-string", "--device", device]).output();
+            asked.is_ok_and(|output| output.status.success())
+        };
+        ["gateway", "pump", "panel", "board"].into_iter().all(is_known).then_some(())
+    });
+    hem.eventually("the policy to be in force", |hem| {
+        let twin = hem.command(&["twin", "get", "gateway", "$edgeHub", "-o", "json"]).output().ok()?;
+        let twin: Value = serde_json::from_slice(&twin.stdout).ok()?;
+        (twin["properties"]["reported"]["lastDesiredStatus"]["code"] == 200).then_some(())
+    });
+    hem
+}
+
 /// Publishes at QoS 1 and waits for the acknowledgement.
 fn say(hem: &Hem, device: &str, topic: &str, body: &str) {
     let output = publish(hem, device, &["-q", "1", "-t", topic, "-m", body]);
@@ -142,7 +160,7 @@ fn a_policy_from_a_document_is_what_mosquitto_meets() {
     if !available() {
         return;
     }
-    let hem = Hem::up(&[("fleet.yaml", FLEET)]);
+    let hem = up();
     let code = |hem: &Hem| {
         let twin = hem.json(&["twin", "get", "gateway", "$edgeHub"]);
         twin["properties"]["reported"]["lastDesiredStatus"]["code"].as_u64()
@@ -179,12 +197,8 @@ fn what_is_retained_and_what_waits_outlives_a_kill() {
     if !available() {
         return;
     }
-    let mut hem = Hem::up(&[("fleet.yaml", FLEET)]);
-    // The first that is taken says that the policy is in force.
-    hem.eventually("the policy to be in force", |hem| {
-        let output = publish(hem, "pump", &["-q", "1", "-r", "-t", "plant/state", "-m", "on"]);
-        output.status.success().then_some(())
-    });
+    let mut hem = up();
+    assert!(publish(&hem, "pump", &["-q", "1", "-r", "-t", "plant/state", "-m", "on"]).status.success());
     // A session that outlives its connection: -c is "do not clean".
     let durable = ["-c", "-q", "1", "-t", "plant/jobs/#"];
     drop(Listener::start(&hem, "panel", &durable));
@@ -207,10 +221,7 @@ fn jobs_are_shared_among_workers() {
     if !available() {
         return;
     }
-    let hem = Hem::up(&[("fleet.yaml", FLEET)]);
-    hem.eventually("the policy to be in force", |hem| {
-        publish(hem, "pump", &["-q", "1", "-t", "plant/x", "-m", "x"]).status.success().then_some(())
-    });
+    let hem = up();
     let filter = ["-q", "1", "-t", "$share/workers/plant/jobs"];
     let (panel, board) = (Listener::start(&hem, "panel", &filter), Listener::start(&hem, "board", &filter));
     for job in ["1", "2", "3", "4"] {
@@ -266,12 +277,8 @@ impl Paho {
 #[test]
 fn paho_meets_the_same_policy() {
     let Some(python) = paho() else { return };
-    let mut hem = Hem::up(&[("fleet.yaml", FLEET)]);
+    let mut hem = up();
     let fresh = |text: &str| (text.to_owned(), false);
-    hem.eventually("the policy to be in force", |hem| {
-        let twin = hem.json(&["twin", "get", "gateway", "$edgeHub"]);
-        (twin["properties"]["reported"]["lastDesiredStatus"]["code"] == 200).then_some(())
-    });
     let will = json!({"topic": "plant/gone/pump", "payload": "bye", "retain": true});
     let mut pump = Paho::connect(&hem, &python, "pump", &will);
     let mut panel = Paho::connect(&hem, &python, "panel", &Value::Null);
@@ -328,10 +335,12 @@ fn paho_meets_the_same_policy() {
         assert_eq!(back["present"], kept);
     }
     pump.say("plant/boiler/heat", "91", false);
-    assert_eq!(
-        (panel.message(), board.message()),
-        (fresh("plant/boiler/heat 91"), fresh("plant/boiler/heat 91"))
-    );
+    for client in [&mut panel, &mut board] {
+        // At least once: a job whose acknowledgement the hub had not kept when it was killed comes again.
+        let next = std::iter::from_fn(|| Some(client.message()));
+        let next = next.skip_while(|(text, _)| text.starts_with("plant/jobs/now ")).next();
+        assert_eq!(next, Some(fresh("plant/boiler/heat 91")));
+    }
 
     // A client that vanishes leaves its will.
     drop(pump);
