@@ -1,7 +1,7 @@
 //! The link of an edge hub to its parent hub: what comes over it, what goes over it, and how far it is.
 //!
 //! What is decided stands in `core/upstream.rs` (messages), `core/scope.rs` (identities), `core/mirror.rs` (twins),
-//! `core/relay.rs` (methods, cloud-to-device messages) and `core/bridges.rs` (user-defined topics); sockets are somebody else's. A link has a number: what is told of an
+//! `core/relay.rs` (cloud-to-device messages) and `core/bridges.rs` (user-defined topics); sockets are somebody else's. A link has a number: what is told of an
 //! earlier one, or for it, means nothing on the next.
 
 use std::{

@@ -1,8 +1,7 @@
-//! Direct methods and cloud-to-device messages of the parent, for those beneath this edge hub (reference edge-runtime §5.6,
-//! §5.8).
+//! Cloud-to-device messages of the parent, for those beneath this edge hub (reference edge-runtime §5.8).
 //!
-//! Neither is kept here: a call fails with the link, and a message is acknowledged to the parent when its device has it, not
-//! before. So what became of it is told truly, and where it waits is one place.
+//! They are not kept here: a message is acknowledged to the parent when its device has it, not before. So what became of it is
+//! told truly, and where it waits is one place. Not here: calls of the parent, which are like any other (`methods.rs`).
 
 use std::sync::Arc;
 
@@ -11,25 +10,14 @@ use hemline_model::id::{ClientId, DeviceId};
 use hemline_protocol::{properties::Properties, time};
 use jiff::Timestamp;
 
-use super::{Core, methods::Invocation};
+use super::Core;
 use crate::{
-    call::Asker,
     clock::later,
     cloud_to_device::{Ack, CloudToDevice, Outcome},
     effect::Effect,
     message::Sequence,
-    upstream::{LinkId, Receipt, ToParent},
+    upstream::{Receipt, ToParent},
 };
-
-/// A call of the parent.
-pub(super) struct Called {
-    pub(super) client: ClientId,
-    pub(super) rid: String,
-    pub(super) name: String,
-    pub(super) payload: Bytes,
-    pub(super) connect: u32,
-    pub(super) response: u32,
-}
 
 /// A message of the parent.
 pub(super) struct Relayed {
@@ -40,20 +28,6 @@ pub(super) struct Relayed {
 }
 
 impl Core {
-    pub(super) fn called_by_parent(
-        &mut self,
-        link: LinkId,
-        called: Called,
-        now: Timestamp,
-        out: &mut Vec<Effect>,
-    ) {
-        let Called { client, rid, name, payload, connect, response } = called;
-        let asker = Asker::Parent { link, rid };
-        let asked =
-            Invocation { asker, client, name, payload, response_timeout: response, connect_timeout: connect };
-        self.invoke(asked, now, out);
-    }
-
     pub(super) fn relay_to_device(&mut self, relayed: Relayed, now: Timestamp, out: &mut Vec<Effect>) {
         let Relayed { device, receipt, properties, body } = relayed;
         let client = ClientId::device(device.clone());

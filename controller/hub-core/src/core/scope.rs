@@ -55,12 +55,16 @@ impl Core {
         let Scope::Reading { mut seen, again, .. } = std::mem::replace(&mut up.scope, Scope::Known) else {
             return;
         };
-        let after = page.identities.last().map(|last| last.client.clone());
+        let (after, before) = (page.identities.last().map(|last| last.client.clone()), seen.len());
         seen.extend(page.identities.iter().map(|identity| identity.client.clone()));
-        if let (true, Some(after)) = (page.more, after) {
-            let ask = up.ask();
-            up.scope = Scope::Reading { ask, seen, again };
-            out.push(Effect::Upstream { link: up.id, what: ToParent::Scope { ask, after: Some(after) } });
+        if page.more {
+            // A parent that says "more" and tells nothing new would be asked for ever; and its list is not whole, so nobody is
+            // taken away for not being in it.
+            if seen.len() > before {
+                let ask = up.ask();
+                up.scope = Scope::Reading { ask, seen, again };
+                out.push(Effect::Upstream { link: up.id, what: ToParent::Scope { ask, after } });
+            }
             self.adopt(page.identities, now, out);
             return;
         }

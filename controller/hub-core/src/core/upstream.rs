@@ -5,8 +5,9 @@
 
 use jiff::Timestamp;
 
-use super::Core;
+use super::{Core, methods::Invocation};
 use crate::{
+    call::Asker,
     effect::{Effect, Notice},
     event::{DeliveryId, Qos},
     queue::{History, Line},
@@ -61,8 +62,11 @@ impl Core {
                 self.follow_parent(&client, version, patch, now, out);
             }
             Said::Call { client, rid, name, payload, connect, response } => {
-                let call = super::relay::Called { client, rid, name, payload, connect, response };
-                self.called_by_parent(link, call, now, out);
+                // It is not kept: a call fails with the link.
+                let (asker, connect_timeout, response_timeout) =
+                    (Asker::Parent { link, rid }, connect, response);
+                let asked = Invocation { asker, client, name, payload, response_timeout, connect_timeout };
+                self.invoke(asked, now, out);
             }
             Said::CloudToDevice { device, receipt, properties, body } => {
                 let message = super::relay::Relayed { device, receipt, properties, body };

@@ -8,6 +8,7 @@ use hemline_hub_core::{
     cloud_to_device::Settlement,
     effect::{AuthFailure, CloseReason, Effect, Nested, Outbound, Refusal},
     event::{AckToken, ConnectionId, DeliveryId, Event, Feature, Qos, RequestId},
+    scope::ScopePage,
     service::{DeviceSettings, IfMatch, ServiceError, ServiceReply, ServiceRequest},
     upstream::{Act, AskId, Dialect, FromParent, Receipt, Said, ToParent, TwinCopy},
 };
@@ -385,6 +386,27 @@ fn twins_go_both_ways_and_catch_up() {
     let camera = chain.comes("d/camera");
     chain.at_edge(|world| world.send(camera, "out", "frame"));
     assert_eq!(chain.parent.core.counters().messages_to_events, 1);
+}
+
+#[test]
+fn a_list_that_does_not_go_on_takes_nobody_away() {
+    let mut chain = Chain::new();
+    let before = chain.known();
+    let asked = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Upstream { what: ToParent::Scope { ask, .. }, .. } => Some(*ask),
+            _ => None,
+        })
+    };
+    let effects = chain.edge.link(chain.links, FromParent::Said(Box::new(Said::ScopeChanged)));
+    let ask = asked(&effects).expect("the list is read");
+    let page = ScopePage { identities: Vec::new(), more: true };
+    let effects = chain.edge.link(chain.links, FromParent::Said(Box::new(Said::Scope { ask, page })));
+    assert_eq!(asked(&effects), None, "or it would be asked for ever");
+    assert_eq!(chain.known(), before);
+    // The next change is read as ever.
+    chain.put("fresh", DeviceSettings { parent: Some(Some(device("d"))), ..DeviceSettings::default() });
+    assert!(chain.known().contains(&"fresh".to_owned()));
 }
 
 #[test]
